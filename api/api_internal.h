@@ -1,0 +1,112 @@
+/* What the files of the api room share: context, results, loading, compiled folders. */
+#ifndef SPIKEC_API_INTERNAL_H
+#define SPIKEC_API_INTERNAL_H
+
+#include "frontend/inputs.h"
+#include "include/spikec/spikec.h"
+#include "ir/engine.h"
+#include "ir/image.h"
+#include "ir/ir.h"
+#include "ir/target.h"
+#include "support/diag.h"
+#include "support/json_writer.h"
+#include "support/pool.h"
+#include "support/progress.h"
+#include "support/strbuf.h"
+
+struct spk_context {
+    struct spk_context_options options;
+    struct diag_list diags;
+    struct pool *pool;
+    struct progress progress; /* forwards to options.progress */
+    struct {
+        char label[64];
+        uint64_t total;
+    } step;
+    atomic_int cancel;
+    struct strbuf rendered;
+};
+
+/* Clears the diagnostics; every job begins with it. */
+void api_begin(spk_context *c);
+/* Engine callbacks that forward to the context; label names the work. */
+void api_progress_begin(spk_context *c, const char *label, uint64_t total);
+void api_progress(void *context, uint64_t done, uint64_t total);
+bool api_cancelled(void *context);
+
+struct spk_result {
+    struct strbuf json, text;
+};
+/* A result with its JSON writer positioned inside the top object (indent 2). */
+struct api_report {
+    spk_result *result;
+    struct json_writer w;
+};
+SPK_CHECKED spk_status api_report_begin(struct api_report *r, const char *command);
+/* Closes the JSON and hands the result over where status is one that has a result (OK,
+ * DIFFERENCE, NOFIT with keep); frees it otherwise. Returns the final status. */
+spk_status api_report_end(struct api_report *r, spk_status status, bool keep, spk_result **out);
+
+/* ---- loading ---- */
+
+struct api_model {
+    struct ir_module *module; /* stage MODEL, weights bound where asked for */
+    char *path, *weights;     /* heap; weights NULL when none */
+    char model_sha256[65], weights_sha256[65];
+    uint32_t n_ignored;
+    char **ignored;
+};
+void api_model_fini(struct api_model *m);
+/* need_weights: error where there are none (neither given nor shipped). */
+SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
+                                      bool bind_weights, struct api_model *out);
+
+struct api_data {
+    struct fe_input input;
+    struct fe_labels labels; /* n = 0: none given */
+};
+void api_data_fini(struct api_data *d);
+SPK_CHECKED spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
+                                     const struct ir_module *module, struct api_data *out);
+/* Fraction of images whose largest logit (the first of equals) is the label's. */
+double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes);
+uint32_t api_classes(const struct ir_module *m);
+
+/* ---- compiled folders (docs/architecture.md) ---- */
+
+struct api_folder {
+    struct ir_module *model;     /* float, stage MODEL, with weights; NULL if not asked for */
+    struct ir_module *quantised; /* as mapped, with params; NULL if not asked for */
+    struct image image;
+    bool has_image;
+    struct tgt *target;
+};
+enum api_folder_part {
+    API_FOLDER_MODEL = 1, API_FOLDER_QUANTISED = 2, API_FOLDER_IMAGE = 4, API_FOLDER_TARGET = 8
+};
+void api_folder_fini(struct api_folder *f);
+SPK_CHECKED spk_status api_folder_open(spk_context *c, const char *path, uint32_t parts,
+                                       struct api_folder *out);
+bool api_is_folder(const char *path);
+
+/* Writes every part of a compiled folder through a directory writer. */
+struct api_compiled {
+    const struct api_model *model;
+    const struct ir_module *quantised;
+    const struct image *image;
+    const struct tgt *target;
+    const char *mapping_json, *cost_json;
+};
+SPK_CHECKED spk_status api_folder_write(spk_context *c, const char *path,
+                                        const struct api_compiled *parts);
+/* Reads a member file of a folder (heap, spk_free). */
+SPK_CHECKED spk_status api_folder_text(spk_context *c, const char *path, const char *name,
+                                       char **out_text, size_t *out_length);
+
+/* ---- engines ---- */
+
+/* The default engine, or an error naming the engines there are. */
+SPK_CHECKED spk_status api_engine(spk_context *c, const char *name,
+                                  const struct engine_vtable **out);
+
+#endif

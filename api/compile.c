@@ -1,0 +1,330 @@
+/* compile and estimate: model -> prepared -> quantised -> balanced -> mapping -> image. */
+#include <string.h>
+
+#include "api/cost.h"
+#include "api/mapping_json.h"
+#include "api/paper.h"
+#include "backends/chip/emit.h"
+#include "config.h"
+#include "frontend/rates.h"
+#include "frontend/target_yaml.h"
+#include "passes/map/map.h"
+#include "passes/pass.h"
+#include "runtime/reference.h"
+#include "support/alloc.h"
+
+#define CALIBRATE_DEFAULT 512
+
+struct compile {
+    spk_context *c;
+    struct api_model model;
+    struct tgt *target;
+    struct api_data calibration;
+    struct ir_module *module; /* prepared, later quantised and balanced */
+    enum tgt_attention attention;
+    double *rates;            /* per node of `module` */
+    bool measured;            /* rates were given */
+    struct cost_paper paper;
+    struct mapping mapping;
+    bool mapped;
+};
+
+static void compile_fini(struct compile *k)
+{
+    if (k->mapped)
+        map_fini(&k->mapping);
+    spk_free(k->rates);
+    ir_module_destroy(k->module);
+    api_data_fini(&k->calibration);
+    if (k->target != NULL)
+        tgt_destroy(k->target);
+    api_model_fini(&k->model);
+}
+
+static spk_status attention_by_name(spk_context *c, const char *name, enum tgt_attention *out)
+{
+    *out = 0;
+    if (name == NULL || strcmp(name, "auto") == 0)
+        return SPK_OK;
+    for (uint32_t bit = 1; bit <= TGT_ATTN_ENGINE; bit <<= 1) {
+        if (strcmp(name, tgt_attention_name((enum tgt_attention)bit)) != 0)
+            continue;
+        *out = (enum tgt_attention)bit;
+        return SPK_OK;
+    }
+    spk_status status =
+        diag_usage(&c->diags, spk_span_none, "E0906", "unknown attention lowering '%s'", name);
+    diag_help_set(&c->diags, "one of: auto, and_lif, embedded, product");
+    return status;
+}
+
+static spk_status check_choices(spk_context *c, const char *schedule, const char *objective,
+                                const struct tgt *target)
+{
+    if (schedule != NULL && strcmp(schedule, "pipelined") != 0)
+        return diag_usage(&c->diags, spk_span_none, "E0907",
+                          "unknown schedule '%s' (there is: pipelined)", schedule);
+    if (objective == NULL || strcmp(objective, "cores") == 0 || strcmp(objective, "traffic") == 0)
+        return SPK_OK;
+    if (strcmp(objective, "energy") == 0 || strcmp(objective, "latency") == 0) {
+        bool energy = objective[0] == 'e';
+        bool priced = energy ? target->energy_pj[TGT_E_SYNAPTIC_OP].present
+                             : target->time_ns[TGT_T_SYNAPTIC_OP].present;
+        if (!priced)
+            return diag_nofit(&c->diags, spk_span_none, "E0908",
+                              "objective '%s' needs constants that nobody published for '%s'",
+                              objective, target->name);
+        return SPK_OK;
+    }
+    return diag_usage(&c->diags, spk_span_none, "E0909",
+                      "unknown objective '%s' (there are: cores, energy, latency, traffic)",
+                      objective);
+}
+
+static struct pass_context pass_context_of(struct compile *k, bool remarks)
+{
+    return (struct pass_context){
+        .target = k->target,
+        .engine = &rt_reference_engine,
+        .calibration = k->calibration.input.input.n_images ? &k->calibration.input.input : NULL,
+        .diags = &k->c->diags,
+        .pool = k->c->pool,
+        .remarks = remarks,
+    };
+}
+
+/* Rates of the balanced module's nodes, by value name; unnamed ones follow from their operands. */
+static spk_status spread_rates(struct compile *k, const struct fe_rates *given,
+                               const struct ir_module *named)
+{
+    const struct ir_module *m = k->module;
+    const double declared = m->declared_rate > 0 ? (double)m->declared_rate : 0.1;
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *k->rates, &k->rates));
+    for (uint32_t i = 0; i < m->n_nodes; i++) {
+        const struct ir_node *n = &m->node[i];
+        double r = declared;
+        uint32_t id = n->name && given ? ir_find_value(named, n->name) : IR_NONE;
+        const struct fe_rate *f = id != IR_NONE ? &given->of_node[id] : NULL;
+        if (f != NULL && f->n > 0) {
+            r = 0;
+            for (uint32_t j = 0; j < f->n; j++)
+                r += f->rate[j] / f->n;
+        } else if (n->op == IR_OP_DELAY || n->op == IR_OP_ADD) {
+            r = 0;
+            for (uint32_t j = 0; j < n->n_operands; j++)
+                r += k->rates[n->operand[j]];
+        } else if (n->op == IR_OP_RESHAPE || n->op == IR_OP_REPEAT) {
+            r = k->rates[n->operand[0]];
+        } else if (n->op == IR_OP_MAXPOOL) {
+            r = k->rates[n->operand[0]];
+        }
+        k->rates[i] = r;
+    }
+    return SPK_OK;
+}
+
+static spk_status load_rates(struct compile *k, const char *path)
+{
+    struct fe_rates rates = {0};
+    spk_status status = SPK_OK;
+    if (path != NULL) {
+        status = fe_rates_load(path, k->model.module, &k->c->diags, &rates);
+        k->measured = status == SPK_OK;
+    }
+    if (status == SPK_OK)
+        status = spread_rates(k, path ? &rates : NULL, k->model.module);
+    if (status == SPK_OK && path != NULL)
+        status = paper_from_rates(k->model.module, &rates, &k->paper);
+    fe_rates_fini(&rates);
+    return status;
+}
+
+static spk_status compile_map(struct compile *k, const char *system, uint64_t seed, bool remarks)
+{
+    struct map_options o = {.attention = k->attention,
+                            .system = system,
+                            .seed = seed,
+                            .node_rate = k->rates,
+                            .remarks = remarks,
+                            .progress = &k->c->progress};
+    SPK_TRY(map_run(k->module, k->target, &o, &k->c->diags, &k->mapping));
+    k->mapped = true;
+    return SPK_OK;
+}
+
+/* Prepared module, attention chosen, quantised and balanced. */
+static spk_status compile_passes(struct compile *k, bool remarks)
+{
+    struct pass_context pc = pass_context_of(k, remarks);
+    SPK_TRY(ir_module_clone(k->model.module, false, &k->module));
+    SPK_TRY(passes_compile_pipeline(&pc, PASSES_PREPARED, NULL, &k->module));
+    SPK_TRY(map_choose_attention(k->module, k->target, k->attention, &k->c->diags, &k->attention));
+    return passes_compile_pipeline(&pc, PASSES_BALANCED, tgt_attention_name(k->attention),
+                                   &k->module);
+}
+
+static spk_status provenance_text(const struct compile *k, const struct spk_compile_options *o,
+                                  struct strbuf *out)
+{
+    struct json_writer w;
+    char hex[65];
+    jw_init(&w, out, 0);
+    for (int i = 0; i < 32; i++)
+        spk_snprintf(hex + 2 * i, 3, "%02x", k->target->sha256[i]);
+    jw_object_begin(&w, NULL);
+    jw_string(&w, "spikec", SPIKEC_VERSION);
+    jw_string(&w, "model", path_base(k->model.path));
+    jw_string(&w, "model_sha256", k->model.model_sha256);
+    jw_string(&w, "weights_sha256", k->model.weights_sha256);
+    jw_string(&w, "target", k->target->name);
+    jw_string(&w, "target_sha256", hex);
+    jw_string(&w, "attention", tgt_attention_name(k->attention));
+    jw_u64(&w, "seed", o->seed);
+    jw_u64(&w, "calibration_images", k->calibration.input.input.n_images);
+    jw_array_begin(&w, "settings");
+    for (size_t i = 0; i < o->model.n_settings; i++)
+        jw_string(&w, NULL, o->model.settings[i]);
+    jw_array_end(&w);
+    jw_object_end(&w);
+    return jw_finish(&w);
+}
+
+static void report_summary(const struct compile *k, const struct image *im, struct api_report *r)
+{
+    struct strbuf *t = &r->result->text;
+    uint64_t neurons = 0;
+    for (uint64_t i = 0; i < im->n_cores; i++)
+        neurons += im->cores[i].neurons;
+    strbuf_printf(t, "%s on %s (%s): %llu cores, %llu neurons, latency %u steps, interval %u steps "
+                     "per image\n",
+                  k->module->name, k->target->name, k->mapping.system->name,
+                  (unsigned long long)im->n_cores, (unsigned long long)neurons, im->meta.latency,
+                  im->meta.interval);
+    strbuf_printf(t, "attention: %s; traffic (spikes x hops per frame): %.6g in layer order, %.6g "
+                     "placed\n",
+                  tgt_attention_name(k->attention), k->mapping.traffic_before,
+                  k->mapping.traffic_after);
+}
+
+static spk_status cost_text(struct json_writer *w, const struct image *im, const struct compile *k,
+                            struct strbuf *out)
+{
+    jw_init(w, out, 1);
+    jw_object_begin(w, NULL);
+    jw_i64(w, "schema", 1);
+    SPK_TRY(cost_write(w, im, k->target, NULL, &k->paper));
+    jw_object_end(w);
+    return jw_finish(w);
+}
+
+static spk_status compile_emit(struct compile *k, const struct spk_compile_options *o,
+                               struct api_report *r)
+{
+    struct strbuf provenance = {0}, mapping = {0}, cost = {0};
+    struct json_writer w;
+    struct image im;
+    spk_status status = provenance_text(k, o, &provenance);
+    if (status == SPK_OK)
+        status = chip_emit(&k->mapping, strbuf_cstr(&provenance), &k->c->diags, &im);
+    if (status == SPK_OK) {
+        struct api_compiled parts = {&k->model, k->module, &im, k->target, NULL, NULL};
+        status = mapping_json(&k->mapping, &im, &mapping);
+        if (status == SPK_OK)
+            status = cost_text(&w, &im, k, &cost);
+        parts.mapping_json = strbuf_cstr(&mapping);
+        parts.cost_json = strbuf_cstr(&cost);
+        if (status == SPK_OK)
+            status = api_folder_write(k->c, o->output, &parts);
+        if (status == SPK_OK) {
+            jw_string(&r->w, "output", o->output);
+            jw_string(&r->w, "attention", tgt_attention_name(k->attention));
+            status = cost_write(&r->w, &im, k->target, NULL, &k->paper);
+            report_summary(k, &im, r);
+        }
+        if (status == SPK_OK)
+            status = cost_table(parts.cost_json, cost.len, "cost.json", 16, &k->c->diags,
+                                &r->result->text);
+        image_fini(&im);
+    }
+    strbuf_fini(&provenance);
+    strbuf_fini(&mapping);
+    strbuf_fini(&cost);
+    return status;
+}
+
+static spk_status compile_all(struct compile *k, const struct spk_compile_options *o,
+                              struct api_report *r)
+{
+    if (o->output == NULL)
+        return diag_usage(&k->c->diags, spk_span_none, "E0910",
+                          "no output folder: give it with -o DIR");
+    SPK_TRY(attention_by_name(k->c, o->attention, &k->attention));
+    SPK_TRY(fe_target_load(o->target, &k->c->diags, &k->target));
+    SPK_TRY(check_choices(k->c, o->schedule, o->objective, k->target));
+    SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
+    if (o->calibrate != NULL) {
+        struct spk_data_options d = {o->calibrate, NULL,
+                                     o->calibrate_limit ? o->calibrate_limit : CALIBRATE_DEFAULT};
+        SPK_TRY(api_data_load(k->c, &d, k->model.module, &k->calibration));
+    }
+    SPK_TRY(compile_passes(k, o->remarks));
+    SPK_TRY(load_rates(k, o->rates));
+    SPK_TRY(compile_map(k, o->system, o->seed, o->remarks));
+    return compile_emit(k, o, r);
+}
+
+int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result **out_result)
+{
+    struct compile k = {.c = c};
+    struct api_report r;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "compile");
+    if (status == SPK_OK)
+        status = compile_all(&k, o, &r);
+    compile_fini(&k);
+    return api_report_end(&r, status, false, out_result);
+}
+
+/* ---- estimate ---- */
+
+static spk_status estimate_all(struct compile *k, const struct spk_estimate_options *o,
+                               struct api_report *r, bool *out_keep)
+{
+    SPK_TRY(attention_by_name(k->c, o->attention, &k->attention));
+    SPK_TRY(fe_target_load(o->target, &k->c->diags, &k->target));
+    SPK_TRY(check_choices(k->c, NULL, o->objective, k->target));
+    SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
+    spk_status status = compile_passes(k, o->remarks);
+    if (status == SPK_OK)
+        SPK_TRY(load_rates(k, o->rates));
+    if (status == SPK_OK)
+        status = compile_map(k, o->system, o->seed, o->remarks);
+    if (status != SPK_OK && status != SPK_ERR_NOFIT)
+        return status;
+    *out_keep = true;
+    jw_string(&r->w, "target", k->target->name);
+    jw_bool(&r->w, "fits", status == SPK_OK);
+    jw_string(&r->w, "rates", k->measured ? "given" : "declared");
+    if (status == SPK_OK) {
+        SPK_TRY(estimate_json(&k->mapping, &r->w));
+        SPK_TRY(estimate_text(&k->mapping, &r->result->text));
+    }
+    paper_write(&r->w, &k->paper);
+    paper_text(&k->paper, &r->result->text);
+    return status;
+}
+
+int spk_estimate(spk_context *c, const struct spk_estimate_options *o, spk_result **out_result)
+{
+    struct compile k = {.c = c};
+    struct api_report r;
+    bool keep = false;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "estimate");
+    if (status == SPK_OK)
+        status = estimate_all(&k, o, &r, &keep);
+    compile_fini(&k);
+    return api_report_end(&r, status, keep, out_result);
+}

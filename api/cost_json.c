@@ -1,0 +1,300 @@
+/* Writes cost.json. Every core runs one layer, so sums over cores give layers, chips and totals.
+ * Dynamic figures are per image (totals of the run divided by the number of images); what has no
+ * published price is null and named in `unpriced`. */
+#include "api/paper.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "backends/chip/usage.h"
+#include "runtime/sim.h"
+#include "support/alloc.h"
+
+struct cost_sum {
+    uint64_t cores;
+    struct chip_usage u;
+    struct sim_core_stats s;
+};
+
+struct cost {
+    struct json_writer *w;
+    const struct image *im;
+    const struct tgt *target;
+    const struct sim_stats *stats;
+    struct chip_usage *usage;
+    double images;
+};
+
+static void sum_usage(struct cost_sum *t, const struct chip_usage *u)
+{
+    t->cores++;
+    t->u.neurons += u->neurons;
+    t->u.in_axons += u->in_axons;
+    t->u.out_axons += u->out_axons;
+    t->u.synapse_bits += u->synapse_bits;
+    t->u.synapses += u->synapses;
+}
+
+static void sum_stats(struct cost_sum *t, const struct sim_core_stats *s)
+{
+    t->s.synaptic_events += s->synaptic_events;
+    t->s.payload_events += s->payload_events;
+    t->s.updates_active += s->updates_active;
+    t->s.updates_inactive += s->updates_inactive;
+    t->s.spikes_out += s->spikes_out;
+    t->s.messages_out += s->messages_out;
+    t->s.messages_in += s->messages_in;
+    t->s.within_tile += s->within_tile;
+    t->s.hops_x += s->hops_x;
+    t->s.hops_y += s->hops_y;
+    t->s.hops_chip += s->hops_chip;
+    t->s.host_writes += s->host_writes;
+    for (int e = 0; e < TGT_ENERGY_COUNT; e++)
+        t->s.energy_pj[e] += s->energy_pj[e];
+    if (s->busy_ns > t->s.busy_ns)
+        t->s.busy_ns = s->busy_ns;
+}
+
+static void write_static(const struct cost *c, const struct chip_usage *u)
+{
+    jw_u64(c->w, "neurons", u->neurons);
+    jw_u64(c->w, "in_axons", u->in_axons);
+    jw_u64(c->w, "out_axons", u->out_axons);
+    jw_u64(c->w, "synapse_bits", u->synapse_bits);
+    jw_u64(c->w, "synapses", u->synapses);
+}
+
+static bool any_price(const struct tgt *t)
+{
+    for (int e = 0; e < TGT_ENERGY_COUNT; e++)
+        if (t->energy_pj[e].present)
+            return true;
+    return false;
+}
+
+static void write_energy(const struct cost *c, const struct sim_core_stats *s)
+{
+    double total = 0;
+    bool priced = any_price(c->target);
+    jw_object_begin(c->w, "energy_pj");
+    for (int e = 0; e < TGT_ENERGY_COUNT; e++) {
+        const char *name = tgt_energy_name((enum tgt_energy)e);
+        if (!c->target->energy_pj[e].present) {
+            jw_null(c->w, name);
+            continue;
+        }
+        total += s->energy_pj[e];
+        jw_f64_or_null(c->w, name, s->energy_pj[e] / c->images);
+    }
+    if (priced)
+        jw_f64_or_null(c->w, "total_priced", total / c->images);
+    else
+        jw_null(c->w, "total_priced");
+    jw_object_end(c->w);
+}
+
+static void write_dynamic(const struct cost *c, const struct sim_core_stats *s)
+{
+    if (c->stats == NULL)
+        return;
+    jw_f64(c->w, "synaptic_events", (double)s->synaptic_events / c->images);
+    jw_f64(c->w, "neuron_updates",
+           (double)(s->updates_active + s->updates_inactive) / c->images);
+    jw_f64(c->w, "neuron_updates_active", (double)s->updates_active / c->images);
+    jw_f64(c->w, "spikes_out", (double)s->spikes_out / c->images);
+    jw_f64(c->w, "messages", (double)s->messages_out / c->images);
+    jw_f64(c->w, "messages_in", (double)s->messages_in / c->images);
+    jw_f64(c->w, "hops", (double)(s->hops_x + s->hops_y + s->hops_chip) / c->images);
+    jw_f64(c->w, "hops_x", (double)s->hops_x / c->images);
+    jw_f64(c->w, "hops_y", (double)s->hops_y / c->images);
+    jw_f64(c->w, "hops_chip", (double)s->hops_chip / c->images);
+    write_energy(c, s);
+    if (c->target->time_ns[TGT_T_SYNAPTIC_OP].present)
+        jw_f64(c->w, "busy_ns", s->busy_ns / c->images);
+    else
+        jw_null(c->w, "busy_ns");
+}
+
+static void write_limit(const struct cost *c, const char *key, enum tgt_limit l)
+{
+    uint64_t v = tgt_limit_value(c->target, l);
+    if (v == UINT64_MAX)
+        jw_null(c->w, key);
+    else
+        jw_u64(c->w, key, v);
+}
+
+static void write_core(const struct cost *c, uint32_t id)
+{
+    const struct img_core *core = &c->im->cores[id];
+    jw_object_begin_line(c->w, NULL);
+    jw_u64(c->w, "id", id);
+    jw_u64(c->w, "chip", core->chip);
+    jw_u64(c->w, "x", core->x);
+    jw_u64(c->w, "y", core->y);
+    jw_array_begin(c->w, "layers");
+    for (uint32_t g = 0; g < core->n_groups; g++) {
+        const struct img_group *group = &c->im->groups[core->group_first + g];
+        jw_string(c->w, NULL, c->im->strings[c->im->layers[group->layer].name]);
+    }
+    jw_array_end(c->w);
+    write_static(c, &c->usage[id]);
+    write_limit(c, "neurons_limit", TGT_NEURONS);
+    write_limit(c, "in_axons_limit", TGT_IN_AXONS);
+    write_limit(c, "out_axons_limit", TGT_OUT_AXONS);
+    write_limit(c, "synapse_bits_limit", TGT_SYNAPSE_BITS);
+    if (c->stats != NULL)
+        write_dynamic(c, &c->stats->core[id]);
+    jw_object_end(c->w);
+}
+
+static void write_sum(const struct cost *c, const struct cost_sum *t)
+{
+    jw_u64(c->w, "cores", t->cores);
+    write_static(c, &t->u);
+    write_dynamic(c, &t->s);
+}
+
+static spk_status write_layers(const struct cost *c)
+{
+    static const char *const kinds[] = {"neuron", "pool", "relay", "attention", "input",
+                                        "embedded"};
+    struct cost_sum *sum;
+    SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *sum, &sum));
+    for (uint32_t i = 0; i < c->im->n_cores; i++) {
+        uint32_t layer = c->im->groups[c->im->cores[i].group_first].layer;
+        sum_usage(&sum[layer], &c->usage[i]);
+        if (c->stats != NULL)
+            sum_stats(&sum[layer], &c->stats->core[i]);
+    }
+    jw_array_begin(c->w, "layers");
+    for (uint32_t i = 0; i < c->im->n_layers; i++) {
+        const struct img_layer *l = &c->im->layers[i];
+        jw_object_begin_line(c->w, NULL);
+        jw_string(c->w, "name", c->im->strings[l->name]);
+        jw_string(c->w, "kind", kinds[l->kind]);
+        jw_u64(c->w, "start_step", l->start);
+        write_sum(c, &sum[i]);
+        jw_object_end(c->w);
+    }
+    jw_array_end(c->w);
+    spk_free(sum);
+    return SPK_OK;
+}
+
+static spk_status write_chips(const struct cost *c, uint32_t *out_used)
+{
+    const uint32_t n = c->im->meta.chips_x * c->im->meta.chips_y;
+    struct cost_sum *sum;
+    SPK_TRY(spk_alloc_array(n, sizeof *sum, &sum));
+    *out_used = 0;
+    for (uint32_t i = 0; i < c->im->n_cores; i++) {
+        sum_usage(&sum[c->im->cores[i].chip], &c->usage[i]);
+        if (c->stats != NULL)
+            sum_stats(&sum[c->im->cores[i].chip], &c->stats->core[i]);
+    }
+    jw_array_begin(c->w, "chips");
+    for (uint32_t i = 0; i < n; i++) {
+        if (sum[i].cores == 0)
+            continue;
+        ++*out_used;
+        jw_object_begin_line(c->w, NULL);
+        jw_u64(c->w, "id", i);
+        write_sum(c, &sum[i]);
+        jw_object_end(c->w);
+    }
+    jw_array_end(c->w);
+    spk_free(sum);
+    return SPK_OK;
+}
+
+static void write_totals(const struct cost *c, uint32_t chips)
+{
+    struct cost_sum t;
+    memset(&t, 0, sizeof t);
+    for (uint32_t i = 0; i < c->im->n_cores; i++) {
+        sum_usage(&t, &c->usage[i]);
+        if (c->stats != NULL)
+            sum_stats(&t, &c->stats->core[i]);
+    }
+    jw_object_begin(c->w, "totals");
+    jw_u64(c->w, "chips", chips);
+    write_sum(c, &t);
+    if (c->stats != NULL) {
+        const struct sim_stats *s = c->stats;
+        jw_u64(c->w, "max_link_messages", s->max_link_load);
+        jw_f64(c->w, "host_input_messages", (double)s->injections / c->images);
+        jw_f64(c->w, "host_input_writes", (double)t.s.host_writes / c->images);
+        jw_f64(c->w, "host_output_messages", (double)s->host_spikes / c->images);
+        jw_f64(c->w, "embedded_input_messages", (double)s->embedded_spikes / c->images);
+        jw_f64(c->w, "embedded_operations", (double)s->embedded_ops / c->images);
+        jw_u64(c->w, "spikes_outside_windows", s->spikes_outside_windows);
+        jw_u64(c->w, "wraps", s->wraps);
+        if (c->target->time_ns[TGT_T_SYNAPTIC_OP].present)
+            jw_f64(c->w, "time_ns", s->time_ns / c->images);
+        else
+            jw_null(c->w, "time_ns");
+    }
+    jw_object_end(c->w);
+}
+
+static void write_unpriced(const struct cost *c)
+{
+    jw_array_begin(c->w, "unpriced");
+    for (int e = 0; e < TGT_ENERGY_COUNT; e++) {
+        bool occurs = c->stats == NULL || (c->stats->unpriced_energy >> e & 1u);
+        if (!c->target->energy_pj[e].present && occurs)
+            jw_string(c->w, NULL, tgt_energy_name((enum tgt_energy)e));
+    }
+    jw_array_end(c->w);
+    jw_array_begin(c->w, "untimed");
+    for (int e = 0; e < TGT_TIME_COUNT; e++) {
+        bool occurs = c->stats == NULL || (c->stats->unpriced_time >> e & 1u);
+        if (!c->target->time_ns[e].present && occurs)
+            jw_string(c->w, NULL, tgt_time_name((enum tgt_time)e));
+    }
+    jw_array_end(c->w);
+    jw_object_begin(c->w, "price_basis");
+    for (int e = 0; e < TGT_ENERGY_COUNT; e++)
+        if (c->target->energy_pj[e].present)
+            jw_string(c->w, tgt_energy_name((enum tgt_energy)e),
+                      tgt_basis_name(c->target->energy_pj[e].basis));
+    jw_object_end(c->w);
+}
+
+spk_status cost_write(struct json_writer *w, const struct image *im, const struct tgt *target,
+                      const struct sim_stats *stats, const struct cost_paper *paper)
+{
+    struct cost c = {.w = w, .im = im, .target = target, .stats = stats};
+    uint32_t chips = 0;
+    c.images = stats ? (double)stats->images : 1.0;
+    SPK_TRY(spk_alloc_array(im->n_cores, sizeof *c.usage, &c.usage));
+    spk_status status = chip_usage_count(im, target, c.usage);
+    if (status == SPK_OK) {
+        jw_string(w, "target", target->name);
+        jw_string(w, "system", im->strings[im->meta.system_name]);
+        jw_u64(w, "images", stats ? stats->images : 0);
+        jw_u64(w, "timesteps", im->meta.timesteps);
+        jw_u64(w, "latency_steps", im->meta.latency);
+        jw_u64(w, "interval_steps", im->meta.interval);
+        if (stats)
+            jw_u64(w, "steps", stats->steps);
+        write_unpriced(&c);
+        if (paper != NULL)
+            paper_write(w, paper);
+        status = write_chips(&c, &chips);
+    }
+    if (status == SPK_OK) {
+        write_totals(&c, chips);
+        status = write_layers(&c);
+    }
+    if (status == SPK_OK) {
+        jw_array_begin(w, "cores");
+        for (uint32_t i = 0; i < im->n_cores; i++)
+            write_core(&c, i);
+        jw_array_end(w);
+        status = w->status;
+    }
+    spk_free(c.usage);
+    return status;
+}

@@ -1,0 +1,248 @@
+/* opt, fmt, check and the target commands: jobs that look at things. */
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "check/check.h"
+#include "frontend/model.h"
+#include "frontend/target_yaml.h"
+#include "passes/pass.h"
+#include "support/alloc.h"
+#include "support/file.h"
+
+/* ---- opt ---- */
+
+struct opt {
+    spk_context *c;
+    const struct spk_opt_options *o;
+    struct ir_module *module;
+    struct api_model model;
+    struct tgt *target;
+    struct strbuf *text;
+};
+
+static void print_after(void *ctx, const char *pass, const struct ir_module *m)
+{
+    struct opt *k = ctx;
+    if (k->o->print_after == NULL ||
+        (strcmp(k->o->print_after, "all") != 0 && strcmp(k->o->print_after, pass) != 0))
+        return;
+    strbuf_printf(k->text, "// after %s\n", pass);
+    ir_print(m, k->text);
+}
+
+static spk_status opt_load(struct opt *k)
+{
+    const struct spk_model_options *mo = &k->o->model;
+    if (!path_has_suffix(mo->model, ".sir")) {
+        SPK_TRY(api_model_load(k->c, mo, mo->weights != NULL, &k->model));
+        k->module = k->model.module;
+        k->model.module = NULL;
+        return SPK_OK;
+    }
+    char *text = NULL;
+    size_t length = 0;
+    SPK_TRY(file_read(mo->model, 0, &k->c->diags, &text, &length));
+    spk_status status = ir_parse(mo->model, text, length, &k->c->diags, &k->module);
+    spk_free(text);
+    if (status == SPK_OK && mo->weights != NULL)
+        status = ir_params_load(k->module, mo->weights, &k->c->diags);
+    return status == SPK_OK ? ir_verify(k->module, &k->c->diags) : status;
+}
+
+static void list_passes(struct api_report *r)
+{
+    size_t n;
+    const struct pass *p = pass_registry(&n);
+    jw_array_begin(&r->w, "passes");
+    for (size_t i = 0; i < n; i++) {
+        jw_object_begin(&r->w, NULL);
+        jw_string(&r->w, "name", p[i].name);
+        jw_string(&r->w, "summary", p[i].summary);
+        jw_string(&r->w, "expects", p[i].expects);
+        jw_string(&r->w, "changes", p[i].changes);
+        jw_string(&r->w, "never_changes", p[i].never);
+        jw_object_end(&r->w);
+        strbuf_printf(&r->result->text, "%-18s %s\n", p[i].name, p[i].summary);
+        for (const struct pass_option *op = p[i].option; op->name != NULL; op++)
+            strbuf_printf(&r->result->text, "%20s%s: %s\n", "", op->name, op->help);
+    }
+    jw_array_end(&r->w);
+}
+
+static spk_status opt_all(struct opt *k, struct api_report *r)
+{
+    struct strbuf sir = {0};
+    k->text = &r->result->text;
+    if (k->o->list) {
+        list_passes(r);
+        return SPK_OK;
+    }
+    if (k->o->target != NULL)
+        SPK_TRY(fe_target_load(k->o->target, &k->c->diags, &k->target));
+    SPK_TRY(opt_load(k));
+    struct pass_context pc = {.target = k->target,
+                              .diags = &k->c->diags,
+                              .pool = k->c->pool,
+                              .verify_each = true,
+                              .after = print_after,
+                              .after_ctx = k};
+    if (k->o->passes != NULL && k->o->passes[0] != '\0')
+        SPK_TRY(passes_run(&pc, k->o->passes, &k->module));
+    ir_print(k->module, &sir);
+    spk_status status = sir.status;
+    if (status == SPK_OK) {
+        jw_string(&r->w, "sir", strbuf_cstr(&sir));
+        if (k->o->print_after == NULL)
+            strbuf_append(k->text, strbuf_cstr(&sir));
+    }
+    strbuf_fini(&sir);
+    return status;
+}
+
+int spk_opt(spk_context *c, const struct spk_opt_options *o, spk_result **out_result)
+{
+    struct opt k = {.c = c, .o = o};
+    struct api_report r;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "opt");
+    if (status == SPK_OK)
+        status = opt_all(&k, &r);
+    ir_module_destroy(k.module);
+    api_model_fini(&k.model);
+    if (k.target != NULL)
+        tgt_destroy(k.target);
+    return api_report_end(&r, status, false, out_result);
+}
+
+/* ---- fmt ---- */
+
+static spk_status format_all(spk_context *c, const char *path, struct api_report *r)
+{
+    char *text = NULL;
+    size_t length = 0;
+    SPK_TRY(file_read(path, 0, &c->diags, &text, &length));
+    spk_status status = fe_format(path, text, length, &c->diags, &r->result->text);
+    if (status == SPK_OK) {
+        jw_string(&r->w, "file", path);
+        jw_bool(&r->w, "changed",
+                r->result->text.len != length || memcmp(r->result->text.data, text, length) != 0);
+    }
+    spk_free(text);
+    return status;
+}
+
+int spk_format(spk_context *c, const char *path, spk_result **out_result)
+{
+    struct api_report r;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "fmt");
+    if (status == SPK_OK)
+        status = format_all(c, path, &r);
+    return api_report_end(&r, status, false, out_result);
+}
+
+/* ---- check ---- */
+
+static spk_status check_all(spk_context *c, const char *folder, struct api_report *r)
+{
+    struct api_folder f;
+    struct check_report report = {0};
+    SPK_TRY(api_folder_open(c, folder,
+                            API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET, &f));
+    spk_status status = check_image(&f.image, f.target, f.quantised, NULL, &c->diags, &report);
+    if (status == SPK_OK || status == SPK_DIFFERENCE) {
+        jw_u64(&r->w, "cores", f.image.n_cores);
+        jw_u64(&r->w, "violations", report.violations);
+        jw_u64(&r->w, "synapses_checked", report.synapses);
+        strbuf_printf(&r->result->text, "%llu cores, %llu synapses checked: %llu violations\n",
+                      (unsigned long long)f.image.n_cores, (unsigned long long)report.synapses,
+                      (unsigned long long)report.violations);
+        status = report.violations > 0 ? SPK_DIFFERENCE : SPK_OK;
+    }
+    api_folder_fini(&f);
+    return status;
+}
+
+int spk_check(spk_context *c, const char *folder, spk_result **out_result)
+{
+    struct api_report r;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "check");
+    if (status == SPK_OK)
+        status = check_all(c, folder, &r);
+    return api_report_end(&r, status, false, out_result);
+}
+
+/* ---- targets ---- */
+
+static spk_status target_list(spk_context *c, struct api_report *r)
+{
+    struct file_names names = {0};
+    SPK_TRY(fe_target_list(&c->diags, &names));
+    jw_array_begin(&r->w, "targets");
+    for (size_t i = 0; i < names.len; i++) {
+        jw_string(&r->w, NULL, names.data[i]);
+        strbuf_printf(&r->result->text, "%s\n", names.data[i]);
+    }
+    jw_array_end(&r->w);
+    file_names_fini(&names);
+    return SPK_OK;
+}
+
+int spk_target_list(spk_context *c, spk_result **out_result)
+{
+    struct api_report r;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "target list");
+    if (status == SPK_OK)
+        status = target_list(c, &r);
+    return api_report_end(&r, status, false, out_result);
+}
+
+static spk_status target_show(spk_context *c, const char *name, bool show, struct api_report *r)
+{
+    struct tgt *t = NULL;
+    struct strbuf json = {0};
+    SPK_TRY(fe_target_load(name, &c->diags, &t));
+    spk_status status = fe_target_check(t, &c->diags);
+    if (status == SPK_OK && show) {
+        status = fe_target_json(t, 0, &json);
+        jw_raw(&r->w, "target", strbuf_cstr(&json));
+        fe_target_print(t, &r->result->text);
+    } else if (status == SPK_OK) {
+        jw_string(&r->w, "target", t->name);
+        jw_bool(&r->w, "consistent", true);
+        strbuf_printf(&r->result->text, "%s: every constant has a unit, a basis and a source, and "
+                                        "none contradicts another\n",
+                      t->name);
+    }
+    strbuf_fini(&json);
+    tgt_destroy(t);
+    return status;
+}
+
+int spk_target_show(spk_context *c, const char *target, spk_result **out_result)
+{
+    struct api_report r;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "target show");
+    if (status == SPK_OK)
+        status = target_show(c, target, true, &r);
+    return api_report_end(&r, status, false, out_result);
+}
+
+int spk_target_check(spk_context *c, const char *target, spk_result **out_result)
+{
+    struct api_report r;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "target check");
+    if (status == SPK_OK)
+        status = target_show(c, target, false, &r);
+    return api_report_end(&r, status, false, out_result);
+}

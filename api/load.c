@@ -1,0 +1,178 @@
+/* Loading models, weights, data; choosing engines. */
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "frontend/model.h"
+#include "frontend/weights.h"
+#include "runtime/reference.h"
+#include "support/alloc.h"
+#include "support/file.h"
+
+/* ---- settings and bindings ---- */
+
+struct pairs {
+    struct arena arena;
+    struct fe_setting *set;
+    struct fe_binding *bind;
+};
+
+static spk_status split_pair(spk_context *c, struct arena *arena, const char *text,
+                             const char *option, const char *form, const char **out_name,
+                             const char **out_value)
+{
+    const char *eq = strchr(text, '=');
+    if (eq == NULL || eq == text)
+        return diag_usage(&c->diags, spk_span_none, "E0901", "%s '%s' is not of the form %s",
+                          option, text, form);
+    *out_name = arena_strndup(arena, text, (size_t)(eq - text));
+    *out_value = arena_strdup(arena, eq + 1);
+    return *out_name && *out_value ? SPK_OK : SPK_ERR_NOMEM;
+}
+
+static spk_status read_pairs(spk_context *c, const struct spk_model_options *o, struct pairs *p)
+{
+    arena_init(&p->arena, 0);
+    p->set = ARENA_NEW_ARRAY(&p->arena, struct fe_setting, o->n_settings + 1);
+    p->bind = ARENA_NEW_ARRAY(&p->arena, struct fe_binding, o->n_binds + 1);
+    if (p->set == NULL || p->bind == NULL)
+        return SPK_ERR_NOMEM;
+    for (size_t i = 0; i < o->n_settings; i++)
+        SPK_TRY(split_pair(c, &p->arena, o->settings[i], "--set", "NAME=VALUE", &p->set[i].name,
+                           &p->set[i].value));
+    for (size_t i = 0; i < o->n_binds; i++)
+        SPK_TRY(split_pair(c, &p->arena, o->binds[i], "--bind", "FROM=TO", &p->bind[i].from,
+                           &p->bind[i].to));
+    return SPK_OK;
+}
+
+/* ---- models ---- */
+
+void api_model_fini(struct api_model *m)
+{
+    ir_module_destroy(m->module);
+    spk_free(m->path);
+    spk_free(m->weights);
+    for (uint32_t i = 0; i < m->n_ignored; i++)
+        spk_free(m->ignored[i]);
+    spk_free(m->ignored);
+    memset(m, 0, sizeof *m);
+}
+
+static spk_status bind_weights(spk_context *c, struct api_model *m)
+{
+    struct fe_weights_report report = {0};
+    spk_status status =
+        fe_weights_bind(m->module, m->weights, &c->diags, &report);
+    m->ignored = report.ignored;
+    m->n_ignored = report.n_ignored;
+    report.ignored = NULL;
+    report.n_ignored = 0;
+    fe_weights_report_fini(&report);
+    if (status == SPK_OK)
+        status = file_sha256(m->weights, &c->diags, m->weights_sha256);
+    return status;
+}
+
+static spk_status load_model(spk_context *c, const struct spk_model_options *o,
+                             const struct fe_options *options, bool bind, struct api_model *out)
+{
+    struct fe_model model = {0};
+    SPK_TRY(fe_model_open(o->model, options, &c->diags, &model));
+    out->module = model.module;
+    out->path = model.path;
+    out->weights = model.weights;
+    SPK_TRY(file_sha256(out->path, &c->diags, out->model_sha256));
+    if (o->weights != NULL) {
+        spk_free(out->weights);
+        out->weights = spk_strdup(o->weights);
+        if (out->weights == NULL)
+            return SPK_ERR_NOMEM;
+    }
+    if (!bind)
+        return SPK_OK;
+    if (out->weights == NULL) {
+        spk_status status = diag_usage(&c->diags, spk_span_none, "E0902",
+                                       "model '%s' ships no weights", o->model);
+        diag_help_set(&c->diags, "give them with --weights FILE.safetensors");
+        return status;
+    }
+    return bind_weights(c, out);
+}
+
+spk_status api_model_load(spk_context *c, const struct spk_model_options *o, bool bind,
+                          struct api_model *out)
+{
+    struct pairs pairs = {0};
+    memset(out, 0, sizeof *out);
+    spk_status status = read_pairs(c, o, &pairs);
+    if (status == SPK_OK) {
+        struct fe_options options = {pairs.set, (uint32_t)o->n_settings, pairs.bind,
+                                     (uint32_t)o->n_binds};
+        status = load_model(c, o, &options, bind, out);
+    }
+    arena_fini(&pairs.arena);
+    if (status != SPK_OK)
+        api_model_fini(out);
+    return status;
+}
+
+/* ---- data ---- */
+
+void api_data_fini(struct api_data *d)
+{
+    fe_input_fini(&d->input);
+    fe_labels_fini(&d->labels);
+    memset(d, 0, sizeof *d);
+}
+
+spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
+                         const struct ir_module *module, struct api_data *out)
+{
+    memset(out, 0, sizeof *out);
+    if (o->input == NULL)
+        return diag_usage(&c->diags, spk_span_none, "E0903",
+                          "no input images: give them with --input FILE");
+    SPK_TRY(fe_input_load(o->input, module, o->limit, &c->diags, &out->input));
+    spk_status status = SPK_OK;
+    if (o->labels != NULL)
+        status = fe_labels_load(o->labels, module, &out->input, &c->diags, &out->labels);
+    if (status != SPK_OK)
+        api_data_fini(out);
+    return status;
+}
+
+uint32_t api_classes(const struct ir_module *m)
+{
+    for (uint32_t i = m->n_nodes; i-- > 0;) {
+        if (m->node[i].op == IR_OP_OUTPUT)
+            return m->node[m->node[i].operand[0]].type.channels;
+        if (m->node[i].op == IR_OP_READOUT)
+            return m->node[i].type.channels;
+    }
+    return 0;
+}
+
+double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes)
+{
+    uint32_t right = 0;
+    for (uint32_t i = 0; i < labels->n; i++) {
+        const float *l = logits + (size_t)i * classes;
+        uint32_t best = 0;
+        for (uint32_t k = 1; k < classes; k++)
+            if (l[k] > l[best])
+                best = k;
+        right += best == labels->label[i];
+    }
+    return labels->n ? (double)right / labels->n : 0.0;
+}
+
+spk_status api_engine(spk_context *c, const char *name, const struct engine_vtable **out)
+{
+    *out = &rt_reference_engine;
+    if (name == NULL || strcmp(name, rt_reference_engine.name) == 0)
+        return SPK_OK;
+    spk_status status =
+        diag_usage(&c->diags, spk_span_none, "E0904", "this build has no engine '%s'", name);
+    diag_help_set(&c->diags, "engines: %s", rt_reference_engine.name);
+    return status;
+}

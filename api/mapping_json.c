@@ -1,0 +1,188 @@
+/* A mapping as JSON and as text: layer by layer, in the order of the network. */
+#include "api/mapping_json.h"
+
+#include <string.h>
+
+static const char *const KINDS[] = {"neuron", "pool", "relay", "attention", "input", "embedded"};
+
+static void write_layer(const struct mapping *m, uint32_t pop, struct json_writer *w)
+{
+    const struct map_pop *p = &m->net.pops.data[pop];
+    jw_object_begin_line(w, NULL);
+    jw_string(w, "name", p->name);
+    jw_string(w, "kind", KINDS[p->kind]);
+    jw_u64(w, "channels", p->channels);
+    jw_u64(w, "height", p->height);
+    jw_u64(w, "width", p->width);
+    jw_u64(w, "start_step", p->start);
+    jw_f64(w, "rate", p->rate);
+    if (p->has_compartments) {
+        jw_array_begin(w, "tile");
+        jw_u64(w, NULL, p->th);
+        jw_u64(w, NULL, p->tw);
+        jw_u64(w, NULL, p->tc);
+        jw_array_end(w);
+        jw_array_begin(w, "grid");
+        jw_u64(w, NULL, p->gh);
+        jw_u64(w, NULL, p->gw);
+        jw_u64(w, NULL, p->gc);
+        jw_array_end(w);
+        jw_u64(w, "first_core", p->tile_first);
+    }
+    jw_array_begin(w, "sources");
+    for (uint32_t i = 0; i < p->n_projs; i++) {
+        const struct map_proj *proj = &m->net.projs.data[p->proj_first + i];
+        for (uint32_t s = 0; s < proj->n_sources; s++) {
+            jw_object_begin(w, NULL);
+            jw_string(w, "name", m->net.pops.data[proj->source[s].pop].name);
+            jw_u64(w, "delay", proj->source[s].delay);
+            if (proj->weight_name != NULL)
+                jw_string(w, "weights", proj->weight_name);
+            jw_object_end(w);
+        }
+    }
+    jw_array_end(w);
+    jw_object_end(w);
+}
+
+spk_status mapping_json(const struct mapping *m, const struct image *im, struct strbuf *out)
+{
+    struct json_writer w;
+    jw_init(&w, out, 1);
+    jw_object_begin(&w, NULL);
+    jw_i64(&w, "schema", 1);
+    jw_string(&w, "target", m->net.target->name);
+    jw_string(&w, "system", m->system->name);
+    jw_string(&w, "attention", tgt_attention_name(m->net.attention));
+    jw_u64(&w, "seed", m->seed);
+    jw_u64(&w, "timesteps", im->meta.timesteps);
+    jw_u64(&w, "interval_steps", im->meta.interval);
+    jw_u64(&w, "latency_steps", im->meta.latency);
+    jw_f64(&w, "traffic_layer_order", m->traffic_before);
+    jw_f64(&w, "traffic_placed", m->traffic_after);
+    jw_array_begin(&w, "layers");
+    for (uint32_t i = 0; i < m->net.pops.len; i++)
+        write_layer(m, i, &w);
+    jw_array_end(&w);
+    jw_array_begin(&w, "sums");
+    for (size_t i = 0; i < m->net.sums.len; i++) {
+        const struct map_sum *s = &m->net.sums.data[i];
+        jw_object_begin_line(&w, NULL);
+        jw_string(&w, "name", s->name);
+        jw_array_begin(&w, "terms");
+        for (uint32_t t = 0; t < s->n_terms; t++)
+            jw_string(&w, NULL, m->net.pops.data[s->term[t]].name);
+        jw_array_end(&w);
+        jw_object_end(&w);
+    }
+    jw_array_end(&w);
+    jw_array_begin(&w, "cores");
+    for (size_t i = 0; i < m->tiles.len; i++) {
+        const struct map_tile *t = &m->tiles.data[i];
+        jw_object_begin_line(&w, NULL);
+        jw_u64(&w, "id", i);
+        jw_u64(&w, "chip", m->place[i].chip);
+        jw_u64(&w, "x", m->place[i].x);
+        jw_u64(&w, "y", m->place[i].y);
+        jw_string(&w, "layer", m->net.pops.data[t->pop].name);
+        jw_array_begin(&w, "rows");
+        jw_u64(&w, NULL, t->y0);
+        jw_u64(&w, NULL, t->y0 + t->ny);
+        jw_array_end(&w);
+        jw_array_begin(&w, "columns");
+        jw_u64(&w, NULL, t->x0);
+        jw_u64(&w, NULL, t->x0 + t->nx);
+        jw_array_end(&w);
+        jw_array_begin(&w, "channels");
+        jw_u64(&w, NULL, t->c0);
+        jw_u64(&w, NULL, t->c0 + t->nc);
+        jw_array_end(&w);
+        jw_object_end(&w);
+    }
+    jw_array_end(&w);
+    jw_object_end(&w);
+    return jw_finish(&w);
+}
+
+struct layer_sum {
+    uint64_t cores, neurons, in_axons, out_axons, synapse_bits;
+};
+
+static struct layer_sum sum_layer(const struct mapping *m, const struct map_pop *p)
+{
+    struct layer_sum s = {0};
+    if (!p->has_compartments)
+        return s;
+    s.cores = (uint64_t)p->gh * p->gw * p->gc;
+    for (uint64_t i = p->tile_first; i < p->tile_first + s.cores; i++) {
+        s.neurons += m->usage[i].neurons;
+        s.in_axons += m->usage[i].in_axons;
+        s.out_axons += m->usage[i].out_axons;
+        s.synapse_bits += m->usage[i].synapse_bits;
+    }
+    return s;
+}
+
+static void write_usage(struct json_writer *w, const struct layer_sum *s)
+{
+    jw_u64(w, "cores", s->cores);
+    jw_u64(w, "neurons", s->neurons);
+    jw_u64(w, "in_axons", s->in_axons);
+    jw_u64(w, "out_axons", s->out_axons);
+    jw_u64(w, "synapse_bits", s->synapse_bits);
+}
+
+spk_status estimate_json(const struct mapping *m, struct json_writer *w)
+{
+    const struct tgt *t = m->net.target;
+    struct layer_sum total = {0};
+    jw_string(w, "system", m->system->name);
+    jw_string(w, "attention", tgt_attention_name(m->net.attention));
+    jw_u64(w, "timesteps", m->net.timesteps);
+    jw_u64(w, "latency_steps", m->net.latency);
+    jw_u64(w, "interval_steps", m->net.interval);
+    jw_array_begin(w, "layers");
+    for (size_t i = 0; i < m->net.pops.len; i++) {
+        const struct map_pop *p = &m->net.pops.data[i];
+        struct layer_sum s = sum_layer(m, p);
+        jw_object_begin_line(w, NULL);
+        jw_string(w, "name", p->name);
+        jw_string(w, "kind", KINDS[p->kind]);
+        jw_u64(w, "start_step", p->start);
+        write_usage(w, &s);
+        jw_object_end(w);
+        total.cores += s.cores;
+        total.neurons += s.neurons;
+        total.in_axons += s.in_axons;
+        total.out_axons += s.out_axons;
+        total.synapse_bits += s.synapse_bits;
+    }
+    jw_array_end(w);
+    jw_object_begin(w, "totals");
+    jw_u64(w, "chips", (total.cores + t->cores_per_chip - 1) / t->cores_per_chip);
+    write_usage(w, &total);
+    jw_object_end(w);
+    return w->status;
+}
+
+spk_status estimate_text(const struct mapping *m, struct strbuf *out)
+{
+    const struct tgt *t = m->net.target;
+    uint64_t cores = 0;
+    strbuf_printf(out, "%-36s %6s %10s %10s %10s %14s\n", "layer", "cores", "neurons", "in-axons",
+                  "out-axons", "synapse bits");
+    for (size_t i = 0; i < m->net.pops.len; i++) {
+        const struct map_pop *p = &m->net.pops.data[i];
+        struct layer_sum s = sum_layer(m, p);
+        strbuf_printf(out, "%-36s %6llu %10llu %10llu %10llu %14llu\n", p->name,
+                      (unsigned long long)s.cores, (unsigned long long)s.neurons,
+                      (unsigned long long)s.in_axons, (unsigned long long)s.out_axons,
+                      (unsigned long long)s.synapse_bits);
+        cores += s.cores;
+    }
+    strbuf_printf(out, "%llu cores on %llu chips (%s of %s), latency %u steps, interval %u steps\n",
+                  (unsigned long long)cores,
+                  (unsigned long long)((cores + t->cores_per_chip - 1) / t->cores_per_chip),
+                  m->system->name, t->name, m->net.latency, m->net.interval);
+    return out->status;
+}

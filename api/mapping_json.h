@@ -1,0 +1,15 @@
+/* mapping.json, and what `estimate` says of a mapping that has no weights. */
+#ifndef SPIKEC_API_MAPPING_JSON_H
+#define SPIKEC_API_MAPPING_JSON_H
+
+#include "api/api_internal.h"
+#include "passes/map/map.h"
+
+/* Populations with their tile grids and delays, and the place of every tile. */
+SPK_CHECKED spk_status mapping_json(const struct mapping *m, const struct image *im,
+                                    struct strbuf *out);
+/* Cost members known without an image: totals, layers, cores (design of cost.json). */
+SPK_CHECKED spk_status estimate_json(const struct mapping *m, struct json_writer *w);
+SPK_CHECKED spk_status estimate_text(const struct mapping *m, struct strbuf *out);
+
+#endif

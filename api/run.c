@@ -1,0 +1,366 @@
+/* run: level R of a model, R or Q of a compiled folder. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "api/paper.h"
+#include "passes/pass.h"
+#include "runtime/compare.h"
+#include "runtime/record.h"
+#include "support/alloc.h"
+#include "support/file.h"
+#include "support/time.h"
+
+struct run {
+    spk_context *c;
+    const struct spk_run_options *o;
+    struct api_model model;
+    struct api_folder folder;
+    struct ir_module *hoisted;      /* level R: the model with its constant part hoisted */
+    const struct ir_module *module; /* what runs */
+    const struct engine_vtable *vtable;
+    struct engine *engine;
+    struct api_data data;
+    struct record *record, *expected;
+    struct record_teacher *teacher;
+    float *logits, *features;
+    double *sum;
+    double **channel_sum;
+    uint64_t *flips, *outside, *wraps;
+    double load_seconds, seconds;
+    uint32_t channels;
+};
+
+static void run_fini(struct run *r)
+{
+    if (r->engine != NULL)
+        r->vtable->destroy(r->engine);
+    record_teacher_destroy(r->teacher);
+    record_destroy(r->expected);
+    record_destroy(r->record);
+    if (r->channel_sum != NULL)
+        for (uint32_t i = 0; i < r->module->n_nodes; i++)
+            spk_free(r->channel_sum[i]);
+    spk_free(r->channel_sum);
+    ir_module_destroy(r->hoisted);
+    api_data_fini(&r->data);
+    api_folder_fini(&r->folder);
+    api_model_fini(&r->model);
+    spk_free(r->logits);
+    spk_free(r->features);
+    spk_free(r->sum);
+    spk_free(r->flips);
+    spk_free(r->outside);
+    spk_free(r->wraps);
+}
+
+static spk_status refuse_model_options(const struct run *r)
+{
+    const struct spk_model_options *m = &r->o->model;
+    if (m->n_settings == 0 && m->n_binds == 0 && m->weights == NULL)
+        return SPK_OK;
+    return diag_usage(&r->c->diags, spk_span_none, "E0911",
+                      "'%s' is a compiled folder: --set, --bind and --weights were fixed when it "
+                      "was compiled",
+                      m->model);
+}
+
+static spk_status run_load(struct run *r)
+{
+    const char *level = r->o->level ? r->o->level : "R";
+    const bool q = strcmp(level, "Q") == 0, folder = api_is_folder(r->o->model.model);
+    const struct ir_module *base;
+    if (!q && strcmp(level, "R") != 0)
+        return diag_usage(&r->c->diags, spk_span_none, "E0912", "unknown level '%s' (R or Q)",
+                          level);
+    if (q && !folder) {
+        spk_status status = diag_usage(&r->c->diags, spk_span_none, "E0913",
+                                       "level Q belongs to a target: '%s' is not compiled",
+                                       r->o->model.model);
+        diag_help_set(&r->c->diags, "run 'spikec compile MODEL --target T -o DIR', then run DIR");
+        return status;
+    }
+    if (folder) {
+        SPK_TRY(refuse_model_options(r));
+        SPK_TRY(api_folder_open(r->c, r->o->model.model,
+                                q ? API_FOLDER_QUANTISED : API_FOLDER_MODEL, &r->folder));
+        base = q ? r->folder.quantised : r->folder.model;
+    } else {
+        SPK_TRY(api_model_load(r->c, &r->o->model, true, &r->model));
+        base = r->model.module;
+    }
+    r->module = base;
+    if (!q) {
+        struct pass_context pc = {.diags = &r->c->diags};
+        SPK_TRY(ir_module_clone(base, false, &r->hoisted));
+        SPK_TRY(passes_run(&pc, "hoist-constant", &r->hoisted));
+        r->module = r->hoisted;
+    }
+    return SPK_OK;
+}
+
+/* Channels of `features`: what the head reads. */
+static uint32_t feature_channels(const struct ir_module *m)
+{
+    for (uint32_t i = m->n_nodes; i-- > 0;)
+        if (m->node[i].op == IR_OP_MEAN || m->node[i].op == IR_OP_READOUT)
+            return m->node[m->node[i].operand[0]].type.channels;
+    return 0;
+}
+
+static spk_status run_prepare(struct run *r)
+{
+    const struct ir_module *m = r->module;
+    const uint32_t n = r->data.input.input.n_images;
+    r->channels = feature_channels(m);
+    SPK_TRY(spk_alloc_array((size_t)n * api_classes(m), sizeof *r->logits, &r->logits));
+    SPK_TRY(spk_alloc_array((size_t)n * r->channels, sizeof *r->features, &r->features));
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *r->sum, &r->sum));
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *r->flips, &r->flips));
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *r->outside, &r->outside));
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *r->wraps, &r->wraps));
+    if (r->o->rates_out != NULL) {
+        SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *r->channel_sum, &r->channel_sum));
+        for (uint32_t i = 0; i < m->n_nodes; i++)
+            if (m->node[i].recorded)
+                SPK_TRY(spk_alloc_array(m->node[i].type.channels, sizeof **r->channel_sum,
+                                        &r->channel_sum[i]));
+    }
+    if (r->o->spikes != NULL) {
+        SPK_TRY(record_create(n, 0, &r->record));
+        SPK_TRY(record_add_module(r->record, m, &r->c->diags));
+    }
+    if (r->o->teacher != NULL) {
+        SPK_TRY(record_open(r->o->teacher, &r->c->diags, &r->expected));
+        SPK_TRY(record_teacher_create(r->expected, m, 0, n, &r->c->diags, &r->teacher));
+    }
+    return r->vtable->create(m, &r->c->diags, &r->engine);
+}
+
+static spk_status run_once(struct run *r, bool full)
+{
+    const bool quantised = r->module->stage == IR_STAGE_QUANTISED;
+    struct engine_stats stats = {.sum = r->sum,
+                                 .flips = r->flips,
+                                 .flips_outside = r->outside,
+                                 .wraps = quantised ? r->wraps : NULL,
+                                 .channel_sum = r->channel_sum};
+    struct engine_recorder recorder = {0};
+    struct engine_teacher teacher = {0};
+    struct engine_run run = {.input = r->data.input.input,
+                             .logits = r->logits,
+                             .features_f32 = quantised ? NULL : r->features,
+                             .pool = r->c->pool,
+                             .cancelled = api_cancelled,
+                             .progress = api_progress,
+                             .progress_ctx = r->c};
+    if (r->teacher != NULL) {
+        teacher = record_teacher_engine(r->teacher);
+        run.teacher = &teacher;
+    }
+    if (full) {
+        run.stats = &stats;
+        if (r->record != NULL) {
+            recorder = record_recorder(r->record);
+            run.recorder = &recorder;
+        }
+    }
+    api_progress_begin(r->c, "running", run.input.n_images);
+    return r->vtable->run(r->engine, &run, &r->c->diags);
+}
+
+static int compare_f64(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The first run collects everything; where several are asked for, the others are bare. */
+static spk_status run_execute(struct run *r)
+{
+    const uint32_t repeats = r->o->repeat ? r->o->repeat : 1;
+    double *seconds;
+    SPK_TRY(spk_alloc_array(repeats, sizeof *seconds, &seconds));
+    spk_status status = SPK_OK;
+    for (uint32_t i = 0; i < repeats && status == SPK_OK; i++) {
+        uint64_t start = spk_time_ns();
+        status = run_once(r, i == 0);
+        seconds[i] = (double)(spk_time_ns() - start) * 1e-9;
+    }
+    qsort(seconds, repeats, sizeof *seconds, compare_f64);
+    r->seconds = seconds[repeats / 2];
+    spk_free(seconds);
+    return status;
+}
+
+static double node_mean(const struct run *r, uint32_t id)
+{
+    const struct ir_type *t = &r->module->node[id].type;
+    double n = (double)ir_type_elements(t) * t->timesteps * r->data.input.input.n_images;
+    return n > 0 ? r->sum[id] / n : 0.0;
+}
+
+static void write_rates(const struct run *r, struct json_writer *w)
+{
+    jw_object_begin(w, "rates");
+    for (uint32_t i = 0; i < r->module->n_nodes; i++)
+        if (r->module->node[i].recorded)
+            jw_f64(w, r->module->node[i].name, node_mean(r, i));
+    jw_object_end(w);
+}
+
+static void write_teacher(const struct run *r, struct json_writer *w)
+{
+    uint64_t flips = 0, outside = 0, values = 0;
+    if (r->teacher == NULL)
+        return;
+    jw_object_begin(w, "teacher");
+    jw_array_begin(w, "layers");
+    for (uint32_t i = 0; i < r->module->n_nodes; i++) {
+        const struct ir_node *n = &r->module->node[i];
+        uint64_t v = ir_type_elements(&n->type) * n->type.timesteps * r->data.input.input.n_images;
+        if (!n->recorded || n->op != IR_OP_NEURON)
+            continue;
+        jw_object_begin_line(w, NULL);
+        jw_string(w, "name", n->name);
+        jw_u64(w, "values", v);
+        jw_u64(w, "flips", r->flips[i]);
+        jw_u64(w, "flips_outside", r->outside[i]);
+        jw_object_end(w);
+        values += v;
+        flips += r->flips[i];
+        outside += r->outside[i];
+    }
+    jw_array_end(w);
+    jw_u64(w, "values", values);
+    jw_u64(w, "flips", flips);
+    jw_u64(w, "flips_outside", outside);
+    jw_object_end(w);
+}
+
+static spk_status write_rates_file(const struct run *r)
+{
+    struct strbuf text = {0};
+    struct json_writer w;
+    const uint32_t images = r->data.input.input.n_images;
+    jw_init(&w, &text, 1);
+    jw_object_begin(&w, NULL);
+    for (uint32_t i = 0; i < r->module->n_nodes; i++) {
+        const struct ir_node *n = &r->module->node[i];
+        if (!n->recorded)
+            continue;
+        double per = (double)ir_type_positions(&n->type) * n->type.timesteps * images;
+        jw_array_begin_line(&w, n->name);
+        for (uint32_t c = 0; c < n->type.channels; c++)
+            jw_f64(&w, NULL, per > 0 ? r->channel_sum[i][c] / per : 0.0);
+        jw_array_end(&w);
+    }
+    jw_object_end(&w);
+    spk_status status = jw_finish(&w);
+    if (status == SPK_OK)
+        status = file_write_all(r->o->rates_out, text.data, text.len, &r->c->diags);
+    strbuf_fini(&text);
+    return status;
+}
+
+static spk_status write_files(const struct run *r)
+{
+    const uint32_t classes = api_classes(r->module);
+    struct record_outputs out = {NULL, r->logits, r->channels, classes};
+    struct record *empty = NULL;
+    if (r->module->stage != IR_STAGE_QUANTISED)
+        out.features = r->features;
+    if (r->o->rates_out != NULL)
+        SPK_TRY(write_rates_file(r));
+    if (r->record != NULL)
+        SPK_TRY(record_save(r->record, &out, r->o->spikes, &r->c->diags));
+    if (r->o->out == NULL)
+        return SPK_OK;
+    SPK_TRY(record_create(r->data.input.input.n_images, 0, &empty));
+    spk_status status = record_save(empty, &out, r->o->out, &r->c->diags);
+    record_destroy(empty);
+    return status;
+}
+
+static void run_report(const struct run *r, struct api_report *rep)
+{
+    struct json_writer *w = &rep->w;
+    struct strbuf *t = &rep->result->text;
+    const uint32_t n = r->data.input.input.n_images, classes = api_classes(r->module);
+    jw_string(w, "model", r->module->name);
+    jw_string(w, "level", r->module->stage == IR_STAGE_QUANTISED ? "Q" : "R");
+    jw_string(w, "engine_used", r->vtable->name);
+    jw_u64(w, "images", n);
+    strbuf_printf(t, "%s, level %s, engine %s: %u images, %.4g s per image\n", r->module->name,
+                  r->module->stage == IR_STAGE_QUANTISED ? "Q" : "R", r->vtable->name, n,
+                  n ? r->seconds / n : 0.0);
+    if (r->data.labels.n > 0) {
+        double top1 = api_top1(r->logits, &r->data.labels, classes);
+        jw_f64(w, "top1", top1);
+        strbuf_printf(t, "top-1: %.4f\n", top1);
+    } else if (n > 0 && n <= 16) {
+        for (uint32_t i = 0; i < n; i++)
+            strbuf_printf(t, "image %u: class %u\n", i,
+                          compare_argmax(r->logits + (size_t)i * classes, classes));
+    }
+    jw_f64(w, "seconds_per_image", n ? r->seconds / n : 0.0);
+    jw_f64(w, "load_seconds", r->load_seconds);
+    jw_u64(w, "peak_bytes", spk_peak_rss_bytes());
+    jw_array_begin(w, "ignored_tensors");
+    for (uint32_t i = 0; i < r->model.n_ignored; i++) {
+        jw_string(w, NULL, r->model.ignored[i]);
+        strbuf_printf(t, "ignored tensor: %s\n", r->model.ignored[i]);
+    }
+    jw_array_end(w);
+    if (r->module->stage == IR_STAGE_QUANTISED) {
+        uint64_t wraps = 0;
+        for (uint32_t i = 0; i < r->module->n_nodes; i++)
+            wraps += r->wraps[i];
+        jw_u64(w, "wraps", wraps);
+    }
+    write_teacher(r, w);
+    write_rates(r, w);
+}
+
+static spk_status run_paper(const struct run *r, struct api_report *rep)
+{
+    struct cost_paper paper = {0};
+    double *mean;
+    if (r->module->stage == IR_STAGE_QUANTISED)
+        return SPK_OK;
+    SPK_TRY(spk_alloc_array(r->module->n_nodes, sizeof *mean, &mean));
+    for (uint32_t i = 0; i < r->module->n_nodes; i++)
+        mean[i] = node_mean(r, i);
+    spk_status status = paper_from_means(r->module, mean, &paper);
+    spk_free(mean);
+    paper_write(&rep->w, &paper);
+    paper_text(&paper, &rep->result->text);
+    return status;
+}
+
+static spk_status run_all(struct run *r, struct api_report *rep)
+{
+    uint64_t start = spk_time_ns();
+    SPK_TRY(api_engine(r->c, r->o->engine, &r->vtable));
+    SPK_TRY(run_load(r));
+    SPK_TRY(api_data_load(r->c, &r->o->data, r->module, &r->data));
+    SPK_TRY(run_prepare(r));
+    r->load_seconds = (double)(spk_time_ns() - start) * 1e-9;
+    SPK_TRY(run_execute(r));
+    SPK_TRY(write_files(r));
+    run_report(r, rep);
+    return run_paper(r, rep);
+}
+
+int spk_run(spk_context *c, const struct spk_run_options *o, spk_result **out_result)
+{
+    struct run r = {.c = c, .o = o};
+    struct api_report rep;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&rep, "run");
+    if (status == SPK_OK)
+        status = run_all(&r, &rep);
+    run_fini(&r);
+    return api_report_end(&rep, status, false, out_result);
+}

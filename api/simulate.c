@@ -1,0 +1,172 @@
+/* simulate: level M of a compiled folder; refreshes the dynamic part of its cost.json. */
+#include <string.h>
+
+#include "api/cost.h"
+#include "api/paper.h"
+#include "runtime/compare.h"
+#include "runtime/record.h"
+#include "runtime/sim.h"
+#include "support/alloc.h"
+#include "support/file.h"
+#include "support/json.h"
+#include "support/time.h"
+
+struct simulate {
+    spk_context *c;
+    const struct spk_simulate_options *o;
+    struct api_folder f;
+    struct api_data data;
+    struct sim *sim;
+    struct record *record;
+    float *logits;
+    double seconds;
+};
+
+static void simulate_fini(struct simulate *s)
+{
+    sim_destroy(s->sim);
+    record_destroy(s->record);
+    spk_free(s->logits);
+    api_data_fini(&s->data);
+    api_folder_fini(&s->f);
+}
+
+static spk_status take_value(void *ctx, uint32_t image, const struct sim_value *value,
+                             const void *data)
+{
+    struct simulate *s = ctx;
+    for (uint32_t i = 0; i < record_count(s->record); i++)
+        if (strcmp(record_at(s->record, i)->name, value->name) == 0)
+            return record_put(s->record, i, image, data);
+    return SPK_OK;
+}
+
+static spk_status simulate_run(struct simulate *s)
+{
+    const uint32_t n = s->data.input.input.n_images;
+    struct sim_recorder recorder = {s, take_value};
+    struct sim_run run = {.input = s->data.input.input,
+                          .pool = s->c->pool,
+                          .cancelled = api_cancelled,
+                          .progress = api_progress,
+                          .progress_ctx = s->c};
+    SPK_TRY(spk_alloc_array((size_t)n * s->f.image.head.classes, sizeof *s->logits, &s->logits));
+    run.logits = s->logits;
+    if (s->o->spikes != NULL) {
+        SPK_TRY(record_create(n, 0, &s->record));
+        SPK_TRY(record_add_module(s->record, s->f.quantised, &s->c->diags));
+        run.recorder = &recorder;
+    }
+    SPK_TRY(sim_create(&s->f.image, &s->c->diags, &s->sim));
+    api_progress_begin(s->c, "simulating", n);
+    uint64_t start = spk_time_ns();
+    SPK_TRY(sim_run(s->sim, &run, &s->c->diags));
+    s->seconds = (double)(spk_time_ns() - start) * 1e-9;
+    return SPK_OK;
+}
+
+static spk_status save(struct simulate *s)
+{
+    struct record_outputs out = {NULL, s->logits, 0, s->f.image.head.classes};
+    struct record *empty = NULL;
+    if (s->record != NULL)
+        SPK_TRY(record_save(s->record, &out, s->o->spikes, &s->c->diags));
+    if (s->o->out == NULL)
+        return SPK_OK;
+    SPK_TRY(record_create(s->data.input.input.n_images, 0, &empty));
+    spk_status status = record_save(empty, &out, s->o->out, &s->c->diags);
+    record_destroy(empty);
+    return status;
+}
+
+/* The paper's figure is kept from the folder's cost.json, if it has one. */
+static spk_status old_paper(struct simulate *s, struct cost_paper *out)
+{
+    char *text = NULL;
+    size_t length = 0;
+    struct json_value *v = NULL;
+    struct json_cursor root, p;
+    memset(out, 0, sizeof *out);
+    SPK_TRY(api_folder_text(s->c, s->o->folder, "cost.json", &text, &length));
+    spk_status status = js_parse(text, length, "cost.json", NULL, &s->c->diags, &v);
+    if (status == SPK_OK) {
+        root = js_root(v, "cost.json", &s->c->diags);
+        if (js_has(&root, "paper_energy")) {
+            status = js_member(&root, "paper_energy", &p);
+            out->known = status == SPK_OK;
+            if (status == SPK_OK)
+                status = js_get_f64(&p, "MACs_float", &out->macs);
+            if (status == SPK_OK)
+                status = js_get_f64(&p, "SOPs", &out->sops);
+            if (status == SPK_OK)
+                status = js_get_f64(&p, "E_mJ", &out->energy_mj);
+            if (status == SPK_OK)
+                status = js_get_f64(&p, "MACs_per_step", &out->macs_per_step);
+        }
+    }
+    js_free(v);
+    spk_free(text);
+    return status;
+}
+
+/* Rates of the simulated run give the paper's figure of exactly these images. */
+static spk_status simulate_report(struct simulate *s, struct api_report *r)
+{
+    const struct sim_stats *st = sim_statistics(s->sim);
+    const uint32_t n = s->data.input.input.n_images, classes = s->f.image.head.classes;
+    struct strbuf cost = {0}, *t = &r->result->text;
+    struct json_writer w;
+    struct cost_paper paper;
+    char *path = NULL;
+    SPK_TRY(old_paper(s, &paper));
+    jw_init(&w, &cost, 1);
+    jw_object_begin(&w, NULL);
+    jw_i64(&w, "schema", 1);
+    spk_status status = cost_write(&w, &s->f.image, s->f.target, st, &paper);
+    jw_object_end(&w);
+    if (status == SPK_OK)
+        status = jw_finish(&w);
+    if (status == SPK_OK)
+        status = (path = path_join(s->o->folder, "cost.json")) ? SPK_OK : SPK_ERR_NOMEM;
+    if (status == SPK_OK)
+        status = file_write_all(path, cost.data, cost.len, &s->c->diags);
+    spk_free(path);
+    if (status == SPK_OK) {
+        jw_f64(&r->w, "seconds_per_image", n ? s->seconds / n : 0.0);
+        jw_string(&r->w, "engine_used", "simulator");
+        if (s->data.labels.n > 0)
+            jw_f64(&r->w, "top1", api_top1(s->logits, &s->data.labels, classes));
+        status = cost_write(&r->w, &s->f.image, s->f.target, st, &paper);
+        strbuf_printf(t, "%u images, %llu steps, %.4g s per image\n", n,
+                      (unsigned long long)st->steps, n ? s->seconds / n : 0.0);
+        if (s->data.labels.n > 0)
+            strbuf_printf(t, "top-1: %.4f\n", api_top1(s->logits, &s->data.labels, classes));
+    }
+    if (status == SPK_OK)
+        status = cost_table(cost.data, cost.len, "cost.json", 16, &s->c->diags, t);
+    strbuf_fini(&cost);
+    return status;
+}
+
+static spk_status simulate_all(struct simulate *s, struct api_report *r)
+{
+    SPK_TRY(api_folder_open(s->c, s->o->folder,
+                            API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET, &s->f));
+    SPK_TRY(api_data_load(s->c, &s->o->data, s->f.quantised, &s->data));
+    SPK_TRY(simulate_run(s));
+    SPK_TRY(save(s));
+    return simulate_report(s, r);
+}
+
+int spk_simulate(spk_context *c, const struct spk_simulate_options *o, spk_result **out_result)
+{
+    struct simulate s = {.c = c, .o = o};
+    struct api_report r;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "simulate");
+    if (status == SPK_OK)
+        status = simulate_all(&s, &r);
+    simulate_fini(&s);
+    return api_report_end(&r, status, false, out_result);
+}

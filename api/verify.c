@@ -1,0 +1,408 @@
+/* verify: levels R, Q and M on the same images, back to back, compared value by value.
+ *
+ * The simulator runs all images in one go; as it reports the values of an image, the levels R and
+ * Q of that image's batch are computed by the reference engine and compared, so that memory holds
+ * one batch. R and Q come from the folder's modules, M from the image alone. */
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "passes/pass.h"
+#include "runtime/compare.h"
+#include "runtime/record.h"
+#include "runtime/reference.h"
+#include "runtime/sim.h"
+#include "support/alloc.h"
+
+#define BATCH_IMAGES 32
+
+struct verify {
+    spk_context *c;
+    struct api_folder f;
+    struct ir_module *r_module; /* level R with its constant part hoisted */
+    struct api_data data;
+    struct engine *r, *q;
+    struct sim *sim;
+    bool level_r, level_m;
+    uint32_t classes, batch_first, batch_n;
+    float *logits_r, *logits_q, *logits_m;
+    struct record *rec_r, *rec_q, *rec_m; /* batch, batch, one image */
+    uint32_t put;                         /* values of rec_m put so far for its image */
+    bool have_mq, have_rq;
+    struct compare mq, rq;
+    uint64_t *flips;       /* Q taught by R, per node of the quantised module */
+    uint64_t *wraps;
+};
+
+static void verify_fini(struct verify *v)
+{
+    sim_destroy(v->sim);
+    if (v->r != NULL)
+        rt_reference_engine.destroy(v->r);
+    if (v->q != NULL)
+        rt_reference_engine.destroy(v->q);
+    record_destroy(v->rec_r);
+    record_destroy(v->rec_q);
+    record_destroy(v->rec_m);
+    if (v->have_mq)
+        compare_fini(&v->mq);
+    if (v->have_rq)
+        compare_fini(&v->rq);
+    spk_free(v->logits_r);
+    spk_free(v->logits_q);
+    spk_free(v->logits_m);
+    spk_free(v->flips);
+    spk_free(v->wraps);
+    ir_module_destroy(v->r_module);
+    api_data_fini(&v->data);
+    api_folder_fini(&v->f);
+}
+
+static spk_status parse_levels(struct verify *v, const char *levels)
+{
+    const char *p = levels ? levels : "R,Q,M";
+    bool q = false;
+    for (; *p != '\0'; p++) {
+        if (*p == 'R')
+            v->level_r = true;
+        else if (*p == 'Q')
+            q = true;
+        else if (*p == 'M')
+            v->level_m = true;
+        else if (*p != ',')
+            return diag_usage(&v->c->diags, spk_span_none, "E0914",
+                              "unknown level '%c' in --levels (R, Q, M)", *p);
+    }
+    if (!q || (!v->level_r && !v->level_m))
+        return diag_usage(&v->c->diags, spk_span_none, "E0915",
+                          "--levels compares with Q: give Q and at least one of R and M");
+    return SPK_OK;
+}
+
+static spk_status merge(struct compare *total, bool *have, struct compare *more, uint32_t offset)
+{
+    if (!*have) {
+        *total = *more;
+        *have = true;
+        total->first.image += offset;
+        return SPK_OK;
+    }
+    spk_status status = compare_merge(total, more, offset);
+    compare_fini(more);
+    return status;
+}
+
+static spk_status run_level(struct verify *v, struct engine *e, const struct ir_module *m,
+                            struct record **rec, float *logits, const struct engine_input *in,
+                            const struct engine_teacher *teacher, struct engine_stats *stats)
+{
+    struct engine_recorder recorder;
+    struct engine_run run = {.input = *in, .logits = logits, .pool = v->c->pool,
+                             .cancelled = api_cancelled, .progress_ctx = v->c,
+                             .teacher = teacher, .stats = stats};
+    if (rec != NULL) {
+        record_destroy(*rec);
+        *rec = NULL;
+        SPK_TRY(record_create(in->n_images, 0, rec));
+        SPK_TRY(record_add_module(*rec, m, &v->c->diags));
+        recorder = record_recorder(*rec);
+        run.recorder = &recorder;
+    }
+    return rt_reference_engine.run(e, &run, &v->c->diags);
+}
+
+/* Q fed with R's values, layer by layer. */
+static spk_status run_forced(struct verify *v, const struct engine_input *in)
+{
+    struct record_teacher *teacher = NULL;
+    struct engine_stats stats = {.flips = v->flips};
+    SPK_TRY(record_teacher_create(v->rec_r, v->f.quantised, 0, in->n_images, &v->c->diags,
+                                  &teacher));
+    struct engine_teacher t = record_teacher_engine(teacher);
+    spk_status status = run_level(v, v->q, v->f.quantised, NULL, NULL, in, &t, &stats);
+    record_teacher_destroy(teacher);
+    return status;
+}
+
+/* Levels Q and R of the batch that starts at image `first`. */
+static spk_status run_batch(struct verify *v, uint32_t first)
+{
+    const struct engine_input *all = &v->data.input.input;
+    struct engine_input in = *all;
+    struct engine_stats stats = {.wraps = v->wraps};
+    in.n_images = all->n_images - first < BATCH_IMAGES ? all->n_images - first : BATCH_IMAGES;
+    in.data = all->data + (uint64_t)first * all->image_stride;
+    v->batch_first = first;
+    v->batch_n = in.n_images;
+    SPK_TRY(run_level(v, v->q, v->f.quantised, &v->rec_q,
+                      v->logits_q + (size_t)first * v->classes, &in, NULL, &stats));
+    if (!v->level_r)
+        return SPK_OK;
+    SPK_TRY(run_level(v, v->r, v->r_module, &v->rec_r, v->logits_r + (size_t)first * v->classes,
+                      &in, NULL, NULL));
+    struct compare c;
+    SPK_TRY(compare_records(v->rec_r, 0, v->rec_q, 0, in.n_images, &v->c->diags, &c));
+    SPK_TRY(merge(&v->rq, &v->have_rq, &c, first));
+    return run_forced(v, &in);
+}
+
+static spk_status compare_image(struct verify *v, uint32_t image)
+{
+    struct compare c;
+    SPK_TRY(compare_records(v->rec_q, image - v->batch_first, v->rec_m, 0, 1, &v->c->diags, &c));
+    v->put = 0;
+    return merge(&v->mq, &v->have_mq, &c, image);
+}
+
+/* The simulator hands over a value of an image; the last one of an image starts its comparison. */
+static spk_status take_value(void *ctx, uint32_t image, const struct sim_value *value,
+                             const void *data)
+{
+    struct verify *v = ctx;
+    const struct record_tensor *t = record_find(v->rec_m, value->name);
+    const uint64_t elements = (uint64_t)value->channels * value->height * value->width;
+    if (t == NULL)
+        return SPK_OK; /* not a value of the quantised module: nothing to compare with */
+    if (t->frame_elements != elements || t->timesteps != value->timesteps ||
+        t->is_i32 != value->is_i32)
+        return diag_error(&v->c->diags, spk_span_none, "E0916",
+                          "the image records '%s' in another shape than the quantised module",
+                          value->name);
+    SPK_TRY(record_put(v->rec_m, (uint32_t)(t - record_at(v->rec_m, 0)), 0, data));
+    if (++v->put < record_count(v->rec_m))
+        return SPK_OK;
+    if (v->rec_q == NULL || image >= v->batch_first + v->batch_n)
+        SPK_TRY(run_batch(v, image));
+    return compare_image(v, image);
+}
+
+static spk_status run_mapped(struct verify *v)
+{
+    const uint32_t n = v->data.input.input.n_images;
+    struct sim_recorder recorder = {v, take_value};
+    struct sim_run run = {.input = v->data.input.input,
+                          .logits = v->logits_m,
+                          .recorder = &recorder,
+                          .pool = v->c->pool,
+                          .cancelled = api_cancelled,
+                          .progress = api_progress,
+                          .progress_ctx = v->c};
+    SPK_TRY(sim_create(&v->f.image, &v->c->diags, &v->sim));
+    SPK_TRY(record_create(1, 0, &v->rec_m));
+    SPK_TRY(record_add_module(v->rec_m, v->f.quantised, &v->c->diags));
+    api_progress_begin(v->c, "verifying", n);
+    SPK_TRY(sim_run(v->sim, &run, &v->c->diags));
+    if (v->put != 0 || !v->have_mq)
+        return diag_error(&v->c->diags, spk_span_none, "E0917",
+                          "the image records %u of the %u values that the quantised module has",
+                          v->put, record_count(v->rec_m));
+    return SPK_OK;
+}
+
+static spk_status run_unmapped(struct verify *v)
+{
+    const uint32_t n = v->data.input.input.n_images;
+    api_progress_begin(v->c, "verifying", n);
+    for (uint32_t i = 0; i < n; i += BATCH_IMAGES) {
+        SPK_TRY(run_batch(v, i));
+        api_progress(v->c, i + v->batch_n, n);
+    }
+    return SPK_OK;
+}
+
+/* ---- report ---- */
+
+static void write_first(const struct verify *v, struct api_report *rep)
+{
+    const struct compare_mismatch *f = &v->mq.first;
+    struct json_writer *w = &rep->w;
+    if (!v->have_mq || !f->found) {
+        jw_null(w, "first_mismatch");
+        return;
+    }
+    const char *name = v->mq.layer[f->layer].name;
+    const uint32_t id = ir_find_value(v->f.quantised, name);
+    const struct ir_type *t = &v->f.quantised->node[id].type;
+    const uint64_t positions = ir_type_positions(t);
+    uint32_t layer = sim_find_layer(v->sim, name), core = IMG_NONE, comp = 0;
+    uint32_t channel = (uint32_t)(t->layout == IR_NC ? f->index % t->channels
+                                                     : f->index / positions);
+    uint32_t position = (uint32_t)(t->layout == IR_NC ? f->index / t->channels
+                                                      : f->index % positions);
+    jw_object_begin(w, "first_mismatch");
+    jw_u64(w, "image", f->image);
+    jw_string(w, "layer", name);
+    jw_u64(w, "index", f->index);
+    jw_u64(w, "channel", channel);
+    jw_u64(w, "position", position);
+    jw_u64(w, "frame", f->frame);
+    strbuf_printf(&rep->result->text, "first mismatch: image %u, '%s', channel %u, position %u, "
+                                      "frame %u: expected %d, got %d",
+                  f->image, name, channel, position, f->frame, f->expected, f->got);
+    if (layer != IMG_NONE && sim_locate(v->sim, layer, channel, position, &core, &comp)) {
+        const struct img_core *c = &v->f.image.cores[core];
+        uint64_t step = (uint64_t)f->image * v->f.image.meta.interval +
+                        v->f.image.layers[layer].start + f->frame;
+        jw_u64(w, "step", step);
+        jw_u64(w, "chip", c->chip);
+        jw_u64(w, "core", core);
+        jw_u64(w, "compartment", comp);
+        strbuf_printf(&rep->result->text,
+                      "; step %llu, core %u (chip %u, x %u, y %u), compartment %u",
+                      (unsigned long long)step, core, c->chip, c->x, c->y, comp);
+    } else {
+        jw_null(w, "step");
+        jw_null(w, "chip");
+        jw_null(w, "core");
+    }
+    strbuf_char(&rep->result->text, '\n');
+    jw_i64(w, "expected", f->expected);
+    jw_i64(w, "got", f->got);
+    jw_object_end(w);
+}
+
+/* Teacher-forced flips of a layer of the quantised module. */
+static uint64_t flips_of(const struct verify *v, const char *name)
+{
+    uint32_t id = ir_find_value(v->f.quantised, name);
+    return id == IR_NONE ? 0 : v->flips[id];
+}
+
+static void write_agreement(const struct verify *v, struct api_report *rep)
+{
+    struct json_writer *w = &rep->w;
+    uint64_t values = 0, flips = 0;
+    if (!v->have_rq)
+        return;
+    jw_object_begin(w, "spike_agreement");
+    jw_array_begin(w, "layers");
+    for (uint32_t i = 0; i < v->rq.n_layers; i++) {
+        const struct compare_layer *l = &v->rq.layer[i];
+        if (!l->neuron)
+            continue;
+        uint64_t f = flips_of(v, l->name);
+        jw_object_begin_line(w, NULL);
+        jw_string(w, "name", l->name);
+        jw_f64(w, "teacher_forced", compare_agreement(l->values, f));
+        jw_f64(w, "free_running", compare_agreement(l->values, l->mismatches));
+        jw_object_end(w);
+        values += l->values;
+        flips += f;
+    }
+    jw_array_end(w);
+    jw_object_begin(w, "overall");
+    jw_f64(w, "teacher_forced", compare_agreement(values, flips));
+    jw_f64(w, "free_running", compare_agreement(v->rq.values_compared, v->rq.mismatches));
+    jw_object_end(w);
+    jw_object_end(w);
+    strbuf_printf(&rep->result->text,
+                  "spikes of Q equal to R: %.4f %% teacher-forced, %.4f %% free-running\n",
+                  100 * compare_agreement(values, flips),
+                  100 * compare_agreement(v->rq.values_compared, v->rq.mismatches));
+}
+
+static void write_top1(const struct verify *v, struct api_report *rep)
+{
+    const struct {
+        const char *key, *level;
+        const float *logits;
+        bool on;
+    } levels[] = {{"top1_reference", "R", v->logits_r, v->level_r},
+                  {"top1_quantised", "Q", v->logits_q, true},
+                  {"top1_mapped", "M", v->logits_m, v->level_m}};
+    if (v->data.labels.n == 0)
+        return;
+    for (int i = 0; i < 3; i++) {
+        if (!levels[i].on)
+            continue;
+        double top1 = api_top1(levels[i].logits, &v->data.labels, v->classes);
+        jw_f64(&rep->w, levels[i].key, top1);
+        strbuf_printf(&rep->result->text, "top-1 %s: %.4f\n", levels[i].level, top1);
+    }
+}
+
+static spk_status verify_report(const struct verify *v, struct api_report *rep)
+{
+    struct json_writer *w = &rep->w;
+    const uint32_t n = v->data.input.input.n_images;
+    const struct sim_stats *s = v->level_m ? sim_statistics(v->sim) : NULL;
+    uint32_t logit_mismatches =
+        v->level_m ? compare_logits(v->logits_q, v->logits_m, n, v->classes, 0.0f) : 0;
+    uint64_t wraps = 0;
+    for (uint32_t i = 0; i < v->f.quantised->n_nodes; i++)
+        wraps += v->wraps[i];
+    jw_string(w, "engine_used", rt_reference_engine.name);
+    jw_u64(w, "images", n);
+    strbuf_printf(&rep->result->text, "%u images\n", n);
+    jw_u64(w, "values_compared", v->have_mq ? v->mq.values_compared : 0);
+    jw_u64(w, "mismatches", v->have_mq ? v->mq.mismatches : 0);
+    jw_u64(w, "sum_mismatches", v->have_mq ? v->mq.sum_mismatches : 0);
+    jw_u64(w, "logit_mismatches", logit_mismatches);
+    if (v->level_m)
+        strbuf_printf(&rep->result->text,
+                      "M against Q: %llu values compared, %llu mismatches, %u images with other "
+                      "logits\n",
+                      (unsigned long long)v->mq.values_compared,
+                      (unsigned long long)v->mq.mismatches, logit_mismatches);
+    write_first(v, rep);
+    jw_u64(w, "spikes_outside_windows", s ? s->spikes_outside_windows : 0);
+    jw_u64(w, "wraps", s ? s->wraps : wraps);
+    jw_u64(w, "wraps_quantised", wraps);
+    write_agreement(v, rep);
+    write_top1(v, rep);
+    if (s != NULL && s->spikes_outside_windows > 0)
+        strbuf_printf(&rep->result->text, "%llu spikes outside their windows, the first in '%s'\n",
+                      (unsigned long long)s->spikes_outside_windows,
+                      v->f.image.strings[v->f.image.layers[s->outside_layer].name]);
+    if (v->level_m && (v->mq.mismatches > 0 || v->mq.sum_mismatches > 0 || logit_mismatches > 0 ||
+                       s->spikes_outside_windows > 0))
+        return SPK_DIFFERENCE;
+    return SPK_OK;
+}
+
+static spk_status verify_prepare(struct verify *v)
+{
+    const uint32_t n = v->data.input.input.n_images;
+    v->classes = api_classes(v->f.quantised);
+    SPK_TRY(spk_alloc_array((size_t)n * v->classes, sizeof(float), &v->logits_r));
+    SPK_TRY(spk_alloc_array((size_t)n * v->classes, sizeof(float), &v->logits_q));
+    SPK_TRY(spk_alloc_array((size_t)n * v->classes, sizeof(float), &v->logits_m));
+    SPK_TRY(spk_alloc_array(v->f.quantised->n_nodes, sizeof *v->flips, &v->flips));
+    SPK_TRY(spk_alloc_array(v->f.quantised->n_nodes, sizeof *v->wraps, &v->wraps));
+    SPK_TRY(rt_reference_engine.create(v->f.quantised, &v->c->diags, &v->q));
+    if (!v->level_r)
+        return SPK_OK;
+    struct pass_context pc = {.diags = &v->c->diags};
+    SPK_TRY(ir_module_clone(v->f.model, false, &v->r_module));
+    SPK_TRY(passes_run(&pc, "hoist-constant", &v->r_module));
+    return rt_reference_engine.create(v->r_module, &v->c->diags, &v->r);
+}
+
+static spk_status verify_all(struct verify *v, const struct spk_verify_options *o,
+                             struct api_report *rep)
+{
+    SPK_TRY(parse_levels(v, o->levels));
+    SPK_TRY(api_folder_open(v->c, o->folder,
+                            API_FOLDER_QUANTISED | (v->level_r ? API_FOLDER_MODEL : 0) |
+                                (v->level_m ? API_FOLDER_IMAGE : 0),
+                            &v->f));
+    SPK_TRY(api_data_load(v->c, &o->data, v->f.quantised, &v->data));
+    SPK_TRY(verify_prepare(v));
+    if (v->level_m)
+        SPK_TRY(run_mapped(v));
+    else
+        SPK_TRY(run_unmapped(v));
+    return verify_report(v, rep);
+}
+
+int spk_verify(spk_context *c, const struct spk_verify_options *o, spk_result **out_result)
+{
+    struct verify v = {.c = c};
+    struct api_report rep;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&rep, "verify");
+    if (status == SPK_OK)
+        status = verify_all(&v, o, &rep);
+    verify_fini(&v);
+    return api_report_end(&rep, status, false, out_result);
+}

@@ -1,0 +1,248 @@
+/* The main line of the chip back end: layers, cores with their groups, in-axons and blocks, then
+ * ports, routes and host segments. Tables grow as vectors and are handed to the image at the end. */
+#include "backends/chip/emit.h"
+
+#include <string.h>
+
+#include "backends/chip/emit_internal.h"
+#include "support/alloc.h"
+
+static spk_status emit_layers(struct emit *e)
+{
+    for (uint32_t i = 0; i < e->net->pops.len; i++) {
+        const struct map_pop *p = &e->net->pops.data[i];
+        struct img_layer l;
+        memset(&l, 0, sizeof l);
+        SPK_TRY(image_string(e->im, p->name, &l.name));
+        l.kind = (uint32_t)p->kind;
+        l.channels = p->channels;
+        l.height = p->height;
+        l.width = p->width;
+        l.start = p->start;
+        l.recorded = p->recorded;
+        l.layout = (uint32_t)p->layout;
+        l.payload_bound = p->payload_bound;
+        SPK_TRY(vec_push(&e->layers, l));
+    }
+    return SPK_OK;
+}
+
+/* Core-local configuration of a compartment, found or added. */
+static spk_status config_of(struct emit *e, const struct map_pop *p, uint32_t channel,
+                            uint16_t *out)
+{
+    struct img_core *core = &vec_last(&e->cores);
+    struct img_config c;
+    memset(&c, 0, sizeof c);
+    c.vth = map_pop_vth(e->net, p, channel);
+    c.decay = p->decay;
+    c.program = (uint8_t)p->program;
+    c.soft_reset = p->soft_reset;
+    for (uint32_t i = 0; i < core->n_configs; i++) {
+        *out = (uint16_t)i;
+        if (memcmp(&e->configs.data[core->config_first + i], &c, sizeof c) == 0)
+            return SPK_OK;
+    }
+    if (core->n_configs == UINT16_MAX)
+        return diag_nofit(e->diags, p->span, "E0704",
+                          "'%s' has more than 65,535 compartment configurations on one core",
+                          p->name);
+    *out = (uint16_t)core->n_configs++;
+    return vec_push(&e->configs, c);
+}
+
+static spk_status emit_group(struct emit *e, const struct map_tile *t)
+{
+    const struct map_pop *p = &e->net->pops.data[t->pop];
+    struct img_group g;
+    memset(&g, 0, sizeof g);
+    g.core = e->core;
+    g.layer = t->pop;
+    g.y0 = t->y0;
+    g.x0 = t->x0;
+    g.c0 = t->c0;
+    g.ny = t->ny;
+    g.nx = t->nx;
+    g.nc = t->nc;
+    g.channel_config = (uint32_t)e->channel_config.len;
+    g.channel_bias = IMG_NONE;
+    g.host_current = p->host_current;
+    for (uint32_t c = 0; c < t->nc; c++) {
+        uint16_t config;
+        SPK_TRY(config_of(e, p, t->c0 + c, &config));
+        SPK_TRY(vec_push(&e->channel_config, config));
+    }
+    if (p->program == IMG_PROG_PROG && p->bias_param != IR_NONE && !p->host_current) {
+        g.channel_bias = (uint32_t)e->biases.len;
+        for (uint32_t c = 0; c < t->nc; c++)
+            SPK_TRY(vec_push(&e->biases, map_pop_bias(e->net, p, t->c0 + c)));
+    }
+    return vec_push(&e->groups, g);
+}
+
+/* Who sends to in-axon `axon` of this core: an out-axon of a source core, or an injection. */
+static spk_status emit_source(struct emit *e, const struct map_axon *a, uint32_t first_channel,
+                              uint32_t n, uint32_t axon)
+{
+    const struct map_proj *proj = &e->net->projs.data[a->proj];
+    const uint32_t pop = proj->source[a->source].pop;
+    const struct map_pop *p = &e->net->pops.data[pop];
+    if (!p->has_compartments) {
+        struct img_injection in;
+        memset(&in, 0, sizeof in);
+        in.kind = p->kind == IMG_LAYER_INPUT ? IMG_INJECT_EVENTS : IMG_INJECT_EMBEDDED;
+        in.layer = pop;
+        in.position = a->pos;
+        in.channel_first = first_channel;
+        in.n_channels = n;
+        in.start = p->start;
+        in.core = e->core;
+        in.axon = axon;
+        return vec_push(&e->injections, in);
+    }
+    const uint32_t src = map_tile_of(e->net, pop, a->pos, first_channel);
+    const struct map_tile *t = &e->m->tiles.data[src];
+    const uint32_t y = a->pos / p->width - t->y0, x = a->pos % p->width - t->x0;
+    struct emit_out o = {.src_core = src,
+                         .comp_first = (y * t->nx + x) * t->nc + first_channel - t->c0,
+                         .comp_count = n,
+                         .dest = IMG_DEST_CORE,
+                         .dest_core = e->core,
+                         .dest_axon = axon,
+                         .kind = (uint8_t)a->kind};
+    return vec_push(&e->outs, o);
+}
+
+static spk_status push_in_axon(struct emit *e, const struct map_axon *a, uint32_t block,
+                               uint32_t atoms)
+{
+    const struct map_proj *p = &e->net->projs.data[a->proj];
+    struct img_in_axon in;
+    memset(&in, 0, sizeof in);
+    in.block = block;
+    in.base = a->base;
+    in.group = IMG_NONE;
+    if (a->conv) {
+        in.group = (uint32_t)e->groups.len - 1;
+        in.src_width = (uint16_t)p->view_w;
+        in.src_height = (uint16_t)p->view_h;
+    }
+    in.atoms = (uint16_t)atoms;
+    in.kind = (uint8_t)a->kind;
+    in.port = p->port;
+    in.delay = p->source[a->source].delay;
+    if (p->view_w > UINT16_MAX || p->view_h > UINT16_MAX || atoms > UINT16_MAX)
+        return diag_nofit(e->diags, e->net->pops.data[p->target].span, "E0705",
+                          "maps and axons are limited to 65,535 positions per axis and atoms");
+    vec_last(&e->cores).n_in_axons++;
+    return vec_push(&e->in_axons, in);
+}
+
+static spk_status emit_axon(void *ctx, const struct map_tile *tile, const struct map_axon *a)
+{
+    struct emit *e = ctx;
+    uint32_t block;
+    if (e->target->axon_population) {
+        uint32_t axon = vec_last(&e->cores).n_in_axons;
+        SPK_TRY(emit_block(e, tile, a, &block));
+        SPK_TRY(push_in_axon(e, a, block, a->n_atoms));
+        return emit_source(e, a, a->first_source_channel, a->n_atoms, axon);
+    }
+    for (uint32_t i = 0; i < a->n_atoms; i++) {
+        struct map_axon one = *a;
+        uint32_t axon = vec_last(&e->cores).n_in_axons;
+        one.first_source_channel += i;
+        one.n_atoms = 1;
+        SPK_TRY(emit_block_atom(e, tile, &one, &block));
+        SPK_TRY(push_in_axon(e, &one, block, 1));
+        SPK_TRY(emit_source(e, &one, one.first_source_channel, 1, axon));
+    }
+    return SPK_OK;
+}
+
+static spk_status emit_enables(struct emit *e, const struct map_tile *t)
+{
+    const struct map_pop *p = &e->net->pops.data[t->pop];
+    for (int coarse = 0; coarse <= (p->coarse ? 1 : 0) && p->enable; coarse++) {
+        struct img_in_axon in;
+        struct img_injection inj;
+        memset(&in, 0, sizeof in);
+        memset(&inj, 0, sizeof inj);
+        SPK_TRY(emit_enable_block(e, t, coarse != 0, &in.block));
+        in.group = IMG_NONE;
+        in.atoms = 1;
+        in.kind = IMG_AXON_DISCRETE;
+        inj.kind = IMG_INJECT_ENABLE;
+        inj.layer = t->pop;
+        inj.n_channels = 1;
+        inj.start = p->start - 1;
+        inj.core = e->core;
+        inj.axon = vec_last(&e->cores).n_in_axons++;
+        SPK_TRY(vec_push(&e->in_axons, in));
+        SPK_TRY(vec_push(&e->injections, inj));
+    }
+    return SPK_OK;
+}
+
+static spk_status emit_core(struct emit *e, uint32_t tile)
+{
+    const struct map_tile *t = &e->m->tiles.data[tile];
+    const struct map_place *place = &e->m->place[tile];
+    struct img_core c;
+    memset(&c, 0, sizeof c);
+    e->core = tile;
+    c.chip = place->chip;
+    c.x = place->x;
+    c.y = place->y;
+    c.neurons = t->ny * t->nx * t->nc;
+    c.group_first = (uint32_t)e->groups.len;
+    c.n_groups = 1;
+    c.config_first = (uint32_t)e->configs.len;
+    c.in_axon_first = (uint32_t)e->in_axons.len;
+    c.block_first = (uint32_t)e->blocks.len;
+    SPK_TRY(vec_push(&e->cores, c));
+    block_map_clear(&e->core_blocks);
+    vec_clear(&e->core_formats);
+    SPK_TRY(emit_group(e, t));
+    SPK_TRY(map_tile_axons(e->net, t, emit_axon, e));
+    SPK_TRY(emit_enables(e, t));
+    vec_last(&e->cores).n_blocks = (uint32_t)e->blocks.len - c.block_first;
+    return SPK_OK;
+}
+
+static spk_status emit_all(struct emit *e, const char *provenance)
+{
+    SPK_TRY(emit_layers(e));
+    for (uint32_t i = 0; i < e->m->tiles.len; i++)
+        SPK_TRY(emit_core(e, i));
+    SPK_TRY(emit_ports(e));
+    SPK_TRY(emit_routes(e));
+    return emit_host(e, provenance);
+}
+
+spk_status chip_emit(const struct mapping *m, const char *provenance, struct diag_list *diags,
+                     struct image *out)
+{
+    struct emit *e;
+    image_init(out);
+    SPK_TRY(spk_alloc_array(1, sizeof *e, &e));
+    e->m = m;
+    e->net = &m->net;
+    e->target = m->net.target;
+    e->diags = diags;
+    e->im = out;
+    spk_status status = emit_all(e, provenance);
+#define HAND_OVER(type, name)                                                                      \
+    out->name = e->name.data;                                                                      \
+    out->n_##name = e->name.len;
+    IMG_TABLES(HAND_OVER)
+#undef HAND_OVER
+    vec_fini(&e->outs);
+    vec_fini(&e->core_formats);
+    block_map_fini(&e->content_map);
+    block_map_fini(&e->core_blocks);
+    spk_free(e);
+    if (status != SPK_OK)
+        image_fini(out);
+    return status;
+}

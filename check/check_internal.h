@@ -1,0 +1,105 @@
+/* What the files of the checker share. check.c: entry, reports, index; check_core.c: limits of a
+ * core; check_chip.c: mesh, routes, schedule; check_rules.c: what the module says about each layer;
+ * check_layers.c: neurons and their parameters; check_synapses.c, check_expected.c: synapses;
+ * check_host.c: ports, encoder, head, sums.                                                     */
+#ifndef SPIKEC_CHECK_CHECK_INTERNAL_H
+#define SPIKEC_CHECK_CHECK_INTERNAL_H
+
+#include "check/check.h"
+#include "support/vec.h"
+
+/* What a layer must be, derived from the module. */
+enum rule_kind {
+	RULE_NONE,
+	RULE_INPUT,    /* event frames */
+	RULE_HOST,     /* neurons with currents written by the host */
+	RULE_PROJECT,  /* neurons behind conv2d or linear */
+	RULE_POOL,     /* OR over a window */
+	RULE_RELAY,    /* delay: identity, or sum on graded chips */
+	RULE_AND,      /* attention: k AND v per (h, i, j, token), or product */
+	RULE_SUM,      /* product lowering: count over tokens */
+	RULE_THERM,    /* and_lif lowering: thermometer of that count */
+	RULE_GATE,     /* q AND thermometer, or q times count */
+	RULE_QRELAY,   /* q, two steps later */
+	RULE_ATTENTION,/* attention neuron fed by gates */
+	RULE_EMBEDDED  /* attention neuron computed by an embedded processor */
+};
+struct rule {
+	enum rule_kind kind;
+	bool product;            /* attention: product lowering, else and_lif */
+	uint32_t node;           /* neuron, pool, delay, encode */
+	uint32_t op;             /* conv2d, linear, attention, maxpool node */
+	uint32_t source_first, n_sources; /* layers, into sources[] */
+	uint32_t heads, d, tokens; /* attention */
+};
+
+/* One source neuron. */
+struct source {
+	uint32_t layer, channel, position;
+};
+
+struct check {
+	const struct image *im;
+	const struct tgt *t;
+	const struct ir_module *m;
+	struct check_options o;
+	struct diag_list *d;
+	struct check_report *r;
+	bool completeness;          /* which counter a violation adds to */
+	uint32_t *axon_core;        /* [n_in_axons] owner */
+	uint32_t *out_core;         /* [n_out_axons] owner */
+	uint32_t *route_core;       /* [n_routes] destination core or IMG_NONE */
+	uint64_t *feeder_first;     /* CSR by in-axon: out-axon i, or n_out_axons + injection */
+	uint64_t *feeders;
+	uint32_t *layer_of;         /* [n_nodes] layer that fires the value, IMG_NONE */
+	struct rule *rules;         /* [n_layers] */
+	VEC(uint32_t) sources;
+};
+
+/* Counts a violation and, below the limit, reports it. layer and core may be IMG_NONE. */
+void check_violation(struct check *c, const char *code, uint32_t layer, uint32_t core,
+                     const char *format, ...) SPK_PRINTF(5, 6);
+/* Counts n more without text. */
+void check_count(struct check *c, uint64_t n);
+
+const char *check_layer_name(const struct check *c, uint32_t layer);
+uint32_t check_find_layer(const struct check *c, const char *name);
+/* The neuron on compartment `comp` of a core; false for padding. out_group may be NULL. */
+bool check_neuron_of(const struct check *c, uint32_t core, uint32_t comp, struct source *out,
+                     uint32_t *out_group);
+
+/* check_core.c, check_chip.c */
+spk_status check_cores(struct check *c) SPK_CHECKED;
+spk_status check_chips(struct check *c) SPK_CHECKED;
+
+/* check_rules.c */
+spk_status check_build_rules(struct check *c) SPK_CHECKED;
+/* Layers whose spikes sum to a value, appended to out; false (with a violation) where there are
+ * none.                                                                                         */
+struct check_layers VEC_FIELDS(uint32_t);
+spk_status check_sources_of(struct check *c, uint32_t value, struct check_layers *out,
+                            bool *out_ok) SPK_CHECKED;
+
+/* check_layers.c */
+spk_status check_neurons(struct check *c) SPK_CHECKED;
+const int32_t *check_i32_param(const struct check *c, uint32_t node, uint32_t index);
+
+/* check_expected.c: every synapse that the module gives neuron (channel, position) of a layer.
+ * weight: as the rule fixes it; where the rule leaves it open, 1 (the caller scales).           */
+typedef void (*expected_fn)(void *ctx, const struct source *s, uint32_t port, int64_t weight);
+void check_expect(const struct check *c, uint32_t layer, uint32_t channel, uint32_t position,
+                  expected_fn fn, void *ctx);
+/* Adds the hashes of all synapses that a RULE_PROJECT layer gives the compartments of a group. */
+spk_status check_expect_group(const struct check *c, const struct img_group *g,
+                              uint64_t *hash, int8_t **scratch, size_t *scratch_size) SPK_CHECKED;
+uint64_t check_hash(const struct check *c, const struct source *s);
+/* Whether the rule leaves the weight open, so that all weights of a neuron must be equal. */
+bool check_rule_uniform(const struct rule *r, const struct img_config *cfg);
+
+/* check_synapses.c */
+spk_status check_synapses(struct check *c) SPK_CHECKED;
+
+/* check_host.c */
+spk_status check_host(struct check *c) SPK_CHECKED;
+
+#endif

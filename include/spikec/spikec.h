@@ -1,0 +1,166 @@
+/* spikec: public C API.
+ *
+ * A context holds diagnostics, threads and callbacks; one call does one job of the command line
+ * (compile, run, simulate, verify, ...). Every job takes a struct of options, whose zero value is
+ * the default, and gives a result with two renderings: JSON for machines and text for people. The
+ * result of a job that fails half way is empty; the context then tells why.
+ *
+ * Thread safety: a context may be used by one thread at a time; different contexts are
+ * independent. Ownership: strings given in stay the caller's; results belong to the caller and are
+ * released with spk_result_free. Nothing here prints, exits or keeps global state.              */
+#ifndef SPIKEC_SPIKEC_H
+#define SPIKEC_SPIKEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Status of a job; the values 0 to 5 and 70 are the exit codes of the tool. */
+enum {
+    SPIKEC_OK = 0,
+    SPIKEC_DIFFERENCE = 1,    /* verify or check found a difference */
+    SPIKEC_ERR_USAGE = 2,     /* wrong options */
+    SPIKEC_ERR_INPUT = 3,     /* bad model, weights, target or input file */
+    SPIKEC_ERR_NOFIT = 4,     /* does not fit on the target */
+    SPIKEC_ERR_IO = 5,        /* file or system error */
+    SPIKEC_ERR_NOMEM = 6,
+    SPIKEC_ERR_CANCELLED = 7,
+    SPIKEC_ERR_INTERNAL = 70
+};
+
+typedef struct spk_context spk_context;
+typedef struct spk_result spk_result;
+
+struct spk_context_options {
+    uint32_t threads;    /* 0: all online processors */
+    /* Progress of long work; total 0: unknown. May be NULL. */
+    void (*progress)(void *user, const char *label, uint64_t done, uint64_t total);
+    /* Polled now and then; true ends the job with SPIKEC_ERR_CANCELLED. May be NULL. */
+    bool (*cancelled)(void *user);
+    void *user;
+};
+
+/* "0.1.0" */
+const char *spk_version(void);
+
+int spk_context_create(const struct spk_context_options *options, spk_context **out_context);
+void spk_context_destroy(spk_context *context); /* NULL is allowed */
+
+/* Diagnostics of the last job: rendered with source lines and carets, or as a JSON array. Valid
+ * until the next job of the context. */
+const char *spk_context_diagnostics(spk_context *context);
+const char *spk_context_diagnostics_json(spk_context *context);
+
+/* The two renderings of a result; valid until spk_result_free. `text` may be empty. */
+const char *spk_result_json(const spk_result *result);
+const char *spk_result_text(const spk_result *result);
+void spk_result_free(spk_result *result); /* NULL is allowed */
+
+/* What every job with a model takes. `settings` and `binds` are "NAME=VALUE" and "FROM=TO" texts. */
+struct spk_model_options {
+    const char *model;   /* path, or name of a zoo model; or a folder made by compile where allowed */
+    const char *weights; /* safetensors; NULL: the zoo model's own */
+    const char *const *settings;
+    size_t n_settings;
+    const char *const *binds;
+    size_t n_binds;
+};
+
+/* Images and labels; limit 0: all images. */
+struct spk_data_options {
+    const char *input, *labels;
+    uint64_t limit;
+};
+
+/* run: computes level R or Q; writes `out` (logits) and `spikes` where asked. */
+struct spk_run_options {
+    struct spk_model_options model;
+    struct spk_data_options data;
+    const char *level;   /* "R" (default) or "Q" (compiled folders) */
+    const char *engine;  /* "reference" */
+    const char *teacher; /* expected values to force, or NULL */
+    const char *out, *spikes, *rates_out;
+    uint32_t repeat;     /* timed runs; 0: one */
+};
+int spk_run(spk_context *context, const struct spk_run_options *options, spk_result **out_result);
+
+/* compile: model + weights + target -> folder `output` (replaced in one step). */
+struct spk_compile_options {
+    struct spk_model_options model;
+    const char *target, *output;
+    const char *calibrate;     /* images for calibration, or NULL */
+    uint64_t calibrate_limit;  /* 0: 512 */
+    const char *attention;     /* lowering; NULL: chosen */
+    const char *schedule;      /* "pipelined" (default) */
+    const char *objective;     /* "cores" (default), "energy", "latency", "traffic" */
+    const char *system, *rates;
+    uint64_t seed;
+    bool remarks;
+};
+int spk_compile(spk_context *context, const struct spk_compile_options *options,
+                spk_result **out_result);
+
+/* estimate: cores and the paper's energy figure, no weights needed. Fails with SPIKEC_ERR_NOFIT,
+ * and still gives a result (with the energy figure), where the model does not fit. */
+struct spk_estimate_options {
+    struct spk_model_options model;
+    const char *target, *attention, *objective, *system, *rates;
+    uint64_t seed;
+    bool remarks;
+};
+int spk_estimate(spk_context *context, const struct spk_estimate_options *options,
+                 spk_result **out_result);
+
+/* check: independent legality and completeness check of a compiled folder. */
+int spk_check(spk_context *context, const char *folder, spk_result **out_result);
+
+/* simulate: the chip image of a folder on images; `update_cost` writes the dynamic figures back
+ * into the folder's cost.json. */
+struct spk_simulate_options {
+    const char *folder;
+    struct spk_data_options data;
+    const char *out, *spikes;
+};
+int spk_simulate(spk_context *context, const struct spk_simulate_options *options,
+                 spk_result **out_result);
+
+/* verify: R, Q and M on the same images, compared. SPIKEC_DIFFERENCE where M differs from Q. */
+struct spk_verify_options {
+    const char *folder;
+    struct spk_data_options data;
+    const char *levels; /* "R,Q,M" (default) */
+};
+int spk_verify(spk_context *context, const struct spk_verify_options *options,
+               spk_result **out_result);
+
+/* opt: runs passes on a model or a .sir file; the text of the result is the printed module. */
+struct spk_opt_options {
+    struct spk_model_options model;
+    const char *passes; /* "a,b{x=1}" */
+    const char *target; /* for passes that need one */
+    const char *print_after; /* name of a pass, "all", or NULL */
+    bool list;          /* list the passes instead */
+};
+int spk_opt(spk_context *context, const struct spk_opt_options *options, spk_result **out_result);
+
+/* fmt: the formatted text of a model file. */
+int spk_format(spk_context *context, const char *path, spk_result **out_result);
+
+/* targets */
+int spk_target_list(spk_context *context, spk_result **out_result);
+int spk_target_show(spk_context *context, const char *target, spk_result **out_result);
+int spk_target_check(spk_context *context, const char *target, spk_result **out_result);
+
+/* The table of layers and cores of a compiled (or simulated) folder, from its cost.json. */
+int spk_cost_table(spk_context *context, const char *folder, size_t max_cores,
+                   spk_result **out_result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

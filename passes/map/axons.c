@@ -1,0 +1,312 @@
+/* Axons, block keys and synapse rows of a tile in closed form (docs/mapping.md, section 2).
+ *
+ * For a window (kernel k, stride s, pad p) source row y reaches target rows t with
+ * 0 <= y + p - t*s < k: a contiguous range, of which the tile keeps a part. All positions with the
+ * same part, kernel coordinates and base offset share one block: interior positions share one,
+ * borders of a tile add variants. Cost: O(positions in the window x cuts) per tile. */
+#include "passes/map/axons.h"
+
+#include <string.h>
+
+#include "support/alloc.h"
+
+uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind)
+{
+    return kind == IMG_AXON_POP32 ? t->pop32_slots : t->pop16_slots;
+}
+
+uint32_t map_delay_bits(uint32_t delay)
+{
+    uint32_t bits = 0;
+    while ((delay >> bits) != 0)
+        bits++;
+    return bits;
+}
+
+uint32_t map_index_bits(const struct tgt_format *f, uint32_t last)
+{
+    uint32_t bits = f->index_bits_min;
+    while (bits < f->index_bits_max && (last >> bits) != 0)
+        bits++;
+    return bits;
+}
+
+void map_source_channels(const struct map_net *net, const struct map_proj *proj, uint32_t c0,
+                         uint32_t nc, uint32_t *lo, uint32_t *hi)
+{
+    const uint32_t channels = net->pops.data[proj->source[0].pop].channels;
+    const uint32_t last = c0 + nc - 1, d = proj->d, r = proj->r;
+    switch (proj->chan) {
+    case MAP_CHAN_FULL:
+        *lo = 0;
+        *hi = channels;
+        break;
+    case MAP_CHAN_SAME:
+        *lo = c0;
+        *hi = c0 + nc;
+        break;
+    case MAP_CHAN_EXPAND:
+        *lo = c0 / r;
+        *hi = last / r + 1;
+        break;
+    case MAP_CHAN_STRIDE: /* (h, i, j) <- (h, j): whole heads, or part of one row of j */
+        if (c0 / d == last / d) {
+            *lo = c0 / (d * d) * d + c0 % d;
+            *hi = *lo + nc;
+        } else {
+            *lo = c0 / (d * d) * d;
+            *hi = (last / (d * d) + 1) * d;
+        }
+        break;
+    case MAP_CHAN_REDUCE: /* (h, j) <- (h, i, j, theta): whole heads */
+        *lo = c0 / d * (d * d * r);
+        *hi = (last / d + 1) * (d * d * r);
+        break;
+    }
+}
+
+/* Target indices t in [t0, t0 + n) with 0 <= y + pad - t*stride < kernel. */
+static bool window_targets(uint32_t y, uint32_t pad, uint32_t stride, uint32_t kernel, uint32_t t0,
+                           uint32_t n, uint32_t *first, uint32_t *count, uint32_t *k)
+{
+    const uint32_t yp = y + pad;
+    uint32_t lo = yp + 1 > kernel ? (yp + 1 - kernel + stride - 1) / stride : 0;
+    uint32_t hi = yp / stride;
+    if (lo < t0)
+        lo = t0;
+    if (hi > t0 + n - 1)
+        hi = t0 + n - 1;
+    if (lo > hi)
+        return false;
+    *first = lo - t0;
+    *count = hi - lo + 1;
+    *k = yp - lo * stride;
+    return true;
+}
+
+/* Source rows that reach target rows [t0, t0 + n): [*lo, *hi). */
+static void window_sources(uint32_t t0, uint32_t n, uint32_t pad, uint32_t stride, uint32_t kernel,
+                           uint32_t size, uint32_t *lo, uint32_t *hi)
+{
+    uint64_t first = (uint64_t)t0 * stride, end = (uint64_t)(t0 + n - 1) * stride + kernel;
+    *lo = first > pad ? (uint32_t)(first - pad) : 0;
+    *hi = end > pad ? (uint32_t)(end - pad) : 0;
+    if (*hi > size)
+        *hi = size;
+    if (*lo > *hi)
+        *lo = *hi;
+}
+
+static void axon_place(const struct map_net *net, const struct map_tile *tile,
+                       const struct map_proj *p, struct map_axon *a)
+{
+    const struct tgt *t = net->target;
+    const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
+    const uint32_t first = (a->ty * tile->nx + a->tx) * tile->nc;
+    a->conv = t->sharing == TGT_SHARE_CONVOLUTION && p->chan == MAP_CHAN_FULL;
+    a->base = first;
+    a->offset = 0;
+    if (a->conv) {
+        a->base = a->pos;
+    } else if (limit != UINT64_MAX && first > limit) {
+        a->base = first % (uint32_t)(limit + 1);
+        a->offset = first - a->base;
+    }
+    a->kind = IMG_AXON_POP16;
+    if (!t->axon_population)
+        a->kind = IMG_AXON_DISCRETE;
+    else if ((!a->conv && a->base % 4 != 0) || a->n_atoms > tgt_limit_value(t, TGT_ATOMS))
+        a->kind = IMG_AXON_POP32;
+}
+
+static spk_status axon_cuts(const struct map_net *net, const struct map_tile *tile,
+                            struct map_axon *a, map_axon_fn fn, void *ctx)
+{
+    const struct map_proj *p = &net->projs.data[a->proj];
+    uint32_t lo, hi;
+    map_source_channels(net, p, tile->c0, tile->nc, &lo, &hi);
+    for (uint32_t c = 0; c < p->n_cuts; c++) {
+        if (p->cut[c + 1] <= lo || p->cut[c] >= hi)
+            continue;
+        a->cut = c;
+        a->first_source_channel = p->cut[c] > lo ? p->cut[c] : lo;
+        a->n_atoms = (p->cut[c + 1] < hi ? p->cut[c + 1] : hi) - a->first_source_channel;
+        axon_place(net, tile, p, a);
+        SPK_TRY(fn(ctx, tile, a));
+    }
+    return SPK_OK;
+}
+
+spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile, map_axon_fn fn,
+                          void *ctx)
+{
+    const struct map_pop *pop = &net->pops.data[tile->pop];
+    for (uint32_t i = 0; i < pop->n_projs; i++) {
+        const struct map_proj *p = &net->projs.data[pop->proj_first + i];
+        uint32_t y_lo = 0, y_hi = p->view_h, x_lo = 0, x_hi = p->view_w;
+        if (p->pos == MAP_POS_WINDOW) {
+            window_sources(tile->y0, tile->ny, p->pad, p->stride, p->kernel, p->view_h, &y_lo,
+                           &y_hi);
+            window_sources(tile->x0, tile->nx, p->pad_w, p->stride_w, p->kernel_w, p->view_w,
+                           &x_lo, &x_hi);
+        }
+        for (uint32_t s = 0; s < p->n_sources; s++) {
+            for (uint32_t y = y_lo; y < y_hi; y++) {
+                struct map_axon a = {.proj = pop->proj_first + i, .source = s};
+                a.rows = tile->ny;
+                a.cols = tile->nx;
+                if (p->pos == MAP_POS_WINDOW &&
+                    !window_targets(y, p->pad, p->stride, p->kernel, tile->y0, tile->ny, &a.ty,
+                                    &a.rows, &a.ky))
+                    continue;
+                for (uint32_t x = x_lo; x < x_hi; x++) {
+                    if (p->pos == MAP_POS_WINDOW &&
+                        !window_targets(x, p->pad_w, p->stride_w, p->kernel_w, tile->x0, tile->nx,
+                                        &a.tx, &a.cols, &a.kx))
+                        continue;
+                    a.pos = y * p->view_w + x;
+                    SPK_TRY(axon_cuts(net, tile, &a, fn, ctx));
+                }
+            }
+        }
+    }
+    return SPK_OK;
+}
+
+struct map_block_key map_axon_key(const struct map_net *net, const struct map_tile *tile,
+                                  const struct map_axon *a)
+{
+    struct map_block_key k;
+    memset(&k, 0, sizeof k);
+    k.proj = a->proj;
+    k.cut = a->cut;
+    k.delay = net->projs.data[a->proj].source[a->source].delay;
+    k.c0 = tile->c0;
+    k.nc = tile->nc;
+    if (a->conv)
+        return k;
+    k.rows = a->rows;
+    k.cols = a->cols;
+    k.ky = a->ky;
+    k.kx = a->kx;
+    k.offset = a->offset;
+    if (a->rows > 1)
+        k.tile_nx = tile->nx;
+    return k;
+}
+
+/* The channel pieces of one target position. */
+static spk_status row_channels(const struct map_proj *p, const struct map_tile *tile,
+                               uint32_t channel, struct map_piece piece, map_piece_fn fn, void *ctx)
+{
+    const uint32_t c0 = tile->c0, c1 = tile->c0 + tile->nc, d = p->d, r = p->r, at = piece.start;
+    uint32_t lo = c0, hi = c1;
+    switch (p->chan) {
+    case MAP_CHAN_FULL:
+        break;
+    case MAP_CHAN_SAME:
+        lo = channel;
+        hi = channel + 1;
+        break;
+    case MAP_CHAN_EXPAND:
+        lo = channel * r;
+        hi = lo + r;
+        break;
+    case MAP_CHAN_REDUCE:
+        lo = channel / (d * d * r) * d + channel / r % d;
+        hi = lo + 1;
+        break;
+    case MAP_CHAN_STRIDE:
+        for (uint32_t i = 0; i < d; i++) {
+            uint32_t c = (channel / d * d + i) * d + channel % d;
+            if (c < c0 || c >= c1)
+                continue;
+            piece.start = at + c - c0;
+            piece.length = 1;
+            piece.target_channel = c;
+            SPK_TRY(fn(ctx, &piece));
+        }
+        return SPK_OK;
+    }
+    if (lo < c0)
+        lo = c0;
+    if (hi > c1)
+        hi = c1;
+    if (lo >= hi)
+        return SPK_OK;
+    piece.start = at + lo - c0;
+    piece.length = hi - lo;
+    piece.target_channel = lo;
+    return fn(ctx, &piece);
+}
+
+spk_status map_row_pieces(const struct map_net *net, const struct map_tile *tile,
+                          const struct map_axon *a, uint32_t channel, map_piece_fn fn, void *ctx)
+{
+    const struct map_proj *p = &net->projs.data[a->proj];
+    for (uint32_t y = 0; y < a->rows; y++) {
+        for (uint32_t x = 0; x < a->cols; x++) {
+            struct map_piece piece = {.start = a->offset + (y * tile->nx + x) * tile->nc};
+            if (p->pos == MAP_POS_WINDOW) {
+                piece.ky = a->ky - y * p->stride;
+                piece.kx = a->kx - x * p->stride_w;
+            }
+            SPK_TRY(row_channels(p, tile, channel, piece, fn, ctx));
+        }
+    }
+    return SPK_OK;
+}
+
+struct row_measure {
+    uint32_t synapses, end;
+    bool dense;
+};
+static spk_status measure_piece(void *ctx, const struct map_piece *piece)
+{
+    struct row_measure *m = ctx;
+    m->dense = m->dense && piece->start == m->end;
+    m->synapses += piece->length;
+    m->end = piece->start + piece->length;
+    return SPK_OK;
+}
+
+/* A block is dense where every row is one run from target offset 0; else every synapse of the
+ * block carries an index wide enough for the block's last target. */
+spk_status map_block_bits(const struct map_net *net, const struct map_tile *tile,
+                          const struct map_axon *a, uint64_t *out_bits)
+{
+    const struct tgt *t = net->target;
+    const struct map_proj *p = &net->projs.data[a->proj];
+    const uint32_t wbits = t->arith.weight_bits, dbits = map_delay_bits(p->source[a->source].delay);
+    const uint32_t same = p->chan == MAP_CHAN_FULL ? 1 : a->n_atoms; /* FULL: rows are alike */
+    uint32_t last = 0;
+    bool dense = true;
+    *out_bits = 0;
+    if (a->conv) {
+        uint32_t n = p->kernel * p->kernel_w * tile->nc;
+        *out_bits = a->n_atoms * tgt_row_bits(&t->format, n, wbits, dbits, 0);
+        return SPK_OK;
+    }
+    for (uint32_t i = 0; i < same; i++) {
+        struct row_measure m = {0, 0, true};
+        SPK_TRY(map_row_pieces(net, tile, a, a->first_source_channel + i, measure_piece, &m));
+        dense = dense && m.dense;
+        if (m.end > last)
+            last = m.end;
+    }
+    const uint32_t index = dense ? 0 : map_index_bits(&t->format, last > 0 ? last - 1 : 0);
+    for (uint32_t i = 0; i < same; i++) {
+        struct row_measure m = {0, 0, true};
+        SPK_TRY(map_row_pieces(net, tile, a, a->first_source_channel + i, measure_piece, &m));
+        *out_bits += tgt_row_bits(&t->format, m.synapses, wbits, dbits, index);
+    }
+    if (p->chan == MAP_CHAN_FULL)
+        *out_bits *= a->n_atoms;
+    return SPK_OK;
+}
+
+uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons)
+{
+    const struct tgt *t = net->target;
+    return tgt_row_bits(&t->format, neurons, t->arith.weight_bits, 0, 0);
+}

@@ -1,0 +1,81 @@
+/* What a tile of a population needs from its sources, in closed form: which source positions
+ * reach it, by which axon, into which synapse block. Used alike to price a tile shape and to emit
+ * the image. */
+#ifndef SPIKEC_PASSES_MAP_AXONS_H
+#define SPIKEC_PASSES_MAP_AXONS_H
+
+#include "passes/map/net.h"
+
+/* A block of positions and channels of one population. */
+struct map_tile {
+    uint32_t pop;
+    uint32_t y0, x0, c0, ny, nx, nc;
+};
+
+/* One in-axon of a tile: source position `pos` of alias `source` of projection `proj`; its atoms
+ * are the channels of interval `cut` that can reach the tile. It reaches target rows ty .. ty + rows - 1 and columns
+ * tx .. tx + cols - 1 of the tile (tile-relative); ky, kx are the kernel coordinates there. */
+struct map_axon {
+    uint32_t proj, source, cut;
+    uint32_t pos;
+    uint32_t ty, tx, rows, cols, ky, kx;
+    uint32_t base;   /* LIST: compartment base of the in-axon, within the target's limit */
+    uint32_t offset; /* LIST: what of the first compartment does not fit the base */
+    uint32_t first_source_channel, n_atoms;
+    enum img_axon_kind kind;
+    bool conv;       /* goes to a CONV block */
+};
+
+/* Identity of a synapse block within one projection: axons with equal keys share the block on a
+ * core, and cores with equal keys share its stored content. */
+struct map_block_key {
+    uint32_t proj, cut, delay;
+    uint32_t c0, nc, tile_nx;
+    uint32_t rows, cols, ky, kx, offset;
+};
+
+typedef spk_status (*map_axon_fn)(void *ctx, const struct map_tile *tile,
+                                  const struct map_axon *axon);
+
+/* Calls fn for every in-axon of the tile (enable axons excluded), projections, aliases, positions
+ * and cuts in this order. */
+SPK_CHECKED spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile,
+                                      map_axon_fn fn, void *ctx);
+
+struct map_block_key map_axon_key(const struct map_net *net, const struct map_tile *tile,
+                                  const struct map_axon *axon);
+
+/* Channels of the source of `proj` that can reach target channels c0 .. c0 + nc - 1: [*lo, *hi). */
+void map_source_channels(const struct map_net *net, const struct map_proj *proj, uint32_t c0,
+                         uint32_t nc, uint32_t *lo, uint32_t *hi);
+
+/* The runs of one row (source channel `channel`) of a LIST block: target offsets relative to the
+ * block's first compartment, ascending, adjacent ones merged. fn also gets the kernel position of
+ * the piece and the first target channel, from which weights follow. */
+struct map_piece {
+    uint32_t start, length;    /* compartments */
+    uint32_t target_channel;   /* of the first compartment */
+    uint32_t ky, kx;
+};
+typedef spk_status (*map_piece_fn)(void *ctx, const struct map_piece *piece);
+SPK_CHECKED spk_status map_row_pieces(const struct map_net *net, const struct map_tile *tile,
+                                      const struct map_axon *axon, uint32_t channel,
+                                      map_piece_fn fn, void *ctx);
+
+/* Memory of the block in the chip's format, bits. */
+SPK_CHECKED spk_status map_block_bits(const struct map_net *net, const struct map_tile *tile,
+                                      const struct map_axon *axon, uint64_t *out_bits);
+
+/* Memory of one enable row: one weight per compartment. */
+uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons);
+
+/* Out-axon slots that the entry at the source takes. */
+uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind);
+
+/* Stored bits of a delay of `delay` extra steps. */
+uint32_t map_delay_bits(uint32_t delay);
+
+/* Index bits of a sparse row whose largest target offset is `last`. */
+uint32_t map_index_bits(const struct tgt_format *f, uint32_t last);
+
+#endif

@@ -1,0 +1,78 @@
+/* Mapping: a quantised, balanced module onto the cores of a target. Public header of the room.
+ *
+ *   map_run: network -> tiles -> (one tile per core) -> system -> places -> per-core usage.
+ * The result is what back ends read: populations, projections, tiles, places. Nothing in it is
+ * stored per synapse. The same module, target, options and seed give the same result. */
+#ifndef SPIKEC_PASSES_MAP_MAP_H
+#define SPIKEC_PASSES_MAP_MAP_H
+
+#include "passes/map/axons.h"
+#include "passes/map/net.h"
+#include "support/progress.h"
+
+struct map_options {
+    enum tgt_attention attention; /* 0: the cheapest the target can do */
+    const char *system;           /* NULL: the smallest listed one that fits */
+    uint64_t seed;
+    const double *node_rate;      /* [module nodes], spikes per neuron and frame; NULL: declared */
+    bool remarks;                 /* explain every layer's tile */
+    struct progress *progress;    /* may be NULL */
+};
+
+/* Use of one core, counted from its axons. */
+struct map_usage {
+    uint32_t neurons, configs, formats;
+    uint64_t in_axons, out_axons, synapse_bits;
+};
+
+struct map_place {
+    uint32_t chip, x, y; /* x, y within the chip */
+};
+
+struct mapping {
+    struct map_net net;
+    VEC(struct map_tile) tiles; /* tile i runs on core i */
+    struct map_usage *usage;    /* [tiles] */
+    struct map_place *place;    /* [tiles] */
+    const struct tgt_system *system;
+    uint64_t seed;
+    double traffic_before, traffic_after; /* spikes * hops per frame: first order, after refining */
+};
+
+/* Chooses the attention lowering where options do not: the first of embedded, product, and_lif
+ * that the target lists and that fits the layer. SPK_ERR_NOFIT where the forced one is not among
+ * the target's. */
+SPK_CHECKED spk_status map_choose_attention(const struct ir_module *module, const struct tgt *target,
+                                            enum tgt_attention forced, struct diag_list *diags,
+                                            enum tgt_attention *out);
+
+/* SPK_ERR_NOFIT with layer, resource, need, have and the smallest change that fits. The module and
+ * the target must outlive the mapping. */
+SPK_CHECKED spk_status map_run(const struct ir_module *module, const struct tgt *target,
+                               const struct map_options *options, struct diag_list *diags,
+                               struct mapping *out);
+void map_fini(struct mapping *m);
+
+/* --- rooms inside --- */
+
+/* partition.c: sets tile shapes and cuts of all populations, fills tiles and usage. */
+SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options *options,
+                                     struct diag_list *diags);
+/* tile_search.c: the smallest number of tiles for one population whose sources are cut already;
+ * max_neurons bounds the tile beyond the target's own limit. */
+SPK_CHECKED spk_status map_tile_search(struct map_net *net, uint32_t pop, uint32_t max_neurons,
+                                       struct diag_list *diags);
+/* Usage of one tile but for out-axons, which depend on its consumers. */
+SPK_CHECKED spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
+                                      struct map_usage *out);
+struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy, uint32_t gx,
+                            uint32_t gc);
+/* Index of the tile of `pop` that holds a position (linear, in the population's own geometry) and
+ * channel. Populations without compartments have no tiles: IR_NONE. */
+uint32_t map_tile_of(const struct map_net *net, uint32_t pop, uint32_t position, uint32_t channel);
+
+/* place.c: chooses a system and a place for every tile. */
+SPK_CHECKED spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
+                                       struct diag_list *diags);
+
+#endif

@@ -1,0 +1,120 @@
+/* The network as the mapper sees it: populations and projections.
+ *
+ * Built from a quantised module whose delays are balanced (every operand of a projection fires at
+ * the same step). A population is a layer of neurons that fire at step `start` + frame; a
+ * projection is a regular connection pattern: a map of positions times a map of channels, so that
+ * nothing is stored per synapse. Sources of one projection share its weights ("aliases": a sum of
+ * residual summands is the same synapse rows addressed by more axons). Attention becomes inner
+ * populations by the chosen lowering. */
+#ifndef SPIKEC_PASSES_MAP_NET_H
+#define SPIKEC_PASSES_MAP_NET_H
+
+#include "ir/image.h"
+#include "ir/ir.h"
+#include "ir/target.h"
+#include "support/arena.h"
+#include "support/vec.h"
+
+/* How source positions reach target positions. */
+enum map_pos {
+    MAP_POS_WINDOW, /* convolution window: kernel, stride, pad over the source's view */
+    MAP_POS_GATHER, /* every source position reaches the one target position */
+    MAP_POS_SPREAD  /* the one source position reaches every target position */
+};
+
+/* How source channels reach target channels. */
+enum map_chan {
+    MAP_CHAN_FULL,   /* every source channel to every target channel, by a weight tensor */
+    MAP_CHAN_SAME,   /* c -> c */
+    MAP_CHAN_EXPAND, /* c -> c*r .. c*r + r - 1 */
+    MAP_CHAN_STRIDE, /* (h, j) -> (h, i, j) for every i < d: channel h*d + j to (h*d + i)*d + j */
+    MAP_CHAN_REDUCE  /* (h, i, j, theta) -> (h, j): channel ((h*d + i)*d + j)*r + theta to h*d + j */
+};
+
+struct map_source {
+    uint32_t pop;
+    uint32_t delay; /* steps beyond the normal one */
+};
+
+struct map_proj {
+    uint32_t target; /* population */
+    enum map_pos pos;
+    enum map_chan chan;
+    uint32_t r, d;                 /* parameters of the channel map */
+    uint32_t kernel, stride, pad;  /* WINDOW; square, as the language has it */
+    uint32_t kernel_w, stride_w, pad_w;
+    uint32_t view_h, view_w;       /* the source's map as this projection sees it */
+    uint32_t weight_param;         /* FULL: i8 [out, in, kh, kw] or [out, in]; else IR_NONE */
+    int8_t weight;                 /* other maps: every synapse has this weight */
+    uint8_t shift;                 /* weight q stands for q << shift membrane units */
+    uint8_t port;
+    uint32_t n_sources;
+    struct map_source *source;
+    uint32_t n_cuts;               /* source channel intervals shared by all aliases: */
+    uint32_t *cut;                 /* cut[0] = 0 .. cut[n_cuts] = channels; set by partition */
+    const char *weight_name;       /* for messages; NULL where weights are constant */
+};
+
+struct map_pop {
+    const char *name;
+    enum img_layer_kind kind;
+    uint32_t node;           /* IR node it stands for, IR_NONE for inner populations */
+    struct spk_span span;
+    uint32_t channels, height, width;
+    enum ir_layout layout;
+    uint32_t start;
+    enum img_program program;
+    uint16_t decay;
+    bool soft_reset;
+    int32_t vth;             /* where vth_param is IR_NONE */
+    int32_t vth_period;      /* thermometer: vth of channel c is vth * (c % period + 1); 0: vth */
+    uint32_t vth_param;      /* i32 [channels] or IR_NONE */
+    uint32_t bias_param;     /* i32 [channels] or IR_NONE */
+    bool enable;             /* bias travels by enable spikes */
+    bool coarse;             /* a second enable axon is needed */
+    bool host_current, recorded, has_compartments;
+    uint32_t payload_bound;
+    double rate;             /* expected spikes per neuron and frame, for traffic */
+    uint32_t n_projs;        /* incoming projections: net->proj[proj_first ..] */
+    uint32_t proj_first;
+    /* EMBEDDED only */
+    uint32_t q, k, v, heads;
+    int32_t unit;
+    bool readout;            /* its spikes are counted by the host */
+    /* Tile shape and grid, set by partition. */
+    uint32_t th, tw, tc, gh, gw, gc;
+    uint32_t tile_first;
+};
+
+/* A recorded sum and the populations it is formed from. */
+struct map_sum {
+    const char *name;
+    enum ir_layout layout;
+    uint32_t bound, n_terms;
+    uint32_t *term;
+};
+
+struct map_net {
+    struct arena arena;
+    const struct ir_module *module;
+    const struct tgt *target;
+    enum tgt_attention attention;
+    VEC(struct map_pop) pops;
+    VEC(struct map_proj) projs;
+    VEC(struct map_sum) sums;
+    uint32_t encode_node;  /* IR node of the image encoder or IR_NONE */
+    uint32_t readout_node;
+    uint32_t timesteps, interval, latency;
+};
+
+/* Builds the network. Refuses with SPK_ERR_NOFIT what the target cannot express (naming the
+ * capability), and with SPK_ERR_INTERNAL a module whose delays are not balanced. */
+SPK_CHECKED spk_status map_net_build(const struct ir_module *module, const struct tgt *target,
+                                     enum tgt_attention attention, const double *node_rate,
+                                     struct diag_list *diags, struct map_net *out);
+void map_net_fini(struct map_net *net);
+
+int32_t map_pop_vth(const struct map_net *net, const struct map_pop *pop, uint32_t channel);
+int32_t map_pop_bias(const struct map_net *net, const struct map_pop *pop, uint32_t channel);
+
+#endif

@@ -1,0 +1,188 @@
+/* Partition: every population into tiles that respect every limit (docs/mapping.md, section 3).
+ *
+ * Populations are cut in topological order, because the in-axons of a tile depend on how its
+ * sources are cut. Out-axons depend on the consumers, so they are counted when all are cut; a
+ * population whose core exceeds them gets smaller tiles and the whole is cut again. */
+#include <string.h>
+
+#include "passes/map/map.h"
+#include "support/alloc.h"
+
+#define PARTITION_ROUNDS 24
+
+static int insert_cut(uint32_t *cut, uint32_t n, uint32_t value)
+{
+    uint32_t i = n;
+    for (uint32_t j = 0; j < n; j++)
+        if (cut[j] == value)
+            return 0;
+    while (i > 0 && cut[i - 1] > value) {
+        cut[i] = cut[i - 1];
+        i--;
+    }
+    cut[i] = value;
+    return 1;
+}
+
+/* Common refinement of the channel cuts of all aliases, so that they share the same blocks. */
+static spk_status set_cuts(struct map_net *net, struct map_proj *p)
+{
+    const uint32_t channels = net->pops.data[p->source[0].pop].channels;
+    const uint64_t atoms = tgt_limit_value(net->target, TGT_ATOMS);
+    uint32_t max = 2;
+    for (uint32_t i = 0; i < p->n_sources; i++) {
+        const struct map_pop *s = &net->pops.data[p->source[i].pop];
+        uint32_t step = s->has_compartments ? s->tc : (uint32_t)(atoms < channels ? atoms : channels);
+        max += channels / step + 1;
+    }
+    uint32_t *cut = ARENA_NEW_ARRAY(&net->arena, uint32_t, max);
+    uint32_t n = 0;
+    if (cut == NULL)
+        return SPK_ERR_NOMEM;
+    for (uint32_t i = 0; i < p->n_sources; i++) {
+        const struct map_pop *s = &net->pops.data[p->source[i].pop];
+        uint32_t step = s->has_compartments ? s->tc : (uint32_t)(atoms < channels ? atoms : channels);
+        for (uint32_t c = 0; c < channels; c += step)
+            n += (uint32_t)insert_cut(cut, n, c);
+    }
+    cut[n] = channels;
+    p->cut = cut;
+    p->n_cuts = n;
+    return SPK_OK;
+}
+
+static spk_status cut_all(struct mapping *m, const uint32_t *max_neurons, struct diag_list *diags)
+{
+    struct map_net *net = &m->net;
+    vec_clear(&m->tiles);
+    for (uint32_t i = 0; i < net->pops.len; i++) {
+        struct map_pop *p = &net->pops.data[i];
+        for (uint32_t j = 0; j < p->n_projs; j++)
+            SPK_TRY(set_cuts(net, &net->projs.data[p->proj_first + j]));
+        p->tile_first = (uint32_t)m->tiles.len;
+        if (!p->has_compartments)
+            continue;
+        SPK_TRY(map_tile_search(net, i, max_neurons[i], diags));
+        for (uint32_t y = 0; y < p->gh; y++)
+            for (uint32_t x = 0; x < p->gw; x++)
+                for (uint32_t c = 0; c < p->gc; c++)
+                    SPK_TRY(vec_push(&m->tiles, map_tile_at(net, i, y, x, c)));
+    }
+    return SPK_OK;
+}
+
+static spk_status count_out_axon(void *ctx, const struct map_tile *tile, const struct map_axon *a)
+{
+    struct mapping *m = ctx;
+    const struct map_proj *p = &m->net.projs.data[a->proj];
+    uint32_t src = map_tile_of(&m->net, p->source[a->source].pop, a->pos, a->first_source_channel);
+    (void)tile;
+    if (src != IR_NONE)
+        m->usage[src].out_axons += m->net.target->axon_population
+                                       ? map_axon_slots(m->net.target, a->kind)
+                                       : a->n_atoms;
+    return SPK_OK;
+}
+
+/* Usage of all tiles; host and embedded ports take one slot per position. */
+static spk_status measure_all(struct mapping *m)
+{
+    struct map_net *net = &m->net;
+    spk_free(m->usage);
+    m->usage = NULL;
+    SPK_TRY(spk_alloc_array(m->tiles.len, sizeof *m->usage, &m->usage));
+    for (size_t i = 0; i < m->tiles.len; i++)
+        SPK_TRY(map_tile_usage(net, &m->tiles.data[i], &m->usage[i]));
+    for (size_t i = 0; i < m->tiles.len; i++) {
+        const struct map_tile *t = &m->tiles.data[i];
+        SPK_TRY(map_tile_axons(net, t, count_out_axon, m));
+        if (net->pops.data[t->pop].readout)
+            m->usage[i].out_axons += t->ny * t->nx;
+    }
+    for (size_t e = 0; e < net->pops.len; e++) {
+        const struct map_pop *p = &net->pops.data[e];
+        const uint32_t in[3] = {p->q, p->k, p->v};
+        if (p->kind != IMG_LAYER_EMBEDDED)
+            continue;
+        for (size_t i = 0; i < m->tiles.len; i++)
+            for (int o = 0; o < 3; o++)
+                if (m->tiles.data[i].pop == in[o])
+                    m->usage[i].out_axons += m->tiles.data[i].ny * m->tiles.data[i].nx;
+    }
+    return SPK_OK;
+}
+
+/* Worst excess of out-axons over the limit per population; shrinks those populations' tiles. */
+static spk_status shrink_hubs(struct mapping *m, uint32_t *max_neurons, struct diag_list *diags,
+                              bool *out_again)
+{
+    const uint64_t have = tgt_limit_value(m->net.target, TGT_OUT_AXONS);
+    *out_again = false;
+    for (size_t i = 0; i < m->tiles.len; i++) {
+        const struct map_tile *t = &m->tiles.data[i];
+        const struct map_pop *p = &m->net.pops.data[t->pop];
+        const uint64_t need = m->usage[i].out_axons;
+        uint32_t neurons = p->th * p->tw * p->tc;
+        if (need <= have)
+            continue;
+        if (p->th * p->tw == 1)
+            return diag_nofit(diags, p->span, "E0663",
+                              "layer '%s' does not fit '%s': one position of it needs %llu out-axon "
+                              "slots, a core has %llu",
+                              p->name, m->net.target->name, (unsigned long long)need,
+                              (unsigned long long)have);
+        uint64_t next = (uint64_t)neurons * have / need;
+        if (next >= neurons)
+            next = neurons - 1;
+        if (next < max_neurons[t->pop]) {
+            max_neurons[t->pop] = (uint32_t)(next > p->tc ? next : p->tc);
+            *out_again = true;
+        }
+    }
+    return SPK_OK;
+}
+
+static void remark_tiles(const struct mapping *m, struct diag_list *diags)
+{
+    for (size_t i = 0; i < m->net.pops.len; i++) {
+        const struct map_pop *p = &m->net.pops.data[i];
+        const struct map_usage *u;
+        if (!p->has_compartments)
+            continue;
+        u = &m->usage[p->tile_first];
+        diag_remark(diags, p->span, "R0601",
+                    "'%s': %u cores (%u x %u positions, %u channels each): %u neurons, %llu "
+                    "in-axons, %llu out-axons, %llu synapse bits on the first",
+                    p->name, p->gh * p->gw * p->gc, p->th, p->tw, p->tc, u->neurons,
+                    (unsigned long long)u->in_axons, (unsigned long long)u->out_axons,
+                    (unsigned long long)u->synapse_bits);
+    }
+}
+
+spk_status map_partition(struct mapping *m, const struct map_options *options,
+                         struct diag_list *diags)
+{
+    uint32_t *max_neurons;
+    bool again = true;
+    SPK_TRY(spk_alloc_array_raw(m->net.pops.len, sizeof *max_neurons, &max_neurons));
+    memset(max_neurons, 0xff, m->net.pops.len * sizeof *max_neurons);
+    spk_status status = SPK_OK;
+    for (int round = 0; again && status == SPK_OK; round++) {
+        status = cut_all(m, max_neurons, diags);
+        if (status == SPK_OK)
+            status = measure_all(m);
+        if (status == SPK_OK)
+            status = shrink_hubs(m, max_neurons, diags, &again);
+        if (status == SPK_OK && again && round == PARTITION_ROUNDS)
+            status = diag_nofit(diags, spk_span_none, "E0664",
+                                "no partition respects the out-axon limit of '%s' (%llu per core)",
+                                m->net.target->name,
+                                (unsigned long long)tgt_limit_value(m->net.target, TGT_OUT_AXONS));
+        if (status == SPK_OK)
+            status = progress_cancelled(options->progress) ? SPK_ERR_CANCELLED : SPK_OK;
+    }
+    if (status == SPK_OK && options->remarks)
+        remark_tiles(m, diags);
+    spk_free(max_neurons);
+    return status;
+}

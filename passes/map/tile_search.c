@@ -1,0 +1,315 @@
+/* Tile search: positions x channels of one population on one core (docs/mapping.md, section 3).
+ *
+ * Enumerates the distinct tile shapes (th, tw, tc) of uniform grids, ordered by number of tiles,
+ * and takes the first that respects every limit; among grids of equal size the one with the fewest
+ * in-axons (less traffic), then the largest channel block. A grid is priced on its corner, border
+ * and middle tiles: at most 3 x 3 x 2 of them. After NxTF's tile search (Rueckauer et al. 2021), in
+ * closed form for the chip's memory format. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "passes/map/block_map.h"
+#include "passes/map/map.h"
+#include "support/alloc.h"
+
+struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy, uint32_t gx,
+                            uint32_t gc)
+{
+    const struct map_pop *p = &net->pops.data[pop];
+    struct map_tile t = {pop, gy * p->th, gx * p->tw, gc * p->tc, p->th, p->tw, p->tc};
+    if (t.y0 + t.ny > p->height)
+        t.ny = p->height - t.y0;
+    if (t.x0 + t.nx > p->width)
+        t.nx = p->width - t.x0;
+    if (t.c0 + t.nc > p->channels)
+        t.nc = p->channels - t.c0;
+    return t;
+}
+
+uint32_t map_tile_of(const struct map_net *net, uint32_t pop, uint32_t position, uint32_t channel)
+{
+    const struct map_pop *p = &net->pops.data[pop];
+    if (!p->has_compartments)
+        return IR_NONE;
+    uint32_t gy = position / p->width / p->th, gx = position % p->width / p->tw;
+    return p->tile_first + (gy * p->gw + gx) * p->gc + channel / p->tc;
+}
+
+/* ---- usage ---- */
+
+struct usage_ctx {
+    const struct map_net *net;
+    struct map_usage *u;
+    struct block_map keys;
+    uint32_t formats; /* bit set over (shift, delay bits), small */
+};
+
+static spk_status usage_axon(void *ctx, const struct map_tile *tile, const struct map_axon *a)
+{
+    struct usage_ctx *c = ctx;
+    const struct map_block_key key = map_axon_key(c->net, tile, a);
+    const struct map_proj *p = &c->net->projs.data[a->proj];
+    bool fresh;
+    uint32_t value;
+    uint64_t bits;
+    c->u->in_axons += c->net->target->axon_population ? 1 : a->n_atoms;
+    SPK_TRY(block_map_add(&c->keys, &key, 0, &value, &fresh));
+    if (!fresh && c->net->target->sharing != TGT_SHARE_NONE)
+        return SPK_OK;
+    SPK_TRY(map_block_bits(c->net, tile, a, &bits));
+    c->u->synapse_bits += bits;
+    c->formats |= 1u << ((p->shift * 4u + map_delay_bits(key.delay)) % 31u);
+    return SPK_OK;
+}
+
+static int compare_i32(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static spk_status count_configs(const struct map_net *net, const struct map_tile *tile,
+                                uint32_t *out)
+{
+    const struct map_pop *p = &net->pops.data[tile->pop];
+    int32_t *v;
+    SPK_TRY(spk_alloc_array_raw(tile->nc, sizeof *v, &v));
+    for (uint32_t i = 0; i < tile->nc; i++)
+        v[i] = map_pop_vth(net, p, tile->c0 + i);
+    qsort(v, tile->nc, sizeof *v, compare_i32);
+    *out = 1;
+    for (uint32_t i = 1; i < tile->nc; i++)
+        *out += v[i] != v[i - 1];
+    spk_free(v);
+    return SPK_OK;
+}
+
+spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
+                          struct map_usage *out)
+{
+    const struct map_pop *p = &net->pops.data[tile->pop];
+    struct usage_ctx c = {.net = net, .u = out};
+    memset(out, 0, sizeof *out);
+    out->neurons = tile->ny * tile->nx * tile->nc;
+    spk_status status = map_tile_axons(net, tile, usage_axon, &c);
+    block_map_fini(&c.keys);
+    SPK_TRY(status);
+    if (p->enable) {
+        uint32_t n = p->coarse ? 2 : 1;
+        out->in_axons += n;
+        out->synapse_bits += n * map_enable_bits(net, out->neurons);
+        out->formats += p->coarse;
+    }
+    out->formats += (uint32_t)__builtin_popcount(c.formats);
+    return count_configs(net, tile, &out->configs);
+}
+
+/* ---- limits ---- */
+
+static const struct {
+    enum tgt_limit limit;
+    const char *what;
+} CHECKS[] = {
+    {TGT_NEURONS, "compartments"},     {TGT_IN_AXONS, "in-axons"},
+    {TGT_SYNAPSE_BITS, "bits of synaptic memory"}, {TGT_CONFIGS, "compartment configurations"},
+    {TGT_SYNAPSE_FORMATS, "synapse formats"},
+};
+#define N_CHECKS (sizeof CHECKS / sizeof CHECKS[0])
+
+static uint64_t usage_of(const struct map_usage *u, enum tgt_limit l)
+{
+    switch (l) {
+    case TGT_NEURONS:
+        return u->neurons;
+    case TGT_IN_AXONS:
+        return u->in_axons;
+    case TGT_SYNAPSE_BITS:
+        return u->synapse_bits;
+    case TGT_CONFIGS:
+        return u->configs;
+    case TGT_SYNAPSE_FORMATS:
+        return u->formats;
+    default:
+        return 0;
+    }
+}
+
+/* Index into CHECKS of the first violated limit, or N_CHECKS. */
+static size_t usage_violation(const struct tgt *t, const struct map_usage *u)
+{
+    for (size_t i = 0; i < N_CHECKS; i++)
+        if (usage_of(u, CHECKS[i].limit) > tgt_limit_value(t, CHECKS[i].limit))
+            return i;
+    return N_CHECKS;
+}
+
+/* Prices the population's grid as set in *p: the corner, border and middle tiles. */
+static spk_status grid_fits(const struct map_net *net, uint32_t pop, size_t *out_violation,
+                            uint64_t *out_axons)
+{
+    const struct map_pop *p = &net->pops.data[pop];
+    const uint32_t ys[3] = {p->gh / 2, 0, p->gh - 1}, xs[3] = {p->gw / 2, 0, p->gw - 1};
+    const uint32_t cs[2] = {0, p->gc - 1};
+    *out_axons = 0;
+    *out_violation = N_CHECKS;
+    for (int y = 0; y < 3; y++) {
+        for (int x = 0; x < 3; x++) {
+            for (int c = 0; c < 2; c++) {
+                struct map_tile t;
+                struct map_usage u;
+                bool again = (y == 1 && ys[1] == ys[0]) || (y == 2 && ys[2] == ys[1]) ||
+                             (y == 2 && ys[2] == ys[0]) || (x == 1 && xs[1] == xs[0]) ||
+                             (x == 2 && xs[2] == xs[1]) || (x == 2 && xs[2] == xs[0]) ||
+                             (c == 1 && cs[1] == cs[0]);
+                if (again)
+                    continue;
+                t = map_tile_at(net, pop, ys[y], xs[x], cs[c]);
+                SPK_TRY(map_tile_usage(net, &t, &u));
+                *out_violation = usage_violation(net->target, &u);
+                if (*out_violation != N_CHECKS)
+                    return SPK_OK;
+                if (u.in_axons > *out_axons)
+                    *out_axons = u.in_axons;
+            }
+        }
+    }
+    return SPK_OK;
+}
+
+/* ---- enumeration ---- */
+
+struct shape {
+    uint32_t th, tw, tc;
+    uint64_t tiles;
+};
+struct shape_vec VEC_FIELDS(struct shape);
+
+static uint32_t ceil_div(uint32_t a, uint32_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Next smaller ceil(n / g) below `size`; 0 when there is none. */
+static uint32_t next_size(uint32_t n, uint32_t size)
+{
+    if (size <= 1)
+        return 0;
+    return ceil_div(n, ceil_div(n, size - 1));
+}
+
+static int compare_shape(const void *a, const void *b)
+{
+    const struct shape *x = a, *y = b;
+    if (x->tiles != y->tiles)
+        return x->tiles < y->tiles ? -1 : 1;
+    if (x->tc != y->tc)
+        return x->tc > y->tc ? -1 : 1;
+    if (x->th != y->th)
+        return x->th < y->th ? -1 : 1;
+    return (x->tw < y->tw) - (x->tw > y->tw);
+}
+
+/* Channel blocks are multiples of 4 where they can be (pop16 bases), at most one axon's atoms. */
+static spk_status enumerate_shapes(const struct map_net *net, const struct map_pop *p,
+                                   uint64_t max_neurons, struct shape_vec *out)
+{
+    const uint64_t atoms = tgt_limit_value(net->target, TGT_ATOMS);
+    for (uint32_t tc = p->channels; tc > 0; tc = next_size(p->channels, tc)) {
+        uint32_t c = tc % 4 == 0 || tc > p->channels - 4 ? tc : tc + 4 - tc % 4;
+        if (c > p->channels)
+            c = p->channels;
+        if (c > atoms || c > max_neurons)
+            continue;
+        if (out->len > 0 && vec_last(out).tc == c)
+            continue;
+        for (uint32_t th = p->height; th > 0; th = next_size(p->height, th)) {
+            for (uint32_t tw = p->width; tw > 0; tw = next_size(p->width, tw)) {
+                struct shape s = {th, tw, c, 0};
+                if ((uint64_t)th * tw * c > max_neurons)
+                    continue;
+                s.tiles = (uint64_t)ceil_div(p->height, th) * ceil_div(p->width, tw) *
+                          ceil_div(p->channels, c);
+                SPK_TRY(vec_push(out, s));
+            }
+        }
+    }
+    qsort(out->data, out->len, sizeof *out->data, compare_shape);
+    return SPK_OK;
+}
+
+static void set_shape(struct map_pop *p, const struct shape *s)
+{
+    p->th = s->th;
+    p->tw = s->tw;
+    p->tc = s->tc;
+    p->gh = ceil_div(p->height, s->th);
+    p->gw = ceil_div(p->width, s->tw);
+    p->gc = ceil_div(p->channels, s->tc);
+}
+
+/* ---- does not fit ---- */
+
+static spk_status report_nofit(const struct map_net *net, uint32_t pop, const struct shape *smallest,
+                               struct diag_list *diags)
+{
+    struct map_pop *p = &net->pops.data[pop];
+    struct map_usage u;
+    set_shape(p, smallest);
+    struct map_tile t = map_tile_at(net, pop, p->gh / 2, p->gw / 2, 0);
+    SPK_TRY(map_tile_usage(net, &t, &u));
+    size_t v = usage_violation(net->target, &u);
+    if (v == N_CHECKS) /* only a border tile fails: price that one */
+        return diag_nofit(diags, p->span, "E0662",
+                          "layer '%s' does not fit '%s': no tile shape respects all limits of a "
+                          "core",
+                          p->name, net->target->name);
+    uint64_t need = usage_of(&u, CHECKS[v].limit);
+    uint64_t have = tgt_limit_value(net->target, CHECKS[v].limit);
+    spk_status status = diag_nofit(
+        diags, p->span, "E0661",
+        "layer '%s' does not fit '%s': its smallest tile (%u x %u positions, %u channels) needs "
+        "%llu %s, a core has %llu",
+        p->name, net->target->name, t.ny, t.nx, t.nc, (unsigned long long)need, CHECKS[v].what,
+        (unsigned long long)have);
+    if (CHECKS[v].limit == TGT_SYNAPSE_BITS || CHECKS[v].limit == TGT_IN_AXONS)
+        diag_help_set(diags,
+                      "the smallest change that fits: at most %llu of the %llu %s, that is about "
+                      "%.0f %% of this layer's fan-in (fewer input channels: a smaller dim or "
+                      "mlp_ratio)",
+                      (unsigned long long)have, (unsigned long long)need, CHECKS[v].what,
+                      100.0 * (double)have / (double)need);
+    return status;
+}
+
+spk_status map_tile_search(struct map_net *net, uint32_t pop, uint32_t max_neurons,
+                           struct diag_list *diags)
+{
+    struct map_pop *p = &net->pops.data[pop];
+    struct shape_vec shapes = {0};
+    struct shape best = {0};
+    uint64_t best_axons = UINT64_MAX, limit = tgt_limit_value(net->target, TGT_NEURONS);
+    spk_status status;
+    if (max_neurons < limit)
+        limit = max_neurons;
+    status = enumerate_shapes(net, p, limit, &shapes);
+    for (size_t i = 0; i < shapes.len && status == SPK_OK; i++) {
+        size_t violation;
+        uint64_t axons;
+        if (best.tiles > 0 && shapes.data[i].tiles > best.tiles)
+            break;
+        set_shape(p, &shapes.data[i]);
+        status = grid_fits(net, pop, &violation, &axons);
+        if (status == SPK_OK && violation == N_CHECKS && axons < best_axons) {
+            best = shapes.data[i];
+            best_axons = axons;
+        }
+    }
+    if (status == SPK_OK && best.tiles > 0) {
+        set_shape(p, &best);
+    } else if (status == SPK_OK) {
+        struct shape one = {1, 1, p->channels < 4 ? p->channels : 4, 0};
+        status = report_nofit(net, pop, shapes.len > 0 ? &vec_last(&shapes) : &one, diags);
+    }
+    vec_fini(&shapes);
+    return status;
+}

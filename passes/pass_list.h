@@ -1,0 +1,33 @@
+/* Entry points of all passes, for the registry only (pass_registry.c). Contracts of the function
+ * type: pass.h; of each pass: the registry row and the head of its file.                      */
+#ifndef SPIKEC_PASSES_PASS_LIST_H
+#define SPIKEC_PASSES_PASS_LIST_H
+
+#include "passes/pass.h"
+
+spk_status pass_infer_shapes(const struct pass_context *c, const int64_t *options,
+                             const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+spk_status pass_hoist_constant(const struct pass_context *c, const int64_t *options,
+                               const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+spk_status pass_cse(const struct pass_context *c, const int64_t *options,
+                    const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+spk_status pass_dce(const struct pass_context *c, const int64_t *options,
+                    const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+spk_status pass_fold_batchnorm(const struct pass_context *c, const int64_t *options,
+                               const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+spk_status pass_lower(const struct pass_context *c, const int64_t *options,
+                      const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+
+enum order_option { ORDER_AUTO, ORDER_KV_FIRST, ORDER_QK_FIRST };
+spk_status pass_order_attention(const struct pass_context *c, const int64_t *options,
+                                const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+
+enum quantise_option { QUANTISE_CLIP, QUANTISE_CORRECT, QUANTISE_IMAGES };
+spk_status pass_quantise(const struct pass_context *c, const int64_t *options,
+                         const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+
+enum balance_option { BALANCE_ATTENTION };
+spk_status pass_balance_delays(const struct pass_context *c, const int64_t *options,
+                               const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+
+#endif

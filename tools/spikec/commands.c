@@ -1,0 +1,144 @@
+/* The commands: which options they take, and the API job behind each. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/spikec/tool.h"
+
+static int cmd_run(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_run_options o = {.model = a->model, .data = a->data, .level = a->level,
+                                .engine = a->engine, .teacher = a->teacher, .out = a->out,
+                                .spikes = a->spikes, .rates_out = a->rates_out,
+                                .repeat = a->repeat};
+    o.model.model = a->positional[0];
+    return spk_run(c, &o, out);
+}
+
+static int cmd_compile(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_compile_options o = {.model = a->model, .target = a->target, .output = a->output,
+                                    .calibrate = a->calibrate,
+                                    .calibrate_limit = a->calibrate_limit,
+                                    .attention = a->attention, .schedule = a->schedule,
+                                    .objective = a->objective, .system = a->system,
+                                    .rates = a->rates, .seed = a->seed, .remarks = a->remarks};
+    o.model.model = a->positional[0];
+    return spk_compile(c, &o, out);
+}
+
+static int cmd_estimate(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_estimate_options o = {.model = a->model, .target = a->target,
+                                     .attention = a->attention, .objective = a->objective,
+                                     .system = a->system, .rates = a->rates, .seed = a->seed,
+                                     .remarks = a->remarks};
+    o.model.model = a->positional[0];
+    return spk_estimate(c, &o, out);
+}
+
+static int cmd_check(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    return spk_check(c, a->positional[0], out);
+}
+
+static int cmd_simulate(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_simulate_options o = {a->positional[0], a->data, a->out, a->spikes};
+    return spk_simulate(c, &o, out);
+}
+
+static int cmd_verify(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_verify_options o = {a->positional[0], a->data, a->levels};
+    return spk_verify(c, &o, out);
+}
+
+static int cmd_opt(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_opt_options o = {.model = a->model, .passes = a->passes, .target = a->target,
+                                .print_after = a->print_after, .list = a->list};
+    o.model.model = a->positional[0];
+    return spk_opt(c, &o, out);
+}
+
+static int write_back(const char *path, const char *text)
+{
+    char temporary[4096];
+    FILE *f;
+    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary ||
+        (f = fopen(temporary, "w")) == NULL)
+        return SPIKEC_ERR_IO;
+    int bad = fputs(text, f) < 0;
+    bad |= fclose(f) != 0;
+    if (bad || rename(temporary, path) != 0) {
+        remove(temporary);
+        return SPIKEC_ERR_IO;
+    }
+    return SPIKEC_OK;
+}
+
+static int cmd_fmt(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    int status = spk_format(c, a->positional[0], out);
+    if (status != SPIKEC_OK)
+        return status;
+    bool changed = strstr(spk_result_json(*out), "\"changed\": true") != NULL;
+    if (a->check_only)
+        return changed ? SPIKEC_DIFFERENCE : SPIKEC_OK;
+    if (a->in_place && changed)
+        status = write_back(a->positional[0], spk_result_text(*out));
+    if (status == SPIKEC_ERR_IO)
+        fprintf(stderr, "spikec: cannot write '%s'\n", a->positional[0]);
+    return status;
+}
+
+static int cmd_cost(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    return spk_cost_table(c, a->positional[0], a->cores ? (size_t)a->cores : 16, out);
+}
+
+static int cmd_target(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    const char *verb = a->positional[0];
+    if (strcmp(verb, "list") == 0)
+        return spk_target_list(c, out);
+    if (a->n_positional == 2 && strcmp(verb, "show") == 0)
+        return spk_target_show(c, a->positional[1], out);
+    if (a->n_positional == 2 && strcmp(verb, "check") == 0)
+        return spk_target_check(c, a->positional[1], out);
+    fprintf(stderr, "spikec target: expected 'list', 'show T' or 'check T'\n");
+    return SPIKEC_ERR_USAGE;
+}
+
+const struct tool_command tool_commands[] = {
+    {"run", "MODEL|DIR", "Run a network: level R of a model, R or Q of a compiled folder.",
+     "MODEL is a path or the name of a zoo model.", "mwilyl", 1, 1, cmd_run},
+    {"compile", "MODEL", "Compile a model for a chip into a folder.",
+     "Writes image.h5, mapping.json, cost.json, quantised.sir and what verify needs.", "mwtcao", 1,
+     1, cmd_compile},
+    {"estimate", "MODEL", "Estimate cores and costs; no weights needed.", NULL, "mta", 1, 1,
+     cmd_estimate},
+    {"check", "DIR", "Check a chip image independently: limits, and every synapse.", NULL, "", 1, 1,
+     cmd_check},
+    {"simulate", "DIR", "Simulate a chip image and price what every core does.", NULL, "iy", 1, 1,
+     cmd_simulate},
+    {"verify", "DIR", "Prove that the mapped network fires the spikes of the model.",
+     "Runs the images back to back without reloading. Exit code 1 where M differs from Q.", "iv", 1,
+     1, cmd_verify},
+    {"opt", "FILE.sir|MODEL", "Run passes on a module and print it.", NULL, "mwtp", 1, 1, cmd_opt},
+    {"fmt", "FILE.spk", "Format a model description (to stdout, or --in-place).", NULL, "f", 1, 1,
+     cmd_fmt},
+    {"cost", "DIR", "Print the cost of layers and cores, the fullest first.", NULL, "k", 1, 1,
+     cmd_cost},
+    {"target", "list|show T|check T", "List, show or check chip descriptions.", NULL, "", 1, 2,
+     cmd_target},
+    {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
+};
+
+const struct tool_command *tool_find(const char *name)
+{
+    for (const struct tool_command *c = tool_commands; c->name != NULL; c++)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}

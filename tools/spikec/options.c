@@ -1,0 +1,218 @@
+/* The options of all commands in one table; a command accepts those whose letter it lists. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/spikec/tool.h"
+
+enum { OPT_FIRST = 256 };
+
+struct tool_option {
+    char letter;      /* in tool_command.options; '*' = every command */
+    const char *name;
+    int key;          /* short option or a number from OPT_FIRST on */
+    const char *arg;
+    const char *doc;
+};
+
+enum {
+    K_WEIGHTS = OPT_FIRST, K_SET, K_BIND, K_INPUT, K_LABELS, K_LIMIT, K_TARGET, K_LEVEL, K_LEVELS,
+    K_TEACHER, K_ENGINE, K_OUT, K_SPIKES, K_CALIBRATE, K_CALIBRATE_LIMIT, K_SCHEDULE, K_ATTENTION,
+    K_OBJECTIVE, K_SYSTEM, K_RATES, K_RATES_OUT, K_PASSES, K_PRINT_AFTER, K_SEED, K_REPEAT,
+    K_THREADS, K_JSON, K_QUIET, K_TIME, K_REMARKS, K_IN_PLACE, K_CHECK, K_LIST, K_CORES
+};
+
+static const struct tool_option OPTIONS[] = {
+    {'w', "weights", K_WEIGHTS, "FILE", "trained weights (safetensors); default: the zoo model's"},
+    {'m', "set", K_SET, "NAME=VALUE", "set a parameter of the model (repeatable; the last wins)"},
+    {'m', "bind", K_BIND, "FROM=TO", "checkpoint name FROM is the model's TO (repeatable)"},
+    {'i', "input", K_INPUT, "FILE", "images: safetensors with tensor `input`, or IDX (.gz)"},
+    {'i', "labels", K_LABELS, "FILE", "labels: IDX (.gz) or safetensors with tensor `labels`"},
+    {'i', "limit", K_LIMIT, "N", "only the first N images"},
+    {'t', "target", K_TARGET, "T", "target: a name (spikec target list) or a YAML file"},
+    {'l', "level", K_LEVEL, "R|Q", "float reference (R, default) or quantised (Q, compiled DIR)"},
+    {'v', "levels", K_LEVELS, "LIST", "levels to compare (default R,Q,M)"},
+    {'l', "teacher", K_TEACHER, "FILE", "feed every layer the recorded values of FILE"},
+    {'l', "engine", K_ENGINE, "NAME", "engine (reference)"},
+    {'y', "out", K_OUT, "FILE", "write logits (safetensors)"},
+    {'y', "spikes", K_SPIKES, "FILE", "write every named value (safetensors)"},
+    {'c', "calibrate", K_CALIBRATE, "FILE", "images that set the scales of quantisation"},
+    {'c', "calibrate-limit", K_CALIBRATE_LIMIT, "N", "use the first N of them (default 512)"},
+    {'c', "schedule", K_SCHEDULE, "NAME", "pipelined (default)"},
+    {'a', "attention", K_ATTENTION, "NAME", "lowering: auto, product, embedded, and_lif"},
+    {'a', "objective", K_OBJECTIVE, "NAME", "cores (default), traffic, energy, latency"},
+    {'a', "system", K_SYSTEM, "NAME", "system of the target; default: the smallest that fits"},
+    {'a', "rates", K_RATES, "FILE", "firing rates by value name (JSON, or a manifest)"},
+    {'a', "seed", K_SEED, "N", "seed of the placement (default 0)"},
+    {'a', "remarks", K_REMARKS, NULL, "say why every layer was quantised and cut as it was"},
+    {'l', "rates-out", K_RATES_OUT, "FILE", "write measured rates per channel (JSON)"},
+    {'l', "repeat", K_REPEAT, "N", "time N runs, report the median"},
+    {'p', "passes", K_PASSES, "LIST", "passes to run: a,b{option=value}"},
+    {'p', "print-after", K_PRINT_AFTER, "PASS", "print the module after PASS (or `all`)"},
+    {'p', "list", K_LIST, NULL, "list the passes and their options"},
+    {'o', "output", 'o', "DIR", "folder to write; replaces only one that spikec made"},
+    {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
+    {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
+    {'k', "cores", K_CORES, "N", "list the N fullest cores (default 16)"},
+    {'*', "threads", K_THREADS, "N", "threads (default: all processors)"},
+    {'*', "json", K_JSON, NULL, "machine-readable result on stdout, the rest on stderr"},
+    {'*', "quiet", K_QUIET, NULL, "no progress, no text"},
+    {'*', "time-report", K_TIME, NULL, "time and peak memory on stderr at the end"},
+};
+#define N_OPTIONS (sizeof OPTIONS / sizeof OPTIONS[0])
+
+struct parse_state {
+    const struct tool_command *command;
+    struct tool_args *args;
+    const char **settings, **binds;
+};
+
+static uint64_t number(struct argp_state *state, const char *text, const char *option,
+                       uint64_t max)
+{
+    char *end = NULL;
+    unsigned long long v = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
+    if (end == NULL || *end != '\0' || v > max)
+        argp_error(state, "--%s takes a number from 0 to %llu, not '%s'", option,
+                   (unsigned long long)max, text);
+    return v;
+}
+
+/* Options that only store their text. */
+static const char **text_option(struct tool_args *a, int key)
+{
+    switch (key) {
+    case K_WEIGHTS: return &a->model.weights;
+    case K_INPUT: return &a->data.input;
+    case K_LABELS: return &a->data.labels;
+    case K_TARGET: return &a->target;
+    case K_LEVEL: return &a->level;
+    case K_LEVELS: return &a->levels;
+    case K_TEACHER: return &a->teacher;
+    case K_ENGINE: return &a->engine;
+    case K_OUT: return &a->out;
+    case K_SPIKES: return &a->spikes;
+    case K_CALIBRATE: return &a->calibrate;
+    case K_SCHEDULE: return &a->schedule;
+    case K_ATTENTION: return &a->attention;
+    case K_OBJECTIVE: return &a->objective;
+    case K_SYSTEM: return &a->system;
+    case K_RATES: return &a->rates;
+    case K_RATES_OUT: return &a->rates_out;
+    case K_PASSES: return &a->passes;
+    case K_PRINT_AFTER: return &a->print_after;
+    case 'o': return &a->output;
+    default: return NULL;
+    }
+}
+
+static bool *flag_option(struct tool_args *a, int key)
+{
+    switch (key) {
+    case K_JSON: return &a->json;
+    case K_QUIET: return &a->quiet;
+    case K_TIME: return &a->time_report;
+    case K_REMARKS: return &a->remarks;
+    case K_IN_PLACE: return &a->in_place;
+    case K_CHECK: return &a->check_only;
+    case K_LIST: return &a->list;
+    default: return NULL;
+    }
+}
+
+static error_t parse_number(struct tool_args *a, int key, const char *text, struct argp_state *state)
+{
+    switch (key) {
+    case K_LIMIT:
+        a->data.limit = number(state, text, "limit", UINT32_MAX);
+        if (a->data.limit == 0)
+            argp_error(state, "--limit must be at least 1");
+        return 0;
+    case K_CALIBRATE_LIMIT:
+        a->calibrate_limit = number(state, text, "calibrate-limit", UINT32_MAX);
+        return 0;
+    case K_SEED:
+        a->seed = number(state, text, "seed", UINT64_MAX);
+        return 0;
+    case K_REPEAT:
+        a->repeat = (uint32_t)number(state, text, "repeat", 1000);
+        return 0;
+    case K_THREADS:
+        a->threads = (uint32_t)number(state, text, "threads", 256);
+        return 0;
+    case K_CORES:
+        a->cores = number(state, text, "cores", UINT32_MAX);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_option(int key, char *text, struct argp_state *state)
+{
+    struct parse_state *p = state->input;
+    struct tool_args *a = p->args;
+    const char **slot = text_option(a, key);
+    bool *flag = flag_option(a, key);
+    if (slot != NULL) {
+        *slot = text;
+        return 0;
+    }
+    if (flag != NULL) {
+        *flag = true;
+        return 0;
+    }
+    switch (key) {
+    case K_SET:
+        p->settings[a->model.n_settings++] = text;
+        return 0;
+    case K_BIND:
+        p->binds[a->model.n_binds++] = text;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (a->n_positional >= p->command->max_args)
+            argp_error(state, "too many arguments: '%s'", text);
+        a->positional[a->n_positional++] = text;
+        return 0;
+    case ARGP_KEY_END:
+        if (a->n_positional < p->command->min_args && !a->list)
+            argp_error(state, "missing argument: %s", p->command->usage);
+        return 0;
+    default:
+        return parse_number(a, key, text, state);
+    }
+}
+
+void tool_parse(const struct tool_command *command, int argc, char **argv, struct tool_args *args)
+{
+    struct argp_option options[N_OPTIONS + 1];
+    struct parse_state state = {command, args, NULL, NULL};
+    struct argp argp = {options, parse_option, command->usage, command->summary, NULL, NULL, NULL};
+    char name[64], doc[2048];
+    size_t n = 0;
+    memset(options, 0, sizeof options);
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const struct tool_option *o = &OPTIONS[i];
+        if (o->letter != '*' && strchr(command->options, o->letter) == NULL)
+            continue;
+        options[n].name = o->name;
+        options[n].key = o->key;
+        options[n].arg = o->arg;
+        options[n].doc = o->doc;
+        options[n++].group = o->letter == '*' ? 2 : 1;
+    }
+    state.settings = calloc((size_t)argc + 1, sizeof *state.settings);
+    state.binds = calloc((size_t)argc + 1, sizeof *state.binds);
+    if (state.settings == NULL || state.binds == NULL) {
+        fprintf(stderr, "spikec: out of memory\n");
+        exit(SPIKEC_ERR_IO);
+    }
+    args->model.settings = state.settings;
+    args->model.binds = state.binds;
+    snprintf(name, sizeof name, "spikec %s", command->name);
+    snprintf(doc, sizeof doc, "%s\v%s", command->summary, command->help ? command->help : "");
+    argp.doc = doc;
+    argv[0] = name;
+    argp_err_exit_status = SPIKEC_ERR_USAGE;
+    argp_parse(&argp, argc, argv, 0, NULL, &state);
+}

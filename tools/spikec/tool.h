@@ -1,0 +1,42 @@
+/* The spikec driver: argument parsing and printing only; all work is done by the public API. */
+#ifndef SPIKEC_TOOL_H
+#define SPIKEC_TOOL_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "include/spikec/spikec.h"
+
+/* Everything any command may be told; each command accepts its own subset of options. */
+struct tool_args {
+    const char *positional[3];
+    int n_positional;
+    struct spk_model_options model;
+    struct spk_data_options data;
+    const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
+    const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes;
+    const char *print_after;
+    uint64_t calibrate_limit, seed, cores;
+    uint32_t repeat, threads;
+    bool json, quiet, time_report, remarks, in_place, check_only, list;
+};
+
+struct tool_command {
+    const char *name;
+    const char *usage;    /* positional arguments, "MODEL" */
+    const char *summary;  /* one line */
+    const char *help;     /* more, printed by --help; may be NULL */
+    const char *options;  /* keys of the options it accepts, see options.c */
+    int min_args, max_args;
+    int (*run)(spk_context *context, struct tool_args *args, spk_result **out_result);
+};
+
+extern const struct tool_command tool_commands[];
+const struct tool_command *tool_find(const char *name);
+
+/* Parses the arguments behind the command's name; exits the process on --help and usage errors. */
+void tool_parse(const struct tool_command *command, int argc, char **argv, struct tool_args *args);
+
+#endif
