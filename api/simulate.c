@@ -35,10 +35,8 @@ static spk_status take_value(void *ctx, uint32_t image, const struct sim_value *
                              const void *data)
 {
     struct simulate *s = ctx;
-    for (uint32_t i = 0; i < record_count(s->record); i++)
-        if (strcmp(record_at(s->record, i)->name, value->name) == 0)
-            return record_put(s->record, i, image, data);
-    return SPK_OK;
+    const uint32_t index = record_index(s->record, value->name);
+    return index == IR_NONE ? SPK_OK : record_put(s->record, index, image, data);
 }
 
 static spk_status simulate_run(struct simulate *s)

@@ -158,16 +158,17 @@ static spk_status take_value(void *ctx, uint32_t image, const struct sim_value *
                              const void *data)
 {
     struct verify *v = ctx;
-    const struct record_tensor *t = record_find(v->rec_m, value->name);
+    const uint32_t index = record_index(v->rec_m, value->name);
     const uint64_t elements = (uint64_t)value->channels * value->height * value->width;
-    if (t == NULL)
+    if (index == IR_NONE)
         return SPK_OK; /* not a value of the quantised module: nothing to compare with */
+    const struct record_tensor *t = record_at(v->rec_m, index);
     if (t->frame_elements != elements || t->timesteps != value->timesteps ||
         t->is_i32 != value->is_i32)
         return diag_error(&v->c->diags, spk_span_none, "E0916",
                           "the image records '%s' in another shape than the quantised module",
                           value->name);
-    SPK_TRY(record_put(v->rec_m, (uint32_t)(t - record_at(v->rec_m, 0)), 0, data));
+    SPK_TRY(record_put(v->rec_m, index, 0, data));
     if (++v->put < record_count(v->rec_m))
         return SPK_OK;
     if (v->rec_q == NULL || image >= v->batch_first + v->batch_n)

@@ -224,6 +224,8 @@ static spk_status fe_maxpool(const struct fe_call *c)
 	return fe_add_node(c->ev, &node, c->hint, c->e->span, c->out);
 }
 
+#define FE_MAX_HEADS_SEARCH 65536u
+
 static spk_status fe_heads_error(const struct fe_call *c, uint32_t dim, uint32_t heads)
 {
 	char below[16] = "";
@@ -233,7 +235,18 @@ static spk_status fe_heads_error(const struct fe_call *c, uint32_t dim, uint32_t
 	fe_error(c->ev, fe_arg_span(c, 3), "E0264",
 	                 "dim %u is not divisible by heads %u; nearest: %s%llu", dim, heads, below,
 	                 (unsigned long long)low + heads);
-	diag_help_set(c->ev->d, "every head takes an equal share of the channels");
+	uint32_t fewer = heads - 1, more = heads + 1;
+	fewer = fewer > dim ? dim : fewer;
+	while (fewer > 1 && dim % fewer != 0)
+		fewer--;
+	while (more < dim && more - heads < FE_MAX_HEADS_SEARCH && dim % more != 0)
+		more++;
+	if (fewer >= 1 && more <= dim && dim % more == 0)
+		diag_help_set(c->ev->d, "or heads %u, %u: every head takes an equal share of the channels",
+		              fewer, more);
+	else if (fewer >= 1)
+		diag_help_set(c->ev->d, "or heads %u: every head takes an equal share of the channels",
+		              fewer);
 	return SPK_OK;
 }
 

@@ -380,20 +380,21 @@ static void check_out_axon(struct check *c, const struct img_out_axon *a, uint32
 	}
 }
 
-static void check_axons(struct check *c)
+/* All in-axons, or all out-axons, core by core. */
+static void check_axons(struct check *c, bool in)
 {
 	const struct image *im = c->im;
 	for (uint64_t i = 0; i < im->n_cores; i++) {
 		const struct img_core *k = &im->cores[i];
-		for (uint64_t j = 0; j < k->n_in_axons; j++) {
-			if (!img_row_is(c, "in_axons", k->in_axon_first + j))
+		uint64_t first = in ? k->in_axon_first : k->out_axon_first;
+		uint64_t n = in ? k->n_in_axons : k->n_out_axons;
+		for (uint64_t j = first; j < first + n; j++) {
+			if (!img_row_is(c, in ? "in_axons" : "out_axons", j))
 				return;
-			check_in_axon(c, &im->in_axons[c->row], (uint32_t)i);
-		}
-		for (uint64_t j = 0; j < k->n_out_axons; j++) {
-			if (!img_row_is(c, "out_axons", k->out_axon_first + j))
-				return;
-			check_out_axon(c, &im->out_axons[c->row], (uint32_t)i);
+			if (in)
+				check_in_axon(c, &im->in_axons[j], (uint32_t)i);
+			else
+				check_out_axon(c, &im->out_axons[j], (uint32_t)i);
 		}
 	}
 }
@@ -457,11 +458,12 @@ static spk_status check_all(struct check *c)
 	check_owners(c);
 	img_check_sums(c);
 	SPK_TRY(measure_contents(c));
+	check_axons(c, true);
 	img_check_tasks(c);
 	img_check_host(c);
 	check_routes(c);
 	if (!c->reports)
-		check_axons(c);
+		check_axons(c, false);
 	return SPK_OK;
 }
 

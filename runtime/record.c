@@ -185,6 +185,14 @@ const struct record_tensor *record_at(const struct record *r, uint32_t index)
 	return &r->tensors.data[index].t;
 }
 
+uint32_t record_index(const struct record *r, const char *name)
+{
+	for (uint32_t i = 0; i < r->tensors.len; i++)
+		if (strcmp(r->tensors.data[i].t.name, name) == 0)
+			return i;
+	return IR_NONE;
+}
+
 const struct record_tensor *record_find(const struct record *r, const char *name)
 {
 	for (size_t i = 0; i < r->tensors.len; i++)

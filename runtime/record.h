@@ -46,6 +46,7 @@ spk_status record_put(struct record *r, uint32_t index, uint32_t image,
 uint32_t record_images(const struct record *r);
 uint32_t record_count(const struct record *r);
 const struct record_tensor *record_at(const struct record *r, uint32_t index);
+uint32_t record_index(const struct record *r, const char *name); /* IR_NONE: no such tensor */
 const struct record_tensor *record_find(const struct record *r, const char *name); /* or NULL */
 /* Element i of a frame. */
 int32_t record_get(const struct record *r, const struct record_tensor *t, uint32_t step,

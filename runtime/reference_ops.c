@@ -61,7 +61,7 @@ static spk_status batchnorm_constants(const struct ref_job *job, const struct ir
 		float inverse = 1.0f / sqrtf(var[c] + node->a.eps);
 
 		w->alpha[c] = inverse * weight[c];
-		w->beta[c] = bias[c];
+		w->beta[c] = bias[c] - mean[c] * w->alpha[c];
 	}
 	return SPK_OK;
 }

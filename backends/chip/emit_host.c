@@ -92,7 +92,7 @@ static spk_status emit_pop_ports(struct emit *e, uint32_t pop, uint32_t task, ui
             } else {
                 struct img_embedded_port q = {operand, pos, t->c0, t->nc};
                 SPK_TRY(push_port_axon(e, p->tile_first + i, at, IMG_DEST_EMBEDDED, task,
-                                       e->embedded_ports.len - e->embedded.data[task].port_first));
+                                       e->embedded_ports.len));
                 SPK_TRY(vec_push(&e->embedded_ports, q));
             }
         }
