@@ -174,11 +174,12 @@ spk_status h5_write_failed(const struct h5_file *file, const char *name)
 
 /* ---- files ---- */
 
-/* File access settings: format of HDF5 1.8 and later, no locking (read-only media, several readers). */
+/* File access settings: the format of HDF5 1.10, in which all metadata carry checksums; no locking
+ * (read-only media, several readers). */
 static hid_t make_access(void)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access >= 0 && (H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V110) < 0 ||
+    if (access >= 0 && (H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0 ||
                         H5Pset_file_locking(access, false, true) < 0)) {
         (void)H5Pclose(access);
         access = H5I_INVALID_HID;

@@ -26,6 +26,9 @@ int32_t map_pop_bias(const struct map_net *net, const struct map_pop *pop, uint3
     return ((const int32_t *)net->module->param[pop->bias_param].data)[channel];
 }
 
+/* Event counts have no static bound; above this a single one would leave a 24-bit state. */
+#define NET_EVENT_BOUND ((1u << 23) - 1)
+
 struct builder {
     struct map_net *net;
     struct diag_list *diags;
@@ -538,7 +541,7 @@ static spk_status net_events(struct builder *b, uint32_t id)
     p.width = n->type.width;
     p.layout = n->type.layout;
     p.has_compartments = false;
-    p.payload_bound = n->type.bound;
+    p.payload_bound = n->type.bound ? n->type.bound : NET_EVENT_BOUND;
     p.rate = b->node_rate[id];
     return net_push_pop(b, &p, &b->pop_of[id]);
 }

@@ -159,6 +159,51 @@ static void hard_and_soft_reset(void **state)
 	}
 }
 
+static const uint8_t *recite(void *ctx, uint32_t image, uint32_t node)
+{
+	(void)image;
+	(void)node;
+	return ctx;
+}
+
+/* The same neuron, hard reset, forced. Expected 0 1 0 1: H = 0.75, 1.125, 0.75, 1.125; flips at
+ * steps 0 and 2, both at the threshold. Expected 0 0 0 0: H = 0.75, 1.125, 1.3125, 1.40625; four
+ * flips, three of them far away. Expected 1 1 1 1: none.                                      */
+static void forced_neuron(void **state)
+{
+	static uint8_t expected[3][STEPS] = {{0, 1, 0, 1}, {0, 0, 0, 0}, {1, 1, 1, 1}};
+	static const uint64_t want[3][2] = {{2, 0}, {4, 3}, {0, 0}};
+	const float image[1] = {1.5f};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct engine_teacher teacher = {expected[i], recite};
+		struct engine *e = NULL;
+		struct record *r = NULL;
+		struct bench b;
+		uint64_t flips[8] = {0}, outside[8] = {0};
+		double sum[8] = {0};
+		struct engine_stats stats = {.flips = flips, .flips_outside = outside, .sum = sum};
+		uint32_t id;
+
+		start(&b, false, 1, 1, 1);
+		id = lif(&b, b.input, "s", 0.75f, false, IR_CMP_GE);
+		check(record_create(1, 0, &r), &b.d);
+		check(record_add_module(r, b.m, &b.d), &b.d);
+		struct engine_recorder recorder = record_recorder(r);
+		check(rt_reference_engine.create(b.m, &b.d, &e), &b.d);
+		struct engine_run run = {.input = {1, image, 1}, .teacher = &teacher,
+		                         .stats = &stats, .recorder = &recorder};
+		check(rt_reference_engine.run(e, &run, &b.d), &b.d);
+		assert_memory_equal(record_find(r, "s")->data, expected[i], STEPS);
+		assert_int_equal(flips[id], want[i][0]);
+		assert_int_equal(outside[id], want[i][1]);
+		rt_reference_engine.destroy(e);
+		record_destroy(r);
+		finish(&b);
+	}
+}
+
 /* Two states and every operation, against the same in plain C over many neurons:
  *   a = max(a * 0.9, 0) + input;  w = w / 1.25 + min(a, 0.5)
  *   fire |a| - -w > 1.5 ; a = -a * 0.25; w = w + a (already reset)                            */
@@ -597,8 +642,9 @@ static void same_for_any_thread_count(void **state)
 
 	(void)state;
 	rng_seed(&rng, 22);
+	/* Of very different sizes, so that sums are inexact and their order shows. */
 	for (uint32_t i = 0; i < IMAGES * SIZE; i++)
-		image[i] = (float)rng_normal(&rng);
+		image[i] = ldexpf((float)rng_normal(&rng), (int)rng_range_i64(&rng, -30, 30));
 	random_net(&b, w);
 	for (uint32_t k = 0; k < 3; k++) {
 		uint32_t side = k > 0;
@@ -772,6 +818,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hard_and_soft_reset),
+		cmocka_unit_test(forced_neuron),
 		cmocka_unit_test(every_equation),
 		cmocka_unit_test(convolutions),
 		cmocka_unit_test(variadic_linear),
