@@ -78,10 +78,15 @@ static spk_status parse_levels(struct verify *v, const char *levels)
     return SPK_OK;
 }
 
-static spk_status merge(struct compare *total, bool *have, struct compare *more, uint32_t offset)
+/* The first result gives the layers; their names then belong to the module, which outlives the
+ * records of a batch. */
+static spk_status merge(const struct ir_module *m, struct compare *total, bool *have,
+                        struct compare *more, uint32_t offset)
 {
     if (!*have) {
         *total = *more;
+        for (uint32_t i = 0; i < total->n_layers; i++)
+            total->layer[i].name = m->node[ir_find_value(m, total->layer[i].name)].name;
         *have = true;
         total->first.image += offset;
         return SPK_OK;
@@ -141,7 +146,7 @@ static spk_status run_batch(struct verify *v, uint32_t first)
                       &in, NULL, NULL));
     struct compare c;
     SPK_TRY(compare_records(v->rec_r, 0, v->rec_q, 0, in.n_images, &v->c->diags, &c));
-    SPK_TRY(merge(&v->rq, &v->have_rq, &c, first));
+    SPK_TRY(merge(v->f.quantised, &v->rq, &v->have_rq, &c, first));
     return run_forced(v, &in);
 }
 
@@ -150,7 +155,7 @@ static spk_status compare_image(struct verify *v, uint32_t image)
     struct compare c;
     SPK_TRY(compare_records(v->rec_q, image - v->batch_first, v->rec_m, 0, 1, &v->c->diags, &c));
     v->put = 0;
-    return merge(&v->mq, &v->have_mq, &c, image);
+    return merge(v->f.quantised, &v->mq, &v->have_mq, &c, image);
 }
 
 /* The simulator hands over a value of an image; the last one of an image starts its comparison. */

@@ -32,19 +32,23 @@ static uint32_t layer_named(struct check *c, const char *name, uint32_t channels
 	return id;
 }
 
-static uint32_t layer_of_node(struct check *c, uint32_t node, const char *prefix)
+/* Sets layer_of[node]. */
+static spk_status layer_of_node(struct check *c, uint32_t node, const char *prefix)
 {
 	const struct ir_node *n = &c->m->node[node];
 	struct strbuf name = {0};
-	uint32_t id;
+	spk_status status;
 
 	if (n->name)
 		strbuf_append(&name, n->name);
 	else
 		strbuf_printf(&name, "%s.%u", prefix, node);
-	id = layer_named(c, strbuf_cstr(&name), n->type.channels, n->type.height, n->type.width);
+	status = name.status;
+	if (status == SPK_OK)
+		c->layer_of[node] = layer_named(c, strbuf_cstr(&name), n->type.channels, n->type.height,
+		                                n->type.width);
 	strbuf_fini(&name);
-	return id;
+	return status;
 }
 
 spk_status check_sources_of(struct check *c, uint32_t value, struct check_layers *out, bool *out_ok)
@@ -98,10 +102,15 @@ static spk_status set_inner(struct check *c, const char *base, const char *suffi
                             uint32_t *out_layer)
 {
 	struct strbuf name = {0};
+	spk_status status;
 
 	strbuf_printf(&name, "%s.%s", base, suffix);
-	*out_layer = layer_named(c, strbuf_cstr(&name), channels, 1, tokens);
+	status = name.status;
+	*out_layer = status == SPK_OK ? layer_named(c, strbuf_cstr(&name), channels, 1, tokens)
+	                              : IMG_NONE;
 	strbuf_fini(&name);
+	if (status != SPK_OK)
+		return status;
 	if (*out_layer == IMG_NONE || source0 == IMG_NONE)
 		return SPK_OK;
 	r.source_first = (uint32_t)c->sources.len;
@@ -113,15 +122,18 @@ static spk_status set_inner(struct check *c, const char *base, const char *suffi
 	return SPK_OK;
 }
 
-static bool exists(struct check *c, const char *base, const char *suffix)
+/* Whether there is a layer "BASE.SUFFIX". */
+static bool exists(const struct check *c, const char *base, const char *suffix)
 {
-	struct strbuf name = {0};
-	bool found;
+	size_t n = strlen(base);
 
-	strbuf_printf(&name, "%s.%s", base, suffix);
-	found = check_find_layer(c, strbuf_cstr(&name)) != IMG_NONE;
-	strbuf_fini(&name);
-	return found;
+	for (uint32_t i = 0; i < c->im->n_layers; i++) {
+		const char *name = check_layer_name(c, i);
+
+		if (strncmp(name, base, n) == 0 && name[n] == '.' && strcmp(name + n + 1, suffix) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* Attention on cores: and/product, sum or thermometer, relay of q, gate, then the neuron. */
@@ -196,7 +208,7 @@ static spk_status neuron_rule(struct check *c, uint32_t id)
 		op = c->m->node[op].operand[0];
 	const struct ir_node *n = &c->m->node[op];
 	r.op = op;
-	c->layer_of[id] = layer_of_node(c, id, "neuron");
+	SPK_TRY(layer_of_node(c, id, "neuron"));
 	if (n->op == IR_OP_ATTENTION)
 		return attention_rule(c, c->layer_of[id], id, op);
 	if (n->op == IR_OP_ENCODE && n->a.encode.kind == IR_ENCODE_CURRENT) {
@@ -215,6 +227,9 @@ static spk_status neuron_rule(struct check *c, uint32_t id)
 		                w->name);
 		return SPK_OK;
 	}
+	if (n->n_params > 1)
+		check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
+		                "its projection has a bias of its own; biases belong to neurons");
 	return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
 }
 
@@ -228,11 +243,11 @@ static spk_status node_rule(struct check *c, uint32_t id)
 		return neuron_rule(c, id);
 	case IR_OP_MAXPOOL:
 		r.kind = RULE_POOL;
-		c->layer_of[id] = layer_of_node(c, id, "pool");
+		SPK_TRY(layer_of_node(c, id, "pool"));
 		return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
 	case IR_OP_DELAY:
 		r.kind = RULE_RELAY;
-		c->layer_of[id] = layer_of_node(c, id, "delay");
+		SPK_TRY(layer_of_node(c, id, "delay"));
 		return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
 	case IR_OP_ENCODE:
 		if (n->a.encode.kind != IR_ENCODE_EVENTS)

@@ -73,10 +73,7 @@ struct fe_expr *fe_new_number(struct fe_parser *p, struct spk_span span, bool is
 	const char *text = p->text + span.begin;
 	size_t length = span.end - span.begin;
 	bool valid = is_float ? spk_parse_f64(text, length, &e->f) : spk_parse_i64(text, length, &e->i);
-	bool digits = true; /* otherwise the lexer has complained already */
-	for (size_t i = 0; i < length; i++)
-		digits = digits && (strchr("0123456789.eE+-", text[i]) != NULL);
-	if (!valid && digits) {
+	if (!valid) {
 		diag_error(p->diags, span, "E0106", "number is out of range");
 		diag_help_set(p->diags, is_float ? "decimal numbers reach to about 1.8e308"
 		                                 : "whole numbers reach to 9223372036854775807");

@@ -31,8 +31,8 @@ struct fe_token {
 #define FE_COMMENT (-2)
 struct fe_token_vec VEC_FIELDS(struct fe_token);
 
-/* All tokens of a text, comments included, in order; no end token. A character that starts no
- * token is an error, skipped, and lexing goes on. The status is SPK_OK unless memory ran out;
+/* All tokens of a text, comments included, in order; no end token. What is no
+ * token is an error and becomes TOK_BAD, and lexing goes on. The status is SPK_OK unless memory ran out;
  * errors are in the list.                                                                     */
 spk_status fe_lex(const char *text, size_t length, uint32_t file, struct diag_list *d,
                   struct fe_token_vec *out) SPK_CHECKED;

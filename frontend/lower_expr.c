@@ -13,8 +13,14 @@
 
 void fe_note_calls(struct fe_eval *ev)
 {
-	for (const struct fe_frame *f = ev->frame; f && f->parent; f = f->parent)
-		diag_note_add(ev->d, f->call, "in block '%s' called here", f->def->name.text);
+	enum { INNER = 4, OUTER = 3 }; /* shown of a long chain */
+	uint32_t total = ev->frame ? ev->frame->depth : 0, i = 0;
+	for (const struct fe_frame *f = ev->frame; f && f->parent; f = f->parent, i++) {
+		if (i < INNER || i + OUTER >= total)
+			diag_note_add(ev->d, f->call, "in block '%s' called here", f->def->name.text);
+		else if (i == INNER)
+			diag_note_add(ev->d, f->call, "… %u more calls …", total - INNER - OUTER);
+	}
 }
 
 spk_status fe_error(struct fe_eval *ev, struct spk_span span, const char *code,
@@ -105,6 +111,7 @@ static spk_status fe_eval_as(struct fe_eval *ev, const struct fe_expr *e,
 	if (outer->text && local) {
 		fe_error(ev, outer->span, "E0256", "this value is given two names");
 		diag_note_add(ev->d, e->string->span, "the other one");
+		hint = no_hint;
 	}
 	return fe_eval_expr(ev, e->left, &hint, out);
 }

@@ -17,7 +17,7 @@
 
 struct fe_names {
 	const char *name; /* first byte tells the name space: 'v' or 'w' */
-	struct spk_span span;
+	struct spk_span site; /* in the model: the call that led to it */
 	bool lost;
 	UT_hash_handle hh;
 };
@@ -108,7 +108,7 @@ spk_status fe_take_name(struct fe_eval *ev, const char *name, bool param, struct
 	if (have) {
 		fe_error(ev, span, "E0253", "the %s name '%s' is given twice",
 		                 param ? "weight" : "value", name);
-		diag_note_add(ev->d, have->span, "the first one");
+		diag_note_add(ev->d, have->site, "the first one comes from here");
 		diag_help_set(ev->d, "call the block with another scope: in \"…\", or name the value: "
 		                     "as \"…\"");
 		return SPK_OK;
@@ -117,7 +117,9 @@ spk_status fe_take_name(struct fe_eval *ev, const char *name, bool param, struct
 	if (!entry)
 		return SPK_ERR_NOMEM;
 	entry->name = key;
-	entry->span = span;
+	entry->site = span;
+	for (const struct fe_frame *f = ev->frame; f->parent; f = f->parent)
+		entry->site = f->call;
 	HASH_ADD_KEYPTR(hh, ev->names, entry->name, strlen(entry->name), entry);
 	*out_taken = !entry->lost;
 	return entry->lost ? SPK_ERR_NOMEM : SPK_OK;

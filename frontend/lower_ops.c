@@ -451,11 +451,47 @@ spk_status fe_call_neuron(struct fe_eval *ev, const struct fe_def *neuron,
 	return fe_add_node(ev, &node, &layer, call->span, out);
 }
 
+static void fe_shape_text(const struct ir_type *t, struct strbuf *out)
+{
+	if (t->layout == IR_CHW)
+		strbuf_printf(out, "%u x %ux%u", t->channels, t->height, t->width);
+	else if (t->layout == IR_C)
+		strbuf_printf(out, "%u", t->channels);
+	else
+		strbuf_printf(out, "%u x %u tokens%s", t->channels, t->width,
+		              t->layout == IR_NC ? " (channels last)" : "");
+}
+
+static spk_status fe_sum_error(struct fe_eval *ev, const struct fe_expr *e,
+                               const struct ir_type *a, const struct ir_type *b)
+{
+	struct strbuf x = {0}, y = {0};
+	fe_shape_text(a, &x);
+	fe_shape_text(b, &y);
+	fe_error(ev, e->span, "E0257", "a sum of different shapes: %s and %s", strbuf_cstr(&x),
+	         strbuf_cstr(&y));
+	if (a->layout != b->layout)
+		diag_help_set(ev->d, "an image becomes tokens with tokens(x), with channels_last = true "
+		                     "where the other has them last");
+	else if (a->channels != b->channels)
+		diag_help_set(ev->d, "a shortcut keeps the number of channels: make it %u or %u on both "
+		                     "sides", a->channels, b->channels);
+	else
+		diag_help_set(ev->d, "a shortcut keeps the size: check kernel, stride and pad");
+	strbuf_fini(&x);
+	strbuf_fini(&y);
+	return SPK_OK;
+}
+
 spk_status fe_add_tensors(struct fe_eval *ev, const struct fe_expr *e, uint32_t x, uint32_t y,
                           const struct fe_hint *hint, struct fe_value *out)
 {
 	uint32_t operands[2] = {x, y};
+	const struct ir_type *a = &ev->m->node[x].type, *b = &ev->m->node[y].type;
 	struct ir_node node = {.op = IR_OP_ADD, .n_operands = 2, .operand = operands};
+	if (a->layout != b->layout || a->channels != b->channels || a->height != b->height ||
+	    a->width != b->width)
+		return fe_sum_error(ev, e, a, b);
 	return fe_add_node(ev, &node, hint, e->span, out);
 }
 

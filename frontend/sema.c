@@ -19,6 +19,7 @@ struct fe_check {
 	const struct fe_def *def;
 	struct diag_list *d;
 	VEC(struct fe_local) locals;
+	bool in_body; /* past the parameters */
 	uint32_t n_inputs, n_outputs;
 	struct spk_span last_input;
 	spk_status status; /* out of memory */
@@ -39,7 +40,7 @@ static void fe_local_add(struct fe_check *c, struct fe_name name, bool range)
 	if (have) {
 		diag_error(c->d, name.span, "E0206", "'%s' is already defined", name.text);
 		diag_note_add(c->d, have->span, "here");
-		if (!range)
+		if (!range && c->in_body)
 			diag_help_set(c->d, "to change it, write: %s = …;", name.text);
 		return;
 	}
@@ -56,7 +57,7 @@ static void fe_unknown_name(struct fe_check *c, const char *name, struct spk_spa
 {
 	struct name_hint best;
 	name_hint_init(&best, name);
-	for (size_t i = 0; i < c->locals.len; i++)
+	for (size_t i = 0; i < c->locals.len && name[1]; i++)
 		name_hint_offer(&best, c->locals.data[i].name);
 	diag_error(c->d, span, "E0207", "unknown name '%s'", name);
 	if (name_hint_best(&best))
@@ -104,7 +105,7 @@ static void fe_check_call(struct fe_check *c, const struct fe_expr *e)
 	} else {
 		known = fe_match_args(&callee, e, c->d, slot);
 	}
-	if (known && e->string && callee.builtin) {
+	if (known && e->string && (callee.builtin || callee.def->kind == FE_NEURON)) {
 		diag_error(c->d, e->string->span, "E0209", "'in' is for blocks");
 		diag_help_set(c->d, "give this value its name with: as \"…\"");
 	}
@@ -216,7 +217,7 @@ static void fe_check_assign(struct fe_check *c, const struct fe_stmt *s)
 	if (!have) {
 		struct name_hint best;
 		name_hint_init(&best, s->name.text);
-		for (size_t i = 0; i < c->locals.len; i++)
+		for (size_t i = 0; i < c->locals.len && s->name.text[1]; i++)
 			name_hint_offer(&best, c->locals.data[i].name);
 		diag_error(c->d, s->name.span, "E0207", "unknown name '%s'", s->name.text);
 		if (name_hint_best(&best))
@@ -352,7 +353,9 @@ spk_status fe_sema(const struct fe_symbols *s, struct diag_list *d)
 			c.def = def;
 			c.n_inputs = c.n_outputs = 0;
 			vec_clear(&c.locals);
+			c.in_body = false;
 			fe_check_params(&c);
+			c.in_body = true;
 			if (def->kind == FE_NEURON) {
 				fe_sema_neuron(def, d);
 				continue;

@@ -75,6 +75,7 @@ static struct fe_stmt *fe_new_input(struct fe_parser *p, struct fe_name name,
 %token TRUE "'true'" FALSE "'false'" AND "'and'" OR "'or'" NOT "'not'"
 %token RANGE "'..'" POW "'**'" EQ "'=='" NE "'!='" LE "'<='" GE "'>='"
 %token INT "a number" FLOAT "a decimal number" NAME "a name" STRING "a string"
+%token BAD "an invalid character"
 %token YYEOF 0 "the end of the file"
 
 %left OR
@@ -143,6 +144,10 @@ equation:
 	$$ = fe_word_is(p, $1, "rate", NULL,
 	                "a neuron has 'state', 'charge', 'fire', 'reset' and 'rate' lines")
 	         ? fe_new_equation(p, FE_EQ_RATE, $1, $2, @$) : NULL; }
+| name name '=' expr ';'               {
+	fe_word_is(p, $1, "state", NULL,
+	           "a neuron has 'state', 'charge', 'fire', 'reset' and 'rate' lines");
+	$$ = NULL; }
 | error ';'                            { $$ = NULL; }
 ;
 comparison: expr ;
@@ -324,10 +329,13 @@ static int yyreport_syntax_error(const yypcontext_t *context, struct fe_parser *
 		return YYENOMEM;
 	if (p->status != SPK_OK || diag_limit_reached(p->diags))
 		return 0;
-	bool semicolon = false, close = false;
+	if (found == YYSYMBOL_BAD)
+		return 0; /* the lexer has said so */
+	bool semicolon = false, close = false, number = false;
 	for (int i = 0; i < n; i++) {
 		semicolon = semicolon || strcmp(yysymbol_name(expected[i]), "';'") == 0;
 		close = close || strcmp(yysymbol_name(expected[i]), "')'") == 0;
+		number = number || expected[i] == YYSYMBOL_INT;
 	}
 	struct strbuf text = {0};
 	if (n > 0 && n <= LISTED) {
@@ -337,6 +345,9 @@ static int yyreport_syntax_error(const yypcontext_t *context, struct fe_parser *
 			strbuf_append(&text, yysymbol_name(expected[i]));
 		}
 		strbuf_append(&text, ", found ");
+	} else if (number) {
+		strbuf_append(&text, close ? "expected an expression or ')', found "
+		                           : "expected an expression, found ");
 	} else if (semicolon) {
 		strbuf_append(&text, "expected ';' or an operator, found ");
 	} else if (close) {
@@ -355,7 +366,7 @@ static int yyreport_syntax_error(const yypcontext_t *context, struct fe_parser *
 	}
 	bool new_line = before > 0 && memchr(p->text + before, '\n', span.begin - before) != NULL;
 	spk_status status = text.status;
-	if (status == SPK_OK && semicolon && new_line) {
+	if (status == SPK_OK && semicolon && !number && new_line) {
 		diag_error(p->diags, (struct spk_span){span.file, before, before}, "E0104",
 		           "expected ';' at the end of the statement");
 	} else if (status == SPK_OK) {

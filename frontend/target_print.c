@@ -11,13 +11,13 @@
 #include "support/sha256.h"
 
 static void print_row(struct strbuf *out, const char *key, const char *text, const char *unit,
-                      const struct tgt_const *c)
+                      const struct tgt_const *c, const char *absent)
 {
 	strbuf_printf(out, "  %-20s %12s %-14s ", key, text, unit);
 	if (c)
 		strbuf_printf(out, "%-10s %s\n", tgt_basis_name(c->basis), c->source);
 	else
-		strbuf_printf(out, "%-10s %s\n", "-", "not published");
+		strbuf_printf(out, "%-10s %s\n", "-", absent);
 }
 
 static bool words_only(const struct tf_field *f)
@@ -35,11 +35,12 @@ static void print_section(const struct tgt *t, const char *section, struct strbu
 		const struct tgt_fact *fact = tf_fact(t, f->section, f->key);
 		const char *unit = words_only(f) ? "" : f->unit;
 		if (fact)
-			print_row(out, f->key, fact->text, unit, &fact->constant);
+			print_row(out, f->key, fact->text, unit, &fact->constant, NULL);
 		else if (f->need == TF_FIXED)
 			continue;
 		else
-			print_row(out, f->key, "-", unit, NULL);
+			print_row(out, f->key, "-", unit, NULL,
+			          f->kind == TF_COUNT ? "no limit stated" : "not published");
 	}
 }
 
@@ -57,11 +58,11 @@ void fe_target_print(const struct tgt *target, struct strbuf *out)
 		struct strbuf text = {0};
 		struct tgt_const chips = {.basis = s->basis, .source = s->source};
 		strbuf_printf(&text, "%u x %u", s->chips_x, s->chips_y);
-		print_row(out, s->name, strbuf_cstr(&text), "chips", &chips);
+		print_row(out, s->name, strbuf_cstr(&text), "chips", &chips, NULL);
 		if (s->barrier_ns.present) {
 			strbuf_clear(&text);
 			strbuf_f64(&text, s->barrier_ns.value);
-			print_row(out, "  barrier", strbuf_cstr(&text), "ns", &s->barrier_ns);
+			print_row(out, "  barrier", strbuf_cstr(&text), "ns", &s->barrier_ns, NULL);
 		}
 		if (text.status != SPK_OK)
 			out->status = text.status;

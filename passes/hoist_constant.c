@@ -8,7 +8,7 @@
  *
  * The value's name and its being recorded stay with the repeated value, whose type is the old
  * one; the inner value is new and unnamed. Invariant: every value that existed keeps its name,
- * type and numbers. Old repeats without users are left to dce. Cost: linear.                  */
+ * type and numbers. Repeats that lose their users are dropped, as by dce. Cost: linear.       */
 #include <string.h>
 
 #include "passes/pass_list.h"
@@ -67,13 +67,12 @@ spk_status pass_hoist_constant(const struct pass_context *c, const int64_t *opti
                                const struct ir_module *in, struct ir_module **out)
 {
 	struct rewrite rw;
-	(void)options;
 	SPK_TRY(rw_init(&rw, in, in->stage, c->diags));
 	spk_status s = SPK_OK;
 	for (uint32_t i = 0; s == SPK_OK && i < in->n_nodes; i++)
 		s = can_hoist(&rw, &in->node[i]) ? hoist(&rw, i) : rw_copy(&rw, i);
-	if (s == SPK_OK)
-		*out = rw_take(&rw);
+	if (s == SPK_OK) /* repeats in the middle of a hoisted chain have lost their users */
+		s = pass_dce(c, options, rw.dst, out);
 	rw_fini(&rw);
 	return s;
 }

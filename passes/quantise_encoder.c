@@ -3,9 +3,9 @@
  * The first layer of a static image gets one constant current per neuron, a signed mantissa of
  * m_max times 2^m_exp. With a reset to 0 only currents between -theta and +theta matter: a
  * constant current of theta or more fires in every frame, one below 0 in none, whatever its size
- * (the leak keeps the sign). So the scale is chosen to spread the mantissa over +-2 theta, and what
- * is clipped was decided already: clipping is exact. With a soft reset the whole range counts, and
- * the scale follows the largest current.
+ * (the leak keeps the sign). So the scale is the largest power of two over theta at which theta is
+ * still in the mantissa's range, and what is clipped was decided already: clipping is exact. With
+ * a soft reset the whole range counts, and the scale follows the largest current.
  *
  * Scales are powers of two over theta, so dyadic weights and inputs pass exactly. All channels
  * share one scale: the weights are 16-bit. The rest follows: x_shift from the range of the input
@@ -85,7 +85,7 @@ spk_status quant_encoder_run(struct quant_encoder *e, struct diag_list *d)
 	double full = ldexp((double)e->m_max, e->m_exp);
 	double range = e->lif->soft_reset ? fmax(e->current_max, e->lif->theta) / e->lif->theta
 	                                  : 1.0;
-	int log = floor_log2(full / range) - (e->lif->soft_reset ? 0 : 1);
+	int log = floor_log2(full / range);
 	if (log > 20)
 		log = 20;
 	if (log < (int)a->threshold_shift + 2)

@@ -70,7 +70,7 @@ static uint32_t fx_param(struct fx *f, const char *name, uint32_t rank, uint32_t
 {
 	struct ir_param p = {.name = name, .dtype = IR_DT_F32, .rank = rank, .dim = {a, b, k, k}};
 	uint32_t id;
-	float *data = f->c.with_data ? f->data(f->ctx, &p) : NULL;
+	float *data = f->c.with_data && f->data ? f->data(f->ctx, &p) : NULL;
 	if (data)
 		FX_CHECK(ir_module_own(f->m, data));
 	p.data = data;

@@ -32,7 +32,7 @@ static void test_hoist(void **state)
 	struct diag_list d;
 	(void)state;
 	diag_init(&d);
-	struct ir_module *m = after("hoist-constant,dce", &d);
+	struct ir_module *m = after("hoist-constant", &d);
 	assert_int_equal(count(m, IR_OP_REPEAT), 1);
 	uint32_t first = ir_find_value(m, "patch_embed.stage0.down_lif");
 	const struct ir_node *repeat = &m->node[m->node[first].operand[0]];

@@ -4,6 +4,7 @@
 
 #include "passes/pass.h"
 #include "passes_fixture.h"
+#include "runtime/reference.h"
 
 static const struct fx_config tiny = {.channels = 2, .size = 8, .stages = 1, .dim = 8, .depth = 1,
                                       .heads = 2, .mlp_ratio = 2, .timesteps = 3, .classes = 3,
@@ -145,9 +146,12 @@ static void test_out_of_memory(void **state)
 	small.mlp_ratio = 1;
 	base = fx_tiny(small, 3, &d);
 	spk_status s = SPK_OK;
+	static const float image[2 * 8 * 8] = {1.0f, -0.5f, 0.25f};
+	struct engine_input input = {1, image, 2 * 8 * 8};
 	for_each_failing_alloc(s, {
 		struct ir_module *m = NULL;
-		struct pass_context c = {.target = &t};
+		struct pass_context c = {.target = &t, .engine = &rt_reference_engine,
+		                         .calibration = &input};
 		s = ir_module_clone(base, false, &m);
 		if (s == SPK_OK)
 			s = passes_run(&c, "prepare,quantise,balance-delays", &m);
