@@ -2,7 +2,7 @@
  *
  * IDX begins with 0, 0, the element type 8 and a small rank; gzip with 1f 8b. A safetensors file
  * begins with its header's length, little-endian: one that looks like IDX would have a header of at
- * least 16 MB, which no file of images or labels has. Cost: one page is looked at.                */
+ * least 16 MB, which no file of images or labels has. Cost: one page is looked at. */
 #include "frontend/container.h"
 
 #include <string.h>

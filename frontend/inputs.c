@@ -2,10 +2,10 @@
  *
  * The kind of file is told by its first bytes (gzip, or the IDX magic; anything else is taken for
  * safetensors). F32 tensors of the right shape are used in place; everything else is converted once
- * into one buffer, whose size is checked before. Bytes go through a table of 256 floats per channel,
- * so that normalising is a look-up with exactly the rounding of (b/255 - mean)/std in f32.
+ * into one buffer, whose size is checked before. Bytes go through a table of 256 floats per
+ * channel, so that normalising is a look-up with exactly the rounding of (b/255 - mean)/std in f32.
  * Invariants: every value handed out is finite; only images that are used are looked at.
- * Cost: one pass over the images used.                                                            */
+ * Cost: one pass over the images used. */
 #include "frontend/inputs.h"
 
 #include <math.h>
@@ -252,7 +252,7 @@ static spk_status check_tensor(const struct reader *r, const struct st_tensor *t
 		status = diag_error(r->diags, place, "E0411", "tensor of rank %u, %s; the model takes rank "
 		                    "%u, %s", t->rank, strbuf_cstr(&have), first + 3, strbuf_cstr(&want));
 		diag_help_set(r->diags, events ? "this model takes one frame per time step: [B,T,C,H,W]"
-		                               : "this model takes still images: [B,C,H,W], also for one image");
+		                               : "this model takes still images: [B,C,H,W]; B may be 1");
 	} else if (!shape_good && events && t->shape[1] != type->timesteps) {
 		status = diag_error(r->diags, place, "E0411", "%llu time steps, %s; the model takes %u, %s",
 		                    (unsigned long long)t->shape[1], strbuf_cstr(&have), type->timesteps,

@@ -11,7 +11,7 @@
 #include "support/status.h"
 
 /* Largest buffer that images are converted into, bytes; more is an error that names the --limit
- * that fits. F32 tensors need no buffer: they are used where they lie in the mapped file.         */
+ * that fits. F32 tensors need no buffer: they are used where they lie in the mapped file. */
 #define FE_INPUT_MAX_BYTES ((uint64_t)8 << 30)
 
 struct st_file;
@@ -33,7 +33,7 @@ void fe_input_fini(struct fe_input *input);
  *  - IDX of unsigned bytes, gzip accepted: [N,H,W] or [N,H,W,C], for a model of still images whose
  *    input declares a normalisation: x = (byte/255 - mean[c]) / std[c], each step rounded to f32.
  * A wrong rank, size or element type is an error that names what was found and what is wanted; so
- * is a value that is not finite. *out_input is set only on SPK_OK; released with fe_input_fini.    */
+ * is a value that is not finite. *out_input is set only on SPK_OK; released with fe_input_fini. */
 SPK_CHECKED spk_status fe_input_load(const char *path, const struct ir_module *m, uint64_t limit,
                                      struct diag_list *diags, struct fe_input *out_input);
 /* The same on a file in memory, which must outlive the input; `name` is for messages. */
@@ -50,7 +50,7 @@ void fe_labels_fini(struct fe_labels *labels);
 
 /* Loads the labels of the images of `input`: IDX of unsigned bytes [N], gzip accepted, or
  * safetensors with an integer tensor `labels` [N]. Fewer labels than images in the input file is an
- * error, more a warning; a label that is no class of the model is an error.                       */
+ * error, more a warning; a label that is no class of the model is an error. */
 SPK_CHECKED spk_status fe_labels_load(const char *path, const struct ir_module *m,
                                       const struct fe_input *input, struct diag_list *diags,
                                       struct fe_labels *out_labels);

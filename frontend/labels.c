@@ -1,7 +1,7 @@
 /* Reading labels: IDX bytes or an integer tensor, checked against the images and the classes.
  *
  * Invariant: as many labels as images are used are handed out, each below the number of classes.
- * Cost: one pass over the file.                                                                    */
+ * Cost: one pass over the file. */
 #include <string.h>
 
 #include "frontend/container.h"

@@ -101,7 +101,8 @@ static spk_status fe_run_output(struct fe_eval *ev, const struct fe_stmt *s)
 {
 	struct fe_value v;
 	SPK_TRY(fe_eval_expr(ev, s->value, &no_hint, &v));
-	ev->n_outputs++;
+	if (ev->n_outputs++ > 0)
+		return fe_error(ev, s->span, "E0213", "a model has one output");
 	if (!fe_check_kind(ev, FE_F_TENSOR, &v, "output", s->value->span))
 		return SPK_OK;
 	const struct ir_node *node = &ev->m->node[v.node];

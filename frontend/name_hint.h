@@ -14,7 +14,7 @@ void name_hint_init(struct name_hint *hint, const char *wanted);
 /* Offers a candidate; the first of several equally near ones is kept. */
 void name_hint_offer(struct name_hint *hint, const char *candidate);
 /* The nearest candidate, NULL when none is near enough to be worth naming (more than a third of the
- * name's letters differ).                                                                         */
+ * name's letters differ). */
 const char *name_hint_best(const struct name_hint *hint);
 
 #endif

@@ -3,8 +3,8 @@
  * The members of the JSON object are looked up among the module's named values; everything that is
  * wrong is reported before the status is returned. Rates are those of the golden cases: the mean
  * over images, steps and elements, so that a sum of spikes may exceed 1.
- * Invariant: every rate is finite, not negative and at most the static bound of its value (where the
- * module knows one). Cost: linear, plus a search for near names per unknown one.                  */
+ * Invariant: every rate is finite, not negative and at most the static bound of its value (where
+ * the module knows one). Cost: linear, plus a search for near names per unknown one. */
 #include "frontend/rates.h"
 
 #include <string.h>

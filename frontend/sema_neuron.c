@@ -336,6 +336,11 @@ static void fe_compile_expr(struct fe_neuron *n, const struct fe_expr *e)
 	case FE_BINARY:
 		fe_compile_expr(n, e->left);
 		fe_compile_expr(n, e->right);
+		if (e->op == FE_DIV && n->status == SPK_OK && fe_eq_constant(n, e->right, &k) &&
+		    (float)k == 0.0f) {
+			n->status = diag_error(n->d, e->span, "E0221", "division by zero");
+			return;
+		}
 		fe_emit(n, e, e->op == FE_ADD ? IR_EQ_ADD : e->op == FE_SUB ? IR_EQ_SUB
 		        : e->op == FE_MUL ? IR_EQ_MUL : IR_EQ_DIV, 0, 0);
 		n->stack--;

@@ -239,7 +239,7 @@ expr:
 | name                                 { if (($$ = fe_new_expr(p, FE_NAME, @$))) $$->name = $1.text; }
 | name '(' args ')' scope              { $$ = fe_new_call(p, $1, $3.first, $5, @$); }
 | expr '.' name                        { $$ = fe_new_member(p, $1, $3); }
-| '(' named ')'                        { $$ = $2; }
+| '(' named ')'                        { if (($$ = $2)) $$->span = @$; }
 | '(' error ')'                        { $$ = NULL; }
 | '-' expr %prec NEGATION              { $$ = fe_new_unary(p, FE_NEG, @1, $2); }
 | NOT expr                             { $$ = fe_new_unary(p, FE_NOT, @1, $2); }

@@ -3,7 +3,7 @@
  * Every check stands alone and is reported with the place of a constant that takes part in it and
  * the values that would fit; the spans come from the facts kept by the reader. Targets built by
  * hand (no facts) are checked just the same, without places. Cost: constant, plus n^2 in the few
- * systems.                                                                                        */
+ * systems. */
 #include <string.h>
 
 #include "frontend/target_fields.h"

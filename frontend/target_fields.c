@@ -2,7 +2,7 @@
  *
  * Keys of the sections limits, energy and time are the names that ir/target.h gives its enums (a
  * unit test compares them). Ranges are there to catch typing errors and to keep later arithmetic
- * from overflowing, not to describe chips. The offsets point into struct tgt.                     */
+ * from overflowing, not to describe chips. The offsets point into struct tgt. */
 #include "frontend/target_fields.h"
 
 #include <string.h>
@@ -68,7 +68,8 @@ const struct tf_field tf_fields[] = {
 	NUMBER("synapse_format", "word_bits", format.word_bits, "bits", TF_U16, TF_REQUIRED, 8, 4096),
 	NUMBER("synapse_format", "block_synapses", format.block_synapses, "synapses", TF_U16,
 	       TF_REQUIRED, 1, 4096),
-	NUMBER("synapse_format", "header_bits", format.header_bits, "bits", TF_U16, TF_REQUIRED, 0, 4096),
+	NUMBER("synapse_format", "header_bits", format.header_bits, "bits", TF_U16, TF_REQUIRED, 0,
+	       4096),
 	NUMBER("synapse_format", "tag_bits", format.tag_bits, "bits", TF_U8, TF_REQUIRED, 0, 16),
 	NUMBER("synapse_format", "index_bits_min", format.index_bits_min, "bits", TF_U8, TF_REQUIRED, 1,
 	       32),

@@ -2,7 +2,7 @@
  *
  * Both run over the table of constants, so that everything the format knows is shown; what a target
  * does not state appears as "not published" or null, never as zero. Output depends on the target
- * alone. Cost: constants^2, about a hundred.                                                      */
+ * alone. Cost: constants^2, about a hundred. */
 #include <string.h>
 
 #include "frontend/target_fields.h"

@@ -1,13 +1,13 @@
 /* Reader of target descriptions.
  *
- * The YAML tree (yaml_tree.h) is walked along the table of constants (target_fields.h): sections and
- * keys that the table does not know are errors with the nearest known name, constants that the table
- * requires and the file lacks are errors at their section. One constant is a mapping of value, unit,
- * basis and source; it is stored twice, typed in struct tgt and as a struct tgt_fact with its text.
- * Errors never stop the reading, so that one run shows them all; the contradictions between
- * constants (target_check.c) are looked for only when every constant could be read.
+ * The YAML tree (yaml_tree.h) is walked along the table of constants (target_fields.h): sections
+ * and keys that the table does not know are errors with the nearest known name, constants that the
+ * table requires and the file lacks are errors at their section. One constant is a mapping of
+ * value, unit, basis and source; it is stored twice, typed in struct tgt and as a struct tgt_fact
+ * with its text. Errors never stop the reading, so that one run shows them all; the contradictions
+ * between constants (target_check.c) are looked for only when every constant could be read.
  * Invariants: a fact exists for every constant that is present, in the order of the table; the tree
- * lives in the target's arena. Cost: linear in the file times the few keys of a section.           */
+ * lives in the target's arena. Cost: linear in the file times the few keys of a section. */
 #include "frontend/target_yaml.h"
 
 #include <math.h>

@@ -28,9 +28,9 @@ SPK_CHECKED spk_status fe_target_load(const char *path_or_name, struct diag_list
 SPK_CHECKED spk_status fe_target_parse(const char *name, const char *text, size_t length,
                                        struct diag_list *diags, struct tgt **out_target);
 
-/* Whether the constants contradict each other (tile against mesh, order of systems, bit widths, what
- * an attention lowering needs, …). Reports all contradictions; SPK_ERR_INPUT when there are some.
- * Reading a target includes this check.                                                          */
+/* Whether the constants contradict each other (tile against mesh, order of systems, bit widths,
+ * what an attention lowering needs, …). Reports all contradictions; SPK_ERR_INPUT when there are
+ * some. Reading a target includes this check. */
 SPK_CHECKED spk_status fe_target_check(const struct tgt *target, struct diag_list *diags);
 
 /* Names of all targets that fe_target_load would find, sorted, each once. Folders that do not exist
@@ -39,8 +39,8 @@ SPK_CHECKED spk_status fe_target_list(struct diag_list *diags, struct file_names
 
 /* Tables of all constants with unit, basis and source; what is not published is listed as such. */
 void fe_target_print(const struct tgt *target, struct strbuf *out);
-/* The same as a JSON object on one line or indented: section -> key -> {value, unit, basis, source},
- * null for what is not published.                                                                */
+/* The same as a JSON object on one line or indented: section -> key -> {value, unit, basis,
+ * source}, null for what is not published. */
 SPK_CHECKED spk_status fe_target_json(const struct tgt *target, uint32_t indent,
                                       struct strbuf *out);
 

@@ -27,7 +27,7 @@ void fe_weights_report_fini(struct fe_weights_report *report);
  * BOOL tensors, values that are not finite, running variances below zero. SPK_ERR_INPUT then, and
  * the module is unchanged. num_batches_tracked is skipped in silence, other tensors that nobody
  * asked for are listed in the report. out_report may be NULL; otherwise it is released with
- * fe_weights_report_fini (it is valid, and empty, on error).                                      */
+ * fe_weights_report_fini (it is valid, and empty, on error). */
 SPK_CHECKED spk_status fe_weights_bind(struct ir_module *m, const char *path,
                                        struct diag_list *diags,
                                        struct fe_weights_report *out_report);

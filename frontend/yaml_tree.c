@@ -6,7 +6,7 @@
  * cursor over the text translates (marks come almost in order: O(length) in total).
  * Invariants: a node's children are complete when it is linked to its parent; keys of one mapping
  * are unique in the tree. Cost: O(length + sum over mappings of entries^2), bounded by the limits.
- * Limits: see yaml_tree.h; memory of libyaml itself does not come from support/alloc.h.           */
+ * Limits: see yaml_tree.h; memory of libyaml itself does not come from support/alloc.h. */
 #include "frontend/yaml_tree.h"
 
 #include <string.h>

@@ -36,7 +36,7 @@ const char *yt_kind_name(enum yt_kind kind);
 
 /* Parses text[0..length), registers it as source `name` in diags (so that errors carry line and
  * column) and builds the tree in `arena`. SPK_ERR_INPUT after any error; *out_root is set only on
- * SPK_OK. diags may be NULL: then spans are spk_span_none.                                        */
+ * SPK_OK. diags may be NULL: then spans are spk_span_none. */
 SPK_CHECKED spk_status yt_parse(const char *name, const char *text, size_t length,
                                 struct arena *arena, struct diag_list *diags,
                                 struct yt_node **out_root);

@@ -10,14 +10,14 @@
  * where that pays (compare Nagel et al. 2021, sections 3.1 and 3.2).
  *
  * Programmable neurons: each channel has its own sigma; candidates clip the largest weight by 0 to
- * 50 %. Hard-wired neurons: at most 16 thresholds vth = 64 k + 1 per layer, hence at most 16 values
+ * 35 %. Hard-wired neurons: at most 16 thresholds vth = 64 k + 1 per layer, hence at most 16 values
  * sigma = vth / theta. Candidates are a logarithmic grid, of which quantise_cluster.c chooses 16;
  * channels then take the best of those.
  *
- * The weight exponent is the smallest whose total error is within 2 % of the best of four: larger
- * ones make biases and leak finer but cap the scale (vth <= 2^20).
+ * The weight exponent is the smallest whose total error is within 2 % of the best of up to four:
+ * larger ones make biases and leak finer but cap the scale (vth <= 2^20).
  * Results do not depend on the number of threads: channels are independent, sums run in order.
- * Cost: (grid values near a channel's scale, about 40) x weights.                             */
+ * Cost: weights times candidates near a channel's scale (8 programmable, about 50 hard-wired).  */
 #include <math.h>
 #include <string.h>
 
@@ -25,7 +25,8 @@
 #include "support/alloc.h"
 
 #define GRID 96u     /* candidate scales of a layer with hard-wired neurons */
-#define CLIPS 11u    /* candidate scales of a channel with a programmable one */
+#define CLIPS 8u     /* candidate scales of a channel with a programmable one */
+#define CLIP_MAX 1.5 /* a scale at most this much larger than what fits the largest weight */
 #define EXPONENTS 4
 #define CHUNK 16u    /* channels per work item */
 
@@ -136,10 +137,10 @@ static spk_status score_chunk(void *ctx, uint32_t chunk, uint32_t worker)
 		for (uint32_t k = 0; k < s->n_candidates; k++) {
 			double sigma = s->candidate ? s->candidate[k]
 			                            : own_threshold(s, c, k) / s->l->lif->theta;
-			double from = s->l->clip ? 2.5 : 1.0 + 1e-9;
-			if (s->candidate && sigma > from * fit)
+			double most = s->l->clip ? CLIP_MAX : 1.0 + 1e-9;
+			if (s->candidate && sigma > most * fit)
 				cost[k] = HUGE_VAL;
-			else if (s->candidate && sigma < fit / 4.0 && k + 1 < s->n_candidates)
+			else if (s->candidate && sigma < fit / 3.0 && k + 1 < s->n_candidates)
 				cost[k] = -1.0; /* filled in below: far from being the best */
 			else
 				cost[k] = channel_error(s, c, sigma);
@@ -210,10 +211,12 @@ static uint32_t make_grid(const struct search *s, double *sigma, int32_t *vth)
 		high = fmax(high, fit);
 	}
 	low = s->l->clip ? low : low * 0.97;
-	high = s->l->clip ? high * 2.0 : high;
+	high = s->l->clip ? high * CLIP_MAX : high;
 	uint32_t n = 0;
-	for (uint32_t i = 0; i < GRID; i++) {
-		double x = low * pow(high / low, (double)i / (double)(GRID - 1));
+	double wanted = 2.0 + log(high / low) / log(1.02); /* steps of about 2 % are enough */
+	uint32_t points = wanted < (double)GRID ? (uint32_t)wanted : GRID;
+	for (uint32_t i = 0; i < points; i++) {
+		double x = low * pow(high / low, (double)i / (double)(points - 1));
 		double k = clamp(floor(x * theta / step), cap);
 		int32_t v = (int32_t)((k < 1.0 ? 1.0 : k) * step) + 1;
 		if (n > 0 && v == vth[n - 1])
@@ -321,7 +324,18 @@ static void report(const struct search *s)
 	}
 }
 
-/* Chooses the exponent; vth_out and s->shift are those of the chosen one. */
+/* The part of the error that a larger exponent would lower: rounding of biases and of the leak. */
+static double fine_error(const struct search *s, const int32_t *vth)
+{
+	double grain = s->l->arith->neuron == TGT_NEURON_FIXED ? 128.0 : 1.0, sum = 0.0;
+	for (uint32_t c = 0; c < s->l->out; c++) {
+		double sigma = (double)vth[c] / s->l->lif->theta;
+		sum += (1.0 + (s->l->has_bias ? grain * grain / 12.0 : 0.0)) / (sigma * sigma);
+	}
+	return sum;
+}
+
+/* Chooses the exponent; vth and s->shift are those of the chosen one. */
 static spk_status choose_scales(struct search *s, int base, int32_t *vth)
 {
 	const struct tgt_arith *a = s->l->arith;
@@ -333,18 +347,17 @@ static spk_status choose_scales(struct search *s, int base, int32_t *vth)
 		s->shift = base + first + e;
 		SPK_TRY(try_exponent(s, vth, &total[e]));
 		best = fmin(best, total[e]);
-		/* Errors only grow once the cap is reached. */
-		if (total[e] > 1.5 * best)
+		/* Done when nothing is left to gain, or when the cap on scales begins to hurt. */
+		if (total[e] < HUGE_VAL &&
+		    (fine_error(s, vth) <= 0.02 * total[e] || total[e] > 1.5 * best))
 			n = e + 1;
 	}
-	for (int e = 0; e < n; e++)
+	for (int e = 0; e < n - 1; e++)
 		if (total[e] <= 1.02 * best) {
-			if (e == n - 1)
-				return SPK_OK; /* the last one tried */
 			s->shift = base + first + e;
 			return try_exponent(s, vth, &total[e]);
 		}
-	return SPK_OK;
+	return SPK_OK; /* the last one tried */
 }
 
 static spk_status run_search(struct search *s, int base)

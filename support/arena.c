@@ -1,8 +1,8 @@
 /* Chunked bump allocator: a list of chunks, newest first, allocation from the newest only.
  *
- * Requests larger than a quarter of the chunk size get a chunk of their own, linked behind the head, so that
- * the rest of the head stays usable. Under the address sanitizer everything not handed out is
- * poisoned, with at least 8 poisoned bytes between objects. */
+ * Requests larger than a quarter of the chunk size get a chunk of their own, linked behind the
+ * head, so that the rest of the head stays usable. Under the address sanitizer everything not
+ * handed out is poisoned, with at least 8 poisoned bytes between objects. */
 #include "support/arena.h"
 
 #include <stdint.h>

@@ -38,7 +38,7 @@ SPK_CHECKED void *arena_alloc_array(struct arena *arena, size_t count, size_t si
 
 /* Zero-filled object or array of a type; NULL when out of memory. */
 #define ARENA_NEW(arena, type) ((type *)arena_alloc_array((arena), 1, sizeof(type), _Alignof(type)))
-#define ARENA_NEW_ARRAY(arena, type, count)                                                        \
+#define ARENA_NEW_ARRAY(arena, type, count) \
     ((type *)arena_alloc_array((arena), (count), sizeof(type), _Alignof(type)))
 
 /* Copies of text, NUL-terminated; NULL when out of memory. */

@@ -9,18 +9,18 @@
 
 #include "support/status.h"
 
-#define SPK_CHECKED_OPS(name, type)                                                                \
-    SPK_CHECKED static inline bool checked_add_##name(type a, type b, type *out_result)            \
-    {                                                                                              \
-        return !__builtin_add_overflow(a, b, out_result);                                          \
-    }                                                                                              \
-    SPK_CHECKED static inline bool checked_sub_##name(type a, type b, type *out_result)            \
-    {                                                                                              \
-        return !__builtin_sub_overflow(a, b, out_result);                                          \
-    }                                                                                              \
-    SPK_CHECKED static inline bool checked_mul_##name(type a, type b, type *out_result)            \
-    {                                                                                              \
-        return !__builtin_mul_overflow(a, b, out_result);                                          \
+#define SPK_CHECKED_OPS(name, type)                                                     \
+    SPK_CHECKED static inline bool checked_add_##name(type a, type b, type *out_result) \
+    {                                                                                   \
+        return !__builtin_add_overflow(a, b, out_result);                               \
+    }                                                                                   \
+    SPK_CHECKED static inline bool checked_sub_##name(type a, type b, type *out_result) \
+    {                                                                                   \
+        return !__builtin_sub_overflow(a, b, out_result);                               \
+    }                                                                                   \
+    SPK_CHECKED static inline bool checked_mul_##name(type a, type b, type *out_result) \
+    {                                                                                   \
+        return !__builtin_mul_overflow(a, b, out_result);                               \
     }
 
 SPK_CHECKED_OPS(size, size_t)

@@ -81,8 +81,7 @@ spk_status diag_source_add(struct diag_list *diags, const char *name, const char
     source.text = arena_strndup(&diags->arena, text, length);
     if (!source.name || !source.text)
         return out_of_memory(diags);
-    source.line_starts =
-        find_lines(&diags->arena, source.text, source.length, &source.line_count);
+    source.line_starts = find_lines(&diags->arena, source.text, source.length, &source.line_count);
     if (!source.line_starts || vec_push(&diags->sources, source) != SPK_OK)
         return out_of_memory(diags);
     *out_file = (uint32_t)diags->sources.len;
@@ -185,12 +184,12 @@ spk_status diag_vreport(struct diag_list *diags, enum diag_severity severity, sp
     return diags->out_of_memory ? SPK_ERR_NOMEM : status;
 }
 
-#define DIAG_REPORT(severity, status)                                                              \
-    do {                                                                                           \
-        va_list arguments;                                                                         \
-        va_start(arguments, format);                                                               \
-        reported = diag_vreport(diags, (severity), (status), span, code, format, arguments);       \
-        va_end(arguments);                                                                         \
+#define DIAG_REPORT(severity, status)                                                        \
+    do {                                                                                     \
+        va_list arguments;                                                                   \
+        va_start(arguments, format);                                                         \
+        reported = diag_vreport(diags, (severity), (status), span, code, format, arguments); \
+        va_end(arguments);                                                                   \
     } while (0)
 
 spk_status diag_error(struct diag_list *diags, struct spk_span span, const char *code,

@@ -8,9 +8,10 @@
  *
  * `diags` may be NULL everywhere: nothing is recorded then, the status is returned all the same.
  * When memory runs out while recording, diags->out_of_memory is set and from then on the functions
- * that return a status return SPK_ERR_NOMEM. Not thread-safe. Code numbers by room: E00xx files and containers
- * (support), E01xx-E02xx frontend, E03xx IR, E04xx weights, E05xx targets, E06xx passes and mapping,
- * E07xx backends, E08xx runtime, E09xx check and tool; W and R instead of E for warnings, remarks. */
+ * that return a status return SPK_ERR_NOMEM. Not thread-safe. Code numbers by room: E00xx files and
+ * containers (support), E01xx-E02xx frontend, E03xx IR, E04xx weights, E05xx targets, E06xx passes
+ * and mapping, E07xx backends, E08xx runtime, E09xx check and tool; W and R instead of E for
+ * warnings, remarks. */
 #ifndef SPIKEC_SUPPORT_DIAG_H
 #define SPIKEC_SUPPORT_DIAG_H
 
@@ -150,8 +151,7 @@ struct diag_style {
  *   net.spk:1:1: note: …
  *   help: …
  * Tabs become blanks, control characters and invalid UTF-8 are shown as \xHH. style may be NULL. */
-void diag_render(const struct diag_list *diags, const struct diag_style *style,
-                 struct strbuf *out);
+void diag_render(const struct diag_list *diags, const struct diag_style *style, struct strbuf *out);
 void diag_render_one(const struct diag_list *diags, size_t index, const struct diag_style *style,
                      struct strbuf *out);
 

@@ -2,8 +2,8 @@
  *
  * A source line is shown as a row of cells: a code point is one cell (no East Asian widths, no
  * combining marks), a tab is blanks up to the next multiple of four, any control character or
- * byte that is not UTF-8 is \xHH in four cells. Carets are placed by cells. Lines wider than the limit are
- * cut to a window around the caret. Cost: linear in the length of the line. */
+ * byte that is not UTF-8 is \xHH in four cells. Carets are placed by cells. Lines wider than the
+ * limit are cut to a window around the caret. Cost: linear in the length of the line. */
 #include <stdio.h>
 #include <string.h>
 
@@ -131,8 +131,9 @@ static void append_window(struct strbuf *out, const struct shown_line *shown, ui
         if (column >= from && column + run.cells <= to)
             strbuf_append_n(out, run.text, run.text_length);
         else if (column + run.cells > from) /* cut by the border of the window */
-            strbuf_repeat(out, ' ', (size_t)((column + run.cells < to ? column + run.cells : to) -
-                                             (column > from ? column : from)));
+            strbuf_repeat(out, ' ',
+                          (size_t)((column + run.cells < to ? column + run.cells : to) -
+                                   (column > from ? column : from)));
         column += run.cells;
         at += run.bytes;
     }
@@ -223,8 +224,7 @@ void diag_render_one(const struct diag_list *diags, size_t index, const struct d
     }
 }
 
-void diag_render(const struct diag_list *diags, const struct diag_style *style,
-                 struct strbuf *out)
+void diag_render(const struct diag_list *diags, const struct diag_style *style, struct strbuf *out)
 {
     for (size_t i = 0; i < diags->items.len; i++)
         diag_render_one(diags, i, style, out);
@@ -257,8 +257,7 @@ static void json_span(const struct diag_list *diags, struct spk_span span, struc
                       (unsigned)first.line, (unsigned)first.column, (unsigned)last.line,
                       (unsigned)last.column);
     else
-        strbuf_append(out,
-                      ",\"line\":null,\"column\":null,\"end_line\":null,\"end_column\":null");
+        strbuf_append(out, ",\"line\":null,\"column\":null,\"end_line\":null,\"end_column\":null");
 }
 
 static void json_diag(const struct diag_list *diags, const struct diag *diag, struct strbuf *out)

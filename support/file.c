@@ -105,9 +105,9 @@ spk_status file_read_gz(const char *path, size_t max_bytes, struct diag_list *di
         max_bytes = FILE_DEFAULT_MAX;
     *out_data = NULL;
     *out_size = 0;
-    SPK_TRY(file_read(path, max_bytes < SIZE_MAX - FILE_GZIP_SLACK ? max_bytes + FILE_GZIP_SLACK
-                                                                    : max_bytes,
-                      diags, &packed, &packed_size));
+    SPK_TRY(file_read(
+        path, max_bytes < SIZE_MAX - FILE_GZIP_SLACK ? max_bytes + FILE_GZIP_SLACK : max_bytes,
+        diags, &packed, &packed_size));
     if (!gunzip_is_gzip(packed, packed_size)) {
         if (packed_size > max_bytes) {
             spk_free(packed);

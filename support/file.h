@@ -1,7 +1,7 @@
 /* Files: reading whole files, memory maps, gzip, and writing that is all or nothing.
  *
- * Every failure leaves a diagnostic naming the path: SPK_ERR_IO when the system refuses, SPK_ERR_INPUT
- * when the content is at fault (too large, damaged gzip). diags may be NULL. */
+ * Every failure leaves a diagnostic naming the path: SPK_ERR_IO when the system refuses,
+ * SPK_ERR_INPUT when the content is at fault (too large, damaged gzip). diags may be NULL. */
 #ifndef SPIKEC_SUPPORT_FILE_H
 #define SPIKEC_SUPPORT_FILE_H
 

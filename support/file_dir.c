@@ -3,8 +3,8 @@
  * The new content grows in a temporary sibling. Commit exchanges the two names atomically (Linux
  * renameat2 with RENAME_EXCHANGE) and then deletes the old content under the temporary name; where
  * the file system cannot exchange, the old folder is moved aside, the new one moved in, and the old
- * one deleted, with a moment in which the name does not exist. Only folders that are empty or carry our
- * marker are ever deleted. Deleting never follows symbolic links. */
+ * one deleted, with a moment in which the name does not exist. Only folders that are empty or carry
+ * our marker are ever deleted. Deleting never follows symbolic links. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -62,7 +62,7 @@ static void writer_free(struct file_writer *writer)
     spk_free(writer);
 }
 
-/* Opens a fresh temporary file next to writer->path, with the permissions of the file it replaces. */
+/* Opens a fresh temporary file next to writer->path, with the permissions of the old file. */
 static spk_status open_temporary(struct file_writer *writer, const struct stat *existing)
 {
     for (unsigned attempt = 0; attempt < FILE_TEMPORARY_ATTEMPTS; attempt++) {
@@ -205,8 +205,7 @@ void file_writer_abort(struct file_writer *writer)
     writer_free(writer);
 }
 
-spk_status file_write_all(const char *path, const void *data, size_t size,
-                          struct diag_list *diags)
+spk_status file_write_all(const char *path, const void *data, size_t size, struct diag_list *diags)
 {
     struct file_writer *writer;
     spk_status status;

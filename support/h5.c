@@ -133,8 +133,8 @@ bool h5_widens(enum h5_type from, enum h5_type to)
         [H5_U8] = 1u << H5_I16 | 1u << H5_U16 | 1u << H5_I32 | 1u << H5_U32 | 1u << H5_I64 |
                   1u << H5_U64 | 1u << H5_F32 | 1u << H5_F64,
         [H5_I16] = 1u << H5_I32 | 1u << H5_I64 | 1u << H5_F32 | 1u << H5_F64,
-        [H5_U16] = 1u << H5_I32 | 1u << H5_U32 | 1u << H5_I64 | 1u << H5_U64 | 1u << H5_F32 |
-                   1u << H5_F64,
+        [H5_U16] =
+            1u << H5_I32 | 1u << H5_U32 | 1u << H5_I64 | 1u << H5_U64 | 1u << H5_F32 | 1u << H5_F64,
         [H5_I32] = 1u << H5_I64 | 1u << H5_F64,
         [H5_U32] = 1u << H5_I64 | 1u << H5_U64 | 1u << H5_F64,
         [H5_F32] = 1u << H5_F64,
@@ -457,7 +457,7 @@ spk_status h5_list(const struct h5_file *file, const char *group, size_t max_cou
     SPK_TRY(h5_describe(file, group, &info));
     if (info.kind != H5_KIND_GROUP)
         return h5_bad(file, group, "E0022", "is not a group");
-    /* Native order: the sorted ones build a table whose clean-up crashes on damaged files (1.10.8). */
+    /* In native order: for others, 1.10.8 builds a table that crashes on damaged files. */
     walked = H5Literate_by_name(file->id, group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_one,
                                 &request, H5P_DEFAULT);
     if (request.too_many)

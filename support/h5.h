@@ -2,11 +2,14 @@
  *
  * Written files carry no time stamps and use fixed little-endian types, so the same calls give the
  * same bytes. Names are paths such as "cores/x"; missing groups on the way are made when writing.
- * Every failure is a diagnostic "file: name: …": SPK_ERR_INPUT for content, SPK_ERR_IO for the system.
- * Sizes found in a file are never trusted: readers state a limit. Known limit: libhdf5 1.10 itself has
- * bugs on crafted files that no caller can rule out; accidental damage is caught by checksums. The library's own error printing is
- * switched off. Links to other files, external storage and soft links are refused. One handle
- * belongs to one thread at a time; libhdf5 itself locks (Debian builds it thread-safe). */
+ * Every failure is a diagnostic "file: name: …": SPK_ERR_INPUT for content, SPK_ERR_IO for the
+ * system. Sizes found in a file are never trusted: readers state a limit. Links to other files,
+ * external storage and soft links are refused. The library's own error printing is switched off.
+ * One handle belongs to one thread at a time; libhdf5 itself locks (Debian builds it thread-safe).
+ *
+ * Known limit: accidental damage of files written here is caught, since all metadata and
+ * compressed data carry checksums, but libhdf5 1.10 has bugs on crafted files that no caller can
+ * rule out. */
 #ifndef SPIKEC_SUPPORT_H5_H
 #define SPIKEC_SUPPORT_H5_H
 
@@ -61,8 +64,8 @@ struct spk_span h5_place(const struct h5_file *file, const char *name);
 SPK_CHECKED spk_status h5_write_group(struct h5_file *file, const char *name);
 
 /* Dataset of rank 0 (one value) to H5_MAX_RANK with the given dims, row-major, from packed native
- * data. gzip_level 0 stores it contiguously; 1-9 chunked, shuffled, compressed and with a checksum (not for
- * rank 0 or empty datasets, which are stored plainly). The name must not exist yet. */
+ * data. gzip_level 0 stores it contiguously; 1-9 chunked, shuffled, compressed and with a checksum
+ * (not for rank 0 or empty datasets, which are stored plainly). The name must not exist yet. */
 SPK_CHECKED spk_status h5_write(struct h5_file *file, const char *name, enum h5_type type,
                                 uint32_t rank, const uint64_t *dims, const void *data,
                                 uint32_t gzip_level);
@@ -76,8 +79,8 @@ SPK_CHECKED spk_status h5_write_strings(struct h5_file *file, const char *name, 
                                         const char *const *texts);
 
 /* Attributes of a dataset or group ("/" is the root). */
-SPK_CHECKED spk_status h5_write_attr_i64(struct h5_file *file, const char *object,
-                                         const char *name, int64_t value);
+SPK_CHECKED spk_status h5_write_attr_i64(struct h5_file *file, const char *object, const char *name,
+                                         int64_t value);
 SPK_CHECKED spk_status h5_write_attr_string(struct h5_file *file, const char *object,
                                             const char *name, const char *text);
 
@@ -88,9 +91,9 @@ struct h5_field {
     size_t offset; /* offsetof in the struct */
     uint32_t count;
 };
-#define H5_FIELD(struct_type, member, type)                                                        \
-    {                                                                                              \
-        #member, type, offsetof(struct_type, member), 1                                            \
+#define H5_FIELD(struct_type, member, type)             \
+    {                                                   \
+#member, type, offsetof(struct_type, member), 1 \
     }
 
 /* Table: 1-D dataset of compounds. Rows lie in memory as C structs of row_size bytes; on disk they
@@ -123,10 +126,10 @@ SPK_CHECKED spk_status h5_describe(const struct h5_file *file, const char *name,
  * spk_free. out_info may be NULL. */
 SPK_CHECKED spk_status h5_read(const struct h5_file *file, const char *name, enum h5_type type,
                                uint64_t max_count, struct h5_info *out_info, void *out_data);
-/* As h5_read with exactly this shape required, into the caller's memory of dims-product elements. */
-SPK_CHECKED spk_status h5_read_into(const struct h5_file *file, const char *name,
-                                    enum h5_type type, uint32_t rank, const uint64_t *dims,
-                                    void *out_data);
+/* As h5_read with exactly this shape required, into the caller's memory of dims-product elements.
+ */
+SPK_CHECKED spk_status h5_read_into(const struct h5_file *file, const char *name, enum h5_type type,
+                                    uint32_t rank, const uint64_t *dims, void *out_data);
 /* Any numeric dataset converted to double, as C converts (f64 to f32 files by other programs). */
 SPK_CHECKED spk_status h5_read_as_f64(const struct h5_file *file, const char *name,
                                       uint64_t max_count, struct h5_info *out_info,
@@ -151,8 +154,8 @@ SPK_CHECKED spk_status h5_read_attr_string(const struct h5_file *file, const cha
                                            const char *name, size_t max_bytes, char **out_text);
 
 /* Table of at most max_rows rows: every field asked for must exist with the same element count and
- * a type that widens into the wanted one; extra columns in the file are ignored. Bytes of a row that
- * no field covers are zero. *out_rows is the address of a row pointer: spk_free. */
+ * a type that widens into the wanted one; extra columns in the file are ignored. Bytes of a row
+ * that no field covers are zero. *out_rows is the address of a row pointer: spk_free. */
 SPK_CHECKED spk_status h5_read_table(const struct h5_file *file, const char *name,
                                      const struct h5_field *fields, size_t n_fields,
                                      size_t row_size, uint64_t max_rows, void *out_rows,

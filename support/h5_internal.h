@@ -26,7 +26,7 @@ bool h5_widens(enum h5_type from, enum h5_type to);
 
 /* Diagnostics "file: name: …". */
 spk_status h5_bad(const struct h5_file *file, const char *name, const char *code,
-                  const char *format, ...) SPK_PRINTF(4, 5); /* SPK_ERR_INPUT */
+                  const char *format, ...) SPK_PRINTF(4, 5);              /* SPK_ERR_INPUT */
 spk_status h5_write_failed(const struct h5_file *file, const char *name); /* SPK_ERR_IO */
 
 /* Opens a dataset after the checks of h5_describe and of its storage: no external files, no virtual

@@ -213,8 +213,8 @@ static spk_status read_variable(const struct string_source *source, struct h5_na
         budget.left = SIZE_MAX;
     SPK_TRY(spk_alloc_array(source->count, sizeof *texts, &texts));
     transfer = H5Pcreate(H5P_DATASET_XFER);
-    if (transfer < 0 || H5Pset_vlen_mem_manager(transfer, budget_alloc, &budget, budget_free,
-                                                &budget) < 0 ||
+    if (transfer < 0 ||
+        H5Pset_vlen_mem_manager(transfer, budget_alloc, &budget, budget_free, &budget) < 0 ||
         !read_raw(source, transfer, texts))
         status = budget.exceeded
                      ? h5_bad(source->file, source->name, "E0023",
@@ -304,8 +304,7 @@ spk_status h5_read_string(const struct h5_file *file, const char *name, size_t m
 
 bool h5_has_attr(const struct h5_file *file, const char *object, const char *name)
 {
-    return h5_exists(file, object) &&
-           H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) > 0;
+    return h5_exists(file, object) && H5Aexists_by_name(file->id, object, name, H5P_DEFAULT) > 0;
 }
 
 static spk_status open_attribute(const struct h5_file *file, const char *object, const char *name,

@@ -81,8 +81,8 @@ static spk_status read_rows(const struct h5_file *file, const char *name, hid_t 
     spk_status status = SPK_OK;
     SPK_TRY(spk_alloc_array(n_rows, row_size, &rows));
     memory = h5_table_memory_type(fields, n_fields, row_size);
-    if (memory < 0 || (n_rows > 0 && H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                                             rows) < 0))
+    if (memory < 0 ||
+        (n_rows > 0 && H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) < 0))
         status = h5_bad(file, name, "E0020", "cannot be read: damaged HDF5 file");
     if (memory >= 0)
         (void)H5Tclose(memory);

@@ -194,8 +194,8 @@ static spk_status write_attribute(struct h5_file *file, const char *object, cons
     hid_t attribute = H5I_INVALID_HID;
     bool ok = space >= 0 && disk >= 0;
     if (ok)
-        attribute = H5Acreate_by_name(file->id, object, name, disk, space, H5P_DEFAULT,
-                                      H5P_DEFAULT, H5P_DEFAULT);
+        attribute = H5Acreate_by_name(file->id, object, name, disk, space, H5P_DEFAULT, H5P_DEFAULT,
+                                      H5P_DEFAULT);
     ok = attribute >= 0 && H5Awrite(attribute, memory, data) >= 0;
     if (attribute >= 0)
         ok = H5Aclose(attribute) >= 0 && ok;

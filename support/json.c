@@ -105,8 +105,7 @@ spk_status js_parse(const char *text, size_t length, const char *name,
                     struct json_value **out_value)
 {
     size_t max_bytes = limits && limits->max_bytes > 0 ? limits->max_bytes : JS_DEFAULT_MAX_BYTES;
-    uint32_t max_depth =
-        limits && limits->max_depth > 0 ? limits->max_depth : JS_DEFAULT_MAX_DEPTH;
+    uint32_t max_depth = limits && limits->max_depth > 0 ? limits->max_depth : JS_DEFAULT_MAX_DEPTH;
     json_error_t error = {0};
     json_t *root;
     size_t deep, at;
@@ -190,8 +189,7 @@ bool js_has(const struct json_cursor *at, const char *key)
     return member && !json_is_null(member);
 }
 
-spk_status js_member(const struct json_cursor *at, const char *key,
-                     struct json_cursor *out_member)
+spk_status js_member(const struct json_cursor *at, const char *key, struct json_cursor *out_member)
 {
     json_t *member;
     *out_member = (struct json_cursor){0};
@@ -266,9 +264,8 @@ spk_status js_i64(const struct json_cursor *at, int64_t min, int64_t max, int64_
         return wrong_kind(at, "an integer");
     value = json_integer_value(js_node(at->value));
     if (value < min || value > max)
-        return diag_error(at->diags, js_place(at), "E0012",
-                          "%lld is not between %lld and %lld", (long long)value, (long long)min,
-                          (long long)max);
+        return diag_error(at->diags, js_place(at), "E0012", "%lld is not between %lld and %lld",
+                          (long long)value, (long long)min, (long long)max);
     *out_value = value;
     return SPK_OK;
 }

@@ -29,7 +29,8 @@ struct json_limits {
 
 /* Parses a whole document (object or array at the top). Duplicate keys, trailing text, NaN, NUL in
  * strings, invalid UTF-8, integers beyond int64, too deep or too large input: SPK_ERR_INPUT with
- * a diagnostic at line and column of `name`. limits may be NULL. js_free(*out_value) releases it. */
+ * a diagnostic at line and column of `name`. limits may be NULL. js_free(*out_value) releases it.
+ */
 SPK_CHECKED spk_status js_parse(const char *text, size_t length, const char *name,
                                 const struct json_limits *limits, struct diag_list *diags,
                                 struct json_value **out_value);
@@ -81,8 +82,7 @@ SPK_CHECKED spk_status js_get_i64(const struct json_cursor *at, const char *key,
                                   int64_t max, int64_t *out_value);
 SPK_CHECKED spk_status js_get_u32(const struct json_cursor *at, const char *key, uint32_t max,
                                   uint32_t *out_value);
-SPK_CHECKED spk_status js_get_f64(const struct json_cursor *at, const char *key,
-                                  double *out_value);
+SPK_CHECKED spk_status js_get_f64(const struct json_cursor *at, const char *key, double *out_value);
 SPK_CHECKED spk_status js_get_bool(const struct json_cursor *at, const char *key, bool *out_value);
 SPK_CHECKED spk_status js_get_string(const struct json_cursor *at, const char *key,
                                      const char **out_text);
@@ -101,8 +101,7 @@ SPK_CHECKED struct json_value *js_new_null(void);
 /* Put `value` into an object (replacing a member of that name) or at the end of an array; takes
  * ownership of value in every case. value NULL gives SPK_ERR_NOMEM, so calls can be nested:
  * SPK_TRY(js_set(o, "n", js_new_i64(3))). Wrong container kind: SPK_ERR_INTERNAL. */
-SPK_CHECKED spk_status js_set(struct json_value *object, const char *key,
-                              struct json_value *value);
+SPK_CHECKED spk_status js_set(struct json_value *object, const char *key, struct json_value *value);
 SPK_CHECKED spk_status js_append(struct json_value *array, struct json_value *value);
 
 /* Text of a tree. indent 0 = on one line; otherwise blanks per level. Reals are the shortest text

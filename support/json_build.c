@@ -1,5 +1,5 @@
-/* Building JSON trees through jansson, and printing them with the streaming writer, so that there is
- * one format. */
+/* Building JSON trees through jansson, and printing them with the streaming writer, so that there
+ * is one format. */
 #include <string.h>
 
 #include "support/json.h"
@@ -49,8 +49,7 @@ spk_status js_set(struct json_value *object, const char *key, struct json_value 
         js_free(value);
         return SPK_ERR_INTERNAL;
     }
-    return json_object_set_new(js_node(object), key, js_node(value)) == 0 ? SPK_OK
-                                                                          : SPK_ERR_NOMEM;
+    return json_object_set_new(js_node(object), key, js_node(value)) == 0 ? SPK_OK : SPK_ERR_NOMEM;
 }
 
 spk_status js_append(struct json_value *array, struct json_value *value)
@@ -72,14 +71,12 @@ static void dump_value(struct json_writer *writer, const char *key, json_t *node
     switch (json_typeof(node)) {
     case JSON_OBJECT:
         jw_object_begin(writer, key);
-        json_object_foreach (node, name, item)
-            dump_value(writer, name, item);
+        json_object_foreach(node, name, item) dump_value(writer, name, item);
         jw_object_end(writer);
         break;
     case JSON_ARRAY:
         jw_array_begin(writer, key);
-        json_array_foreach (node, i, item)
-            dump_value(writer, NULL, item);
+        json_array_foreach(node, i, item) dump_value(writer, NULL, item);
         jw_array_end(writer);
         break;
     case JSON_STRING:

@@ -1,10 +1,10 @@
 /* Fork-join pool: the workers sleep until the generation number changes, then all threads, the
  * caller among them, take chunks from one atomic counter until it runs out.
  *
- * Invariants: everything but `next` and `fail_chunk` is written under the lock while no run is under way, or
- * before the workers wake. Since chunks are handed out in increasing order, every chunk before a
- * failing one has been started and is finished when pool_run returns; hence the lowest failing index
- * does not depend on timing. */
+ * Invariants: everything but `next` and `fail_chunk` is written under the lock while no run is
+ * under way, or before the workers wake. Since chunks are handed out in increasing order, every
+ * chunk before a failing one has been started and is finished when pool_run returns; hence the
+ * lowest failing index does not depend on timing. */
 #include "support/pool.h"
 
 #include <pthread.h>

@@ -63,8 +63,8 @@ static spk_status read_dtype(const struct json_cursor *entry, enum st_dtype *out
             return SPK_OK;
         }
     }
-    return diag_error(entry->diags, js_place(entry), "E0031", "element type \"%s\" is not supported",
-                      name);
+    return diag_error(entry->diags, js_place(entry), "E0031",
+                      "element type \"%s\" is not supported", name);
 }
 
 static spk_status read_shape(const struct json_cursor *entry, struct st_tensor *tensor)
@@ -85,13 +85,12 @@ static spk_status read_shape(const struct json_cursor *entry, struct st_tensor *
         tensor->shape[i] = (uint64_t)extent;
     }
     if (!checked_product_u64(tensor->shape, rank, &tensor->count))
-        return diag_error(entry->diags, js_place(&shape), "E0031",
-                          "number of elements overflows");
+        return diag_error(entry->diags, js_place(&shape), "E0031", "number of elements overflows");
     return SPK_OK;
 }
 
-static spk_status read_range(const struct json_cursor *entry, const uint8_t *data,
-                             size_t data_size, struct st_tensor *tensor)
+static spk_status read_range(const struct json_cursor *entry, const uint8_t *data, size_t data_size,
+                             struct st_tensor *tensor)
 {
     struct json_cursor offsets, element;
     int64_t range[2];
@@ -200,9 +199,9 @@ static spk_status check_cover(struct st_file *file, const uint8_t *data, size_t 
     for (size_t i = 0; i < n; i++) {
         const struct st_tensor *tensor = file->by_name[i];
         if (tensor->data != end)
-            return diag_error(diags, st_place(file, tensor, diags), "E0032",
-                              "data %s", tensor->data < end ? "overlaps with another tensor"
-                                                            : "leaves a hole before it");
+            return diag_error(diags, st_place(file, tensor, diags), "E0032", "data %s",
+                              tensor->data < end ? "overlaps with another tensor"
+                                                 : "leaves a hole before it");
         end += tensor->size;
     }
     if (end != data + data_size)
@@ -234,8 +233,7 @@ static spk_status parse(struct st_file *file, const uint8_t *bytes, size_t size,
     if (length == 0 || bytes[ST_PREFIX] != '{')
         return diag_error(diags, diag_place(diags, "%s", file->name), "E0030",
                           "not a safetensors file: the header is no JSON object");
-    SPK_TRY(js_parse((const char *)bytes + ST_PREFIX, length, file->name, &limits, diags,
-                     &header));
+    SPK_TRY(js_parse((const char *)bytes + ST_PREFIX, length, file->name, &limits, diags, &header));
     root = js_root(header, file->name, diags);
     status = read_entries(file, &root, bytes + ST_PREFIX + length, size - ST_PREFIX - length);
     js_free(header);
@@ -262,8 +260,8 @@ static spk_status file_new(const char *name, struct st_file **out_file)
     return SPK_OK;
 }
 
-spk_status st_open_memory(const void *data, size_t size, const char *name,
-                          struct diag_list *diags, struct st_file **out_file)
+spk_status st_open_memory(const void *data, size_t size, const char *name, struct diag_list *diags,
+                          struct st_file **out_file)
 {
     struct st_file *file;
     spk_status status;

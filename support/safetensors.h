@@ -50,7 +50,8 @@ struct st_tensor {
 struct st_file;
 
 /* Opens and validates. Everything handed out lives until st_close. */
-SPK_CHECKED spk_status st_open(const char *path, struct diag_list *diags, struct st_file **out_file);
+SPK_CHECKED spk_status st_open(const char *path, struct diag_list *diags,
+                               struct st_file **out_file);
 /* The same on bytes in memory, which must outlive the object; `name` is for messages. */
 SPK_CHECKED spk_status st_open_memory(const void *data, size_t size, const char *name,
                                       struct diag_list *diags, struct st_file **out_file);
@@ -97,13 +98,12 @@ SPK_CHECKED spk_status st_to_i64(const struct st_tensor *tensor, int64_t *out_va
 struct st_writer;
 SPK_CHECKED spk_status st_writer_create(struct st_writer **out_writer);
 void st_writer_destroy(struct st_writer *writer); /* NULL is allowed */
-/* `data` is borrowed until st_writer_save or st_writer_destroy; the name is copied. SPK_ERR_INTERNAL
- * for a repeated name, rank above ST_MAX_RANK, or a size that overflows. */
+/* `data` is borrowed until st_writer_save or st_writer_destroy; the name is copied.
+ * SPK_ERR_INTERNAL for a repeated name, rank above ST_MAX_RANK, or a size that overflows. */
 SPK_CHECKED spk_status st_writer_add(struct st_writer *writer, const char *name,
                                      enum st_dtype dtype, uint32_t rank, const uint64_t *shape,
                                      const void *data);
-SPK_CHECKED spk_status st_writer_meta(struct st_writer *writer, const char *key,
-                                      const char *value);
+SPK_CHECKED spk_status st_writer_meta(struct st_writer *writer, const char *key, const char *value);
 /* Writes atomically; the writer stays usable. */
 SPK_CHECKED spk_status st_writer_save(const struct st_writer *writer, const char *path,
                                       struct diag_list *diags);

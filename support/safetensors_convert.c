@@ -8,44 +8,44 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian host expected");
 
 /* for (i…) out[i] = convert(element i as `type`) */
-#define CONVERT_LOOP(type, expression)                                                             \
-    for (uint64_t i = 0; i < tensor->count; i++) {                                                 \
-        type x;                                                                                    \
-        memcpy(&x, tensor->data + i * sizeof x, sizeof x);                                         \
-        out_values[i] = (expression);                                                              \
-    }                                                                                              \
+#define CONVERT_LOOP(type, expression)                     \
+    for (uint64_t i = 0; i < tensor->count; i++) {         \
+        type x;                                            \
+        memcpy(&x, tensor->data + i * sizeof x, sizeof x); \
+        out_values[i] = (expression);                      \
+    }                                                      \
     return SPK_OK
 
-#define CONVERT_TO(target)                                                                         \
-    switch (tensor->dtype) {                                                                       \
-    case ST_BOOL:                                                                                  \
-    case ST_U8:                                                                                    \
-        CONVERT_LOOP(uint8_t, (target)x);                                                          \
-    case ST_I8:                                                                                    \
-        CONVERT_LOOP(int8_t, (target)x);                                                           \
-    case ST_I16:                                                                                   \
-        CONVERT_LOOP(int16_t, (target)x);                                                          \
-    case ST_U16:                                                                                   \
-        CONVERT_LOOP(uint16_t, (target)x);                                                         \
-    case ST_F16:                                                                                   \
-        CONVERT_LOOP(uint16_t, (target)half_to_f32(x));                                            \
-    case ST_BF16:                                                                                  \
-        CONVERT_LOOP(uint16_t, (target)bf16_to_f32(x));                                            \
-    case ST_I32:                                                                                   \
-        CONVERT_LOOP(int32_t, (target)x);                                                          \
-    case ST_U32:                                                                                   \
-        CONVERT_LOOP(uint32_t, (target)x);                                                         \
-    case ST_F32:                                                                                   \
-        CONVERT_LOOP(float, (target)x);                                                            \
-    case ST_F64:                                                                                   \
-        CONVERT_LOOP(double, (target)x);                                                           \
-    case ST_I64:                                                                                   \
-        CONVERT_LOOP(int64_t, (target)x);                                                          \
-    case ST_U64:                                                                                   \
-        CONVERT_LOOP(uint64_t, (target)x);                                                         \
-    case ST_DTYPE_COUNT:                                                                           \
-        break;                                                                                     \
-    }                                                                                              \
+#define CONVERT_TO(target)                              \
+    switch (tensor->dtype) {                            \
+    case ST_BOOL:                                       \
+    case ST_U8:                                         \
+        CONVERT_LOOP(uint8_t, (target)x);               \
+    case ST_I8:                                         \
+        CONVERT_LOOP(int8_t, (target)x);                \
+    case ST_I16:                                        \
+        CONVERT_LOOP(int16_t, (target)x);               \
+    case ST_U16:                                        \
+        CONVERT_LOOP(uint16_t, (target)x);              \
+    case ST_F16:                                        \
+        CONVERT_LOOP(uint16_t, (target)half_to_f32(x)); \
+    case ST_BF16:                                       \
+        CONVERT_LOOP(uint16_t, (target)bf16_to_f32(x)); \
+    case ST_I32:                                        \
+        CONVERT_LOOP(int32_t, (target)x);               \
+    case ST_U32:                                        \
+        CONVERT_LOOP(uint32_t, (target)x);              \
+    case ST_F32:                                        \
+        CONVERT_LOOP(float, (target)x);                 \
+    case ST_F64:                                        \
+        CONVERT_LOOP(double, (target)x);                \
+    case ST_I64:                                        \
+        CONVERT_LOOP(int64_t, (target)x);               \
+    case ST_U64:                                        \
+        CONVERT_LOOP(uint64_t, (target)x);              \
+    case ST_DTYPE_COUNT:                                \
+        break;                                          \
+    }                                                   \
     return SPK_ERR_INPUT
 
 spk_status st_to_f32(const struct st_tensor *tensor, float *out_values)

@@ -126,7 +126,7 @@ static const size_t size_order[] = {8, 4, 2, 1};
 static spk_status assign_offsets(const struct st_writer *writer, uint64_t *offsets)
 {
     uint64_t at = 0;
-    for (size_t class = 0; class < SIZE_CLASSES; class++) {
+    for (size_t class = 0; class < SIZE_CLASSES; class ++) {
         for (size_t i = 0; i < writer->tensors.len; i++) {
             const struct st_tensor *tensor = &writer->tensors.data[i];
             if (st_dtype_size(tensor->dtype) != size_order[class])
@@ -179,7 +179,7 @@ static spk_status write_content(const struct st_writer *writer, const struct str
         length[i] = (uint8_t)((uint64_t)header->len >> (8 * i));
     SPK_TRY(file_writer_write(file, length, sizeof length));
     SPK_TRY(file_writer_write(file, header->data, header->len));
-    for (size_t class = 0; class < SIZE_CLASSES; class++) {
+    for (size_t class = 0; class < SIZE_CLASSES; class ++) {
         for (size_t i = 0; i < writer->tensors.len; i++) {
             const struct st_tensor *tensor = &writer->tensors.data[i];
             if (st_dtype_size(tensor->dtype) == size_order[class] && tensor->size > 0)
@@ -189,8 +189,7 @@ static spk_status write_content(const struct st_writer *writer, const struct str
     return SPK_OK;
 }
 
-spk_status st_writer_save(const struct st_writer *writer, const char *path,
-                          struct diag_list *diags)
+spk_status st_writer_save(const struct st_writer *writer, const char *path, struct diag_list *diags)
 {
     struct strbuf header = {0};
     struct file_writer *file;

@@ -19,16 +19,16 @@ typedef enum spk_status {
 /* Goes in front of a declaration; ignoring the result is then a warning, also under (void). */
 #define SPK_CHECKED __attribute__((warn_unused_result))
 /* The function takes a printf format: format_index and first_argument count from 1. */
-#define SPK_PRINTF(format_index, first_argument)                                                   \
+#define SPK_PRINTF(format_index, first_argument) \
     __attribute__((format(printf, format_index, first_argument)))
 #define SPK_UNUSED __attribute__((unused))
 
 /* Returns from the enclosing function with the status of `expr` unless it is SPK_OK. */
-#define SPK_TRY(expr)                                                                              \
-    do {                                                                                           \
-        spk_status spk_try_status_ = (expr);                                                       \
-        if (spk_try_status_ != SPK_OK)                                                             \
-            return spk_try_status_;                                                                \
+#define SPK_TRY(expr)                        \
+    do {                                     \
+        spk_status spk_try_status_ = (expr); \
+        if (spk_try_status_ != SPK_OK)       \
+            return spk_try_status_;          \
     } while (0)
 
 /* The process exit code for a status: 0-5 and 70 as documented for the tool; out of memory and

@@ -18,10 +18,10 @@
 #include "support/alloc.h"
 #include "support/status.h"
 
-#define VEC_FIELDS(type)                                                                           \
-    {                                                                                              \
-        type *data;                                                                                \
-        size_t len, cap;                                                                           \
+#define VEC_FIELDS(type) \
+    {                    \
+        type *data;      \
+        size_t len, cap; \
     }
 #define VEC(type) struct VEC_FIELDS(type)
 
@@ -29,20 +29,18 @@
 #define vec_reserve(v, n) vec_reserve_bytes(&(v)->data, &(v)->cap, (n), sizeof *(v)->data)
 
 /* Appends one item (the value may be a compound literal); SPK_OK or SPK_ERR_NOMEM. */
-#define vec_push(v, ...)                                                                           \
-    vec_checked(((v)->len < (v)->cap ||                                                            \
-                 vec_reserve_bytes(&(v)->data, &(v)->cap, (v)->len + 1, sizeof *(v)->data) ==      \
-                     SPK_OK)                                                                       \
-                    ? ((void)((v)->data[(v)->len++] = (__VA_ARGS__)), SPK_OK)                      \
+#define vec_push(v, ...)                                                                       \
+    vec_checked(((v)->len < (v)->cap || vec_reserve_bytes(&(v)->data, &(v)->cap, (v)->len + 1, \
+                                                          sizeof *(v)->data) == SPK_OK)        \
+                    ? ((void)((v)->data[(v)->len++] = (__VA_ARGS__)), SPK_OK)                  \
                     : SPK_ERR_NOMEM)
 
 /* Appends `n` items copied from `items` (not from the same vector); SPK_OK or SPK_ERR_NOMEM. */
-#define vec_append(v, items, n)                                                                    \
+#define vec_append(v, items, n) \
     vec_append_bytes(&(v)->data, &(v)->len, &(v)->cap, (items), (n), sizeof *(v)->data)
 
 /* Sets the length to `n`; new items are zero bytes; SPK_OK or SPK_ERR_NOMEM. */
-#define vec_resize(v, n)                                                                           \
-    vec_resize_bytes(&(v)->data, &(v)->len, &(v)->cap, (n), sizeof *(v)->data)
+#define vec_resize(v, n) vec_resize_bytes(&(v)->data, &(v)->len, &(v)->cap, (n), sizeof *(v)->data)
 
 /* Last item as an lvalue; removing it as a value. The vector must not be empty. */
 #define vec_last(v) ((v)->data[(v)->len - 1])
@@ -52,11 +50,11 @@
 #define vec_clear(v) ((void)((v)->len = 0))
 
 /* Frees the memory; the vector is then empty and valid. */
-#define vec_fini(v)                                                                                \
-    do {                                                                                           \
-        spk_free((v)->data);                                                                       \
-        (v)->data = NULL;                                                                          \
-        (v)->len = (v)->cap = 0;                                                                   \
+#define vec_fini(v)              \
+    do {                         \
+        spk_free((v)->data);     \
+        (v)->data = NULL;        \
+        (v)->len = (v)->cap = 0; \
     } while (0)
 
 /* Behind the macros: `data` is the address of the data pointer, sizes are checked for overflow. */

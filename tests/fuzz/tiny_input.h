@@ -15,8 +15,8 @@ static inline struct ir_module *tiny_input(bool events, bool norm)
 		abort();
 	m->timesteps = 2;
 	struct ir_node input = {.op = IR_OP_INPUT,
-	                        .type = {.kind = IR_REAL, .layout = IR_CHW, .timesteps = 1, .channels = 1,
-	                                 .height = 2, .width = 2}};
+	                        .type = {.kind = IR_REAL, .layout = IR_CHW, .timesteps = 1,
+	                                 .channels = 1, .height = 2, .width = 2}};
 	input.a.input = (struct ir_attr_input){.events = events, .normalise = norm, .mean = {0.5f},
 	                                       .std = {0.25f}, .n_norm = norm ? 1 : 0};
 	if (ir_add_node(m, &input, NULL, &first) != SPK_OK)

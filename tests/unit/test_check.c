@@ -399,11 +399,13 @@ static void test_legality(void **state)
 	FOUND("E0910", "synapse_formats: 1 used, at most 0", tgt.limit[TGT_SYNAPSE_FORMATS].value = 0);
 	FOUND("E0911", "in-axon 20: base 9, at most 8",
 	      (tgt.limit[TGT_AXON_BASE].value = 8, t.im.in_axons[16 + 20].base = 9));
-	FOUND("E0911", "multiple of 4", t.im.in_axons[16].kind = IMG_AXON_POP16;
-	      t.im.in_axons[16].base = 1);
+	FOUND("E0911", "in-axon 1: base 5 of a pop16 axon is no multiple of 4",
+	      t.im.in_axons[t.im.cores[3].in_axon_first + 1].base = 5);
 	FOUND("E0911", "delay 9, at most 7", t.im.in_axons[16].delay = 9);
 	FOUND("E0911", "delay 3 does not fit 0 bits", t.im.in_axons[16].delay = 3);
-	FOUND("E0911", "4 atoms, pop16 has at most 3", tgt.limit[TGT_ATOMS].value = 3);
+	FOUND("E0912", "4 compartments, pop16 has at most 3 atoms", tgt.limit[TGT_ATOMS].value = 3);
+	FOUND("E0911", "in-axon 0: 2 atoms, pop16 has at most 1", tgt.limit[TGT_ATOMS].value = 1;
+	      t.im.in_axons[0].kind = IMG_AXON_POP16);
 	FOUND("E0911", "no axons of kind 2", tgt.axon_population = false);
 	FOUND("E0911", "port 1", (t.im.in_axons[16].port = 1, tgt.arith.two_ports = false));
 	FOUND("E0912", "of kind 2, in-axon 0 of core 1 of kind 0", t.im.out_axons[0].kind =
@@ -461,7 +463,7 @@ static void test_completeness(void **state)
 	/* the same spikes twice */
 	FOUND("E0945", "sources differ", t.im.out_axons[1].dest_axon = t.im.out_axons[0].dest_axon);
 	FOUND("E0945", "layer 'b'", t.im.blocks[2].shift = 1);
-	FOUND("E0945", "on port 1 expected weight 0, found 32", t.im.in_axons[16].port = 1);
+	FOUND("E0945", "on port 0 expected weight 32, found 0; 2 sources differ", t.im.in_axons[16].port = 1);
 	FOUND("E0944", "synapses of weight 32 and threshold 33", t.im.configs[2].vth = 33);
 	FOUND("E0946", "neuron (channel 2, position 0), compartment 2: expected bias 2, found 3",
 	      t.im.biases[2]++);
@@ -481,8 +483,7 @@ static void test_completeness(void **state)
 	FOUND("E0951", "biases", t.im.head_b[0] = 0.0f);
 	FOUND("E0952", "'s' has 2 terms", t.im.sum_terms[0] = 5; t.im.sum_terms[1] = 5;
 	      t.im.layers[5].channels = 3);
-	FOUND("E0952", "0 recorded sums, the module has 1", t.im.n_sums = 0;
-	      t.im.sums[0].name = 0);
+	FOUND("E0952", "recorded sum 's' is missing", t.im.sums[0].name = 0);
 	ir_module_destroy(n.m);
 }
 

@@ -54,7 +54,8 @@ static void complaints(void **state)
 	(void)state;
 	struct fixture f;
 	begin(&f);
-	assert_int_equal(parse(&f, "{\"a_lef\": 0.5, \"b_sum\": 2.5, \"a_lif\": [1, 2]}"), SPK_ERR_INPUT);
+	assert_int_equal(parse(&f, "{\"a_lef\": 0.5, \"b_sum\": 2.5, \"a_lif\": [1, 2]}"),
+	                 SPK_ERR_INPUT);
 	assert_int_equal(f.diags.error_count, 3);
 	char *text = unit_diag_text(&f.diags);
 	assert_non_null(strstr(text, "the model has no spike value 'a_lef'"));

@@ -181,7 +181,8 @@ static void test_arena(void **state)
 static void test_half(void **state)
 {
     (void)state;
-    for (uint32_t bits = 0; bits < 65536; bits++) { /* every value survives the way there and back */
+    for (uint32_t bits = 0; bits < 65536;
+         bits++) { /* every value survives the way there and back */
         float f16 = half_to_f32((uint16_t)bits), bf16 = bf16_to_f32((uint16_t)bits);
         if (isnan(f16))
             assert_true(isnan(half_to_f32(half_from_f32(f16))));
@@ -199,10 +200,10 @@ static void test_half(void **state)
     assert_int_equal(half_from_f32(65520.0f), 0x7c00);
     assert_int_equal(half_from_f32(1e30f), 0x7c00);
     assert_int_equal(half_from_f32(-1e-10f), 0x8000);
-    assert_int_equal(half_from_f32(0x1p-25f), 0x0000);         /* tie to even */
-    assert_int_equal(half_from_f32(0x1.000002p-25f), 0x0001);  /* just above */
-    assert_int_equal(half_from_f32(0x1.8p-24f), 0x0002);       /* tie to even, up */
-    assert_int_equal(half_from_f32(1.0f + 0x1p-11f), 0x3c00);  /* tie to even */
+    assert_int_equal(half_from_f32(0x1p-25f), 0x0000);        /* tie to even */
+    assert_int_equal(half_from_f32(0x1.000002p-25f), 0x0001); /* just above */
+    assert_int_equal(half_from_f32(0x1.8p-24f), 0x0002);      /* tie to even, up */
+    assert_int_equal(half_from_f32(1.0f + 0x1p-11f), 0x3c00); /* tie to even */
     assert_int_equal(half_from_f32(1.0f + 0x3p-11f), 0x3c02);
     assert_int_equal(bf16_from_f32(1.0f + 0x1p-8f), 0x3f80);
     assert_int_equal(bf16_from_f32(1.0f + 0x3p-8f), 0x3f82);
@@ -359,11 +360,11 @@ static void test_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),   cmocka_unit_test(test_checked),
-        cmocka_unit_test(test_alloc),    cmocka_unit_test(test_fault),
-        cmocka_unit_test(test_vec),      cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_half),     cmocka_unit_test(test_sha256),
-        cmocka_unit_test(test_rng),      cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_status), cmocka_unit_test(test_checked),
+        cmocka_unit_test(test_alloc),  cmocka_unit_test(test_fault),
+        cmocka_unit_test(test_vec),    cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_half),   cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_rng),    cmocka_unit_test(test_progress),
         cmocka_unit_test(test_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,9 +35,9 @@ static void test_basic(void **state)
 {
     uint32_t file = add("net.spk", "input x\ny = conv(z, 3)\n");
     (void)state;
-    assert_int_equal(diag_error(&diags, (struct spk_span){file, 17, 18}, "E0103",
-                                "unknown value '%s'", "z"),
-                     SPK_ERR_INPUT);
+    assert_int_equal(
+        diag_error(&diags, (struct spk_span){file, 17, 18}, "E0103", "unknown value '%s'", "z"),
+        SPK_ERR_INPUT);
     diag_note_add(&diags, (struct spk_span){file, 6, 7}, "did you mean '%c'?", 'x');
     diag_help_set(&diags, "declare it first");
     diag_warning(&diags, (struct spk_span){file, 12, 20}, "W0001", "odd");
@@ -173,8 +173,7 @@ static void test_locate(void **state)
 
 static void test_join(void **state)
 {
-    struct spk_span joined =
-        spk_span_join((struct spk_span){1, 5, 9}, (struct spk_span){1, 2, 6});
+    struct spk_span joined = spk_span_join((struct spk_span){1, 5, 9}, (struct spk_span){1, 2, 6});
     (void)state;
     assert_true(joined.begin == 2 && joined.end == 9);
     joined = spk_span_join(spk_span_none, (struct spk_span){2, 1, 2});

@@ -340,7 +340,8 @@ static void test_dir_faults(void **state)
 
 static void test_paths(void **state)
 {
-    char *joined = path_join("a", "b"), *slash = path_join("a/", "b"), *absolute = path_join("a", "/b");
+    char *joined = path_join("a", "b"), *slash = path_join("a/", "b"),
+         *absolute = path_join("a", "/b");
     struct file_names names;
     (void)state;
     assert_string_equal(joined, "a/b");

@@ -105,8 +105,8 @@ static void check_table(const struct h5_file *file, const char *name)
 {
     struct row *rows;
     uint64_t n_rows;
-    assert_ok(h5_read_table(file, name, row_fields, ROW_FIELDS, sizeof *rows, ROWS, &rows,
-                            &n_rows));
+    assert_ok(
+        h5_read_table(file, name, row_fields, ROW_FIELDS, sizeof *rows, ROWS, &rows, &n_rows));
     assert_int_equal(n_rows, ROWS);
     for (uint32_t i = 0; i < ROWS; i++) {
         const unsigned char *raw = (const unsigned char *)&rows[i];
@@ -168,8 +168,8 @@ static void test_round_trip(void **state)
     h5_names_fini(&names);
     check_table(file, "rows");
     check_table(file, "rows_packed");
-    assert_ok(h5_read_table(file, "no_rows", row_fields, ROW_FIELDS, sizeof *rows, 0, &rows,
-                            &n_rows));
+    assert_ok(
+        h5_read_table(file, "no_rows", row_fields, ROW_FIELDS, sizeof *rows, 0, &rows, &n_rows));
     assert_int_equal(n_rows, 0);
     spk_free(rows);
     assert_ok(h5_read_attr_i64(file, "/", "schema", &attr));
@@ -222,9 +222,9 @@ static void test_refusals(void **state)
     unit_expect_diag(&diags, "longer than the limit of 4 bytes");
     assert_int_equal(h5_read_string(file, "texts", 9, &text), SPK_ERR_INPUT);
     assert_int_equal(h5_read_strings(file, "bytes", 9, 9, &names), SPK_ERR_INPUT);
-    assert_int_equal(h5_read_table(file, "rows", row_fields, ROW_FIELDS, sizeof *rows, ROWS - 1,
-                                   &rows, &n_rows),
-                     SPK_ERR_INPUT);
+    assert_int_equal(
+        h5_read_table(file, "rows", row_fields, ROW_FIELDS, sizeof *rows, ROWS - 1, &rows, &n_rows),
+        SPK_ERR_INPUT);
     unit_expect_diag(&diags, "has 1000 rows, the limit is 999");
     assert_int_equal(h5_read_table(file, "rows", &wrong, 1, 1, ROWS, &rows, &n_rows),
                      SPK_ERR_INPUT);

@@ -59,7 +59,8 @@ static void test_bad_text(void **state)
     refuse(deep, "t.json:1:65: error[E0011]: JSON is nested too deeply");
     assert_int_equal(js_parse("[1,2,3,4,5,6]", 13, "t", &small, &diags, &value), SPK_ERR_INPUT);
     unit_expect_diag(&diags, "limit of 10 bytes");
-    value = parse("[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"]");
+    value =
+        parse("[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"]");
     js_free(value);
     assert_int_equal(js_parse_file("/nonexistent/x", NULL, &diags, &value), SPK_ERR_IO);
     unit_expect_diag(&diags, "/nonexistent/x: error[E0001]");
@@ -99,7 +100,8 @@ static void test_cursor(void **state)
     assert_int_equal(js_element(&a, 2, &member), SPK_ERR_INPUT);
     unit_expect_diag(&diags, "t.json: .a: error[E0012]: the array has 2 elements");
     assert_int_equal(js_get_u32(&root, "big", 100, &u32), SPK_ERR_INPUT);
-    unit_expect_diag(&diags, "t.json: .big: error[E0012]: 9007199254740993 is not between 0 and 100");
+    unit_expect_diag(&diags,
+                     "t.json: .big: error[E0012]: 9007199254740993 is not between 0 and 100");
     assert_int_equal(js_get_bool(&root, "z", &truth), SPK_ERR_INPUT);
     unit_expect_diag(&diags, "expected true or false");
     assert_int_equal(js_get_f64(&root, "t", &f64), SPK_ERR_INPUT);

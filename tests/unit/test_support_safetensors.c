@@ -47,7 +47,7 @@ static void refuse(const char *header, size_t data_size, const char *message)
     spk_free(bytes);
 }
 
-#define ENTRY(dtype, shape, from, to)                                                              \
+#define ENTRY(dtype, shape, from, to) \
     "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" from "," to "]}"
 
 static void test_hostile(void **state)
@@ -83,18 +83,22 @@ static void test_hostile(void **state)
     assert_int_equal(st_open_memory("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10, "s", &diags, &file),
                      SPK_ERR_INPUT);
     unit_expect_diag(&diags, "header length 18446744073709551615 is beyond the limit");
-    assert_int_equal(st_open_memory("\x09\0\0\0\0\0\0\0{}", 10, "s", &diags, &file),
-                     SPK_ERR_INPUT);
+    assert_int_equal(st_open_memory("\x09\0\0\0\0\0\0\0{}", 10, "s", &diags, &file), SPK_ERR_INPUT);
     unit_expect_diag(&diags, "end of the file");
     assert_int_equal(st_open("/nonexistent", &diags, &file), SPK_ERR_IO);
 }
 
 static const char good_header[] =
     "{\"__metadata__\":{\"z\":\"1\",\"a\":\"two\"},"
-    "\"zz\":" ENTRY("U8", "[3]", "0", "3") ","
-    "\"f\":" ENTRY("F32", "[2,1]", "3", "11") ","
-    "\"empty\":" ENTRY("F64", "[0,5]", "11", "11") ","
-    "\"s\":" ENTRY("I16", "[]", "11", "13") "}   ";
+    "\"zz\":" ENTRY("U8", "[3]", "0",
+                    "3") ","
+                         "\"f\":" ENTRY("F32", "[2,1]", "3",
+                                        "11") ","
+                                              "\"empty\":" ENTRY("F64", "[0,5]", "11",
+                                                                 "11") ","
+                                                                       "\"s\":" ENTRY("I16", "[]",
+                                                                                      "11",
+                                                                                      "13") "}   ";
 
 static void test_read(void **state)
 {

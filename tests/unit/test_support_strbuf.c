@@ -130,7 +130,7 @@ static void test_round_trip(void **state)
 
 static void test_parse(void **state)
 {
-    static const char *const bad[] = {"",    "+",   ".",  "e5",  "1e",   "1e+", " 1", "1 ",
+    static const char *const bad[] = {"",    "+",   ".",   "e5",  "1e",    "1e+", " 1",   "1 ",
                                       "0x1", "nan", "inf", "1,5", "1e999", "--1", "1.2.3"};
     double value;
     float single;

@@ -1,5 +1,5 @@
 /* What is wrong in a target description is said with its place and with what would fit.
- * Every case edits the shipped description of loihi1 and expects pieces of the message.           */
+ * Every case edits the shipped description of loihi1 and expects pieces of the message. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,7 +128,8 @@ static void all_edits(void **state)
 		struct tgt *t = NULL;
 		apply(e, &text);
 		diag_init(&diags);
-		spk_status status = fe_target_parse("loihi1.yaml", strbuf_cstr(&text), text.len, &diags, &t);
+		spk_status status = fe_target_parse("loihi1.yaml", strbuf_cstr(&text), text.len,
+		                                    &diags, &t);
 		diag_render(&diags, NULL, &shown);
 		bool good = status == SPK_ERR_INPUT && !t && diags.error_count == e->errors;
 		for (int k = 0; k < 4 && e->expect[k]; k++)

@@ -15,7 +15,8 @@ struct tensor {
 	const void *data;
 };
 
-static const float ramp[20] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19};
+static const float ramp[20] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,
+                               10, 11, 12, 13, 14, 15, 16, 17, 18, 19};
 
 /* A complete set; tests change single entries. */
 static const struct tensor good[TINY_PARAMS] = {

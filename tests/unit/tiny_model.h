@@ -1,6 +1,6 @@
 /* A module built by hand for the tests of weights, inputs and rates:
  *   input -> [repeat] -> conv2d 1x1 -> batchnorm -> neuron "a_lif" -> add "b_sum" (a_lif twice)
- *   -> mean -> linear "head" -> output, 3 channels of 2x4 in, 4 channels, 5 classes, T = 2.       */
+ *   -> mean -> linear "head" -> output, 3 channels of 2x4 in, 4 channels, 5 classes, T = 2. */
 #ifndef SPIKEC_TESTS_TINY_MODEL_H
 #define SPIKEC_TESTS_TINY_MODEL_H
 
@@ -45,8 +45,8 @@ static inline struct ir_module *tiny_model(bool events, bool norm)
 	assert_ok(ir_module_create("tiny", &m));
 	m->timesteps = 2;
 	struct ir_node input = {.op = IR_OP_INPUT, .name = "image",
-	                        .type = {.kind = IR_REAL, .layout = IR_CHW, .timesteps = 1, .channels = 3,
-	                                 .height = 2, .width = 4}};
+	                        .type = {.kind = IR_REAL, .layout = IR_CHW, .timesteps = 1,
+	                                 .channels = 3, .height = 2, .width = 4}};
 	input.a.input = (struct ir_attr_input){.events = events, .normalise = norm};
 	if (norm) {
 		input.a.input.n_norm = 3;

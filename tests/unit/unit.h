@@ -22,19 +22,19 @@
 
 /* Runs `body` (statements that set `status`) once with each allocation failing, until it runs
  * through; every failing run must end with SPK_ERR_NOMEM. */
-#define for_each_failing_alloc(status, body)                                                       \
-    do {                                                                                           \
-        for (uint64_t nth_ = 1; spk_fault_available(); nth_++) {                                   \
-            bool fired_;                                                                           \
-            spk_fault_arm(SPK_FAULT_ALLOC, nth_);                                                  \
-            body;                                                                                  \
-            fired_ = spk_fault_disarm(SPK_FAULT_ALLOC);                                            \
-            if (!fired_) {                                                                         \
-                assert_int_equal((status), SPK_OK);                                                \
-                break;                                                                             \
-            }                                                                                      \
-            assert_int_equal((status), SPK_ERR_NOMEM);                                             \
-        }                                                                                          \
+#define for_each_failing_alloc(status, body)                     \
+    do {                                                         \
+        for (uint64_t nth_ = 1; spk_fault_available(); nth_++) { \
+            bool fired_;                                         \
+            spk_fault_arm(SPK_FAULT_ALLOC, nth_);                \
+            body;                                                \
+            fired_ = spk_fault_disarm(SPK_FAULT_ALLOC);          \
+            if (!fired_) {                                       \
+                assert_int_equal((status), SPK_OK);              \
+                break;                                           \
+            }                                                    \
+            assert_int_equal((status), SPK_ERR_NOMEM);           \
+        }                                                        \
     } while (0)
 
 /* Makes a fresh temporary folder; `out` has 64 bytes. */
