@@ -36,7 +36,7 @@ struct balance {
 	uint32_t *src_start;     /* start of every source value */
 	struct id_list start;    /* start of every destination value */
 	struct id_list relays;   /* all delays made so far */
-	struct id_list *station; /* binary: per source value, ascending starts at which it is needed */
+	struct id_list *station; /* binary: per source value, when it is needed, ascending */
 	uint32_t max_steps;
 	uint64_t relay_neurons;
 };

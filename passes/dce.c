@@ -2,7 +2,7 @@
  *
  * Seen are the output, the inputs and every recorded value, and what they need; a node is kept
  * when it is reached from those. Because operands precede their users one backward sweep marks
- * everything. Params and neuron programs that only dropped nodes used go with them. Cost: linear. */
+ * everything. Params and programs that only dropped nodes used go with them. Cost: linear.    */
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 #include "support/alloc.h"

@@ -66,7 +66,8 @@ static spk_status gather(struct lowering *l, uint32_t id, struct terms *out)
 	for (uint32_t k = 0; k < n->n_operands; k++)
 		total += l->terms[n->operand[k]].n;
 	if (total > IR_MANY)
-		return fail(l, id, "E0620", "more than 65535 summands", "split the residual stream");
+		return fail(l, id, "E0620", "more than 65535 summands",
+		            "split the residual stream");
 	uint32_t *list = ARENA_NEW_ARRAY(&l->arena, uint32_t, total ? total : 1);
 	if (!list)
 		return SPK_ERR_NOMEM;
@@ -186,8 +187,8 @@ static spk_status need_spikes(struct lowering *l, uint32_t id, const char *what)
 	const struct ir_node *n = &l->rw.src->node[id];
 	for (uint32_t k = 0; k < n->n_operands; k++)
 		if (l->terms[n->operand[k]].n > 1)
-			return fail(l, id, "E0624", what, "apply it to the spikes of a neuron, before "
-			            "the residual sum");
+			return fail(l, id, "E0624", what,
+			            "apply it to the spikes of a neuron, before the residual sum");
 	SPK_TRY(rw_copy(&l->rw, id));
 	return set_self(l, id);
 }

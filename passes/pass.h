@@ -89,10 +89,10 @@ struct pass_alias {
 const struct pass_alias *pass_aliases(size_t *out_count);
 
 /* Runs a pipeline on *m. On success *m is the result and the module it held belongs to it (it is
- * destroyed at once, or with the result where that shares its tensor data). On failure *m is the module as it was before the pass
- * that failed. SPK_ERR_USAGE for a bad pipeline text (nothing was run then); SPK_ERR_INPUT for a
- * pass applied at a wrong stage; SPK_ERR_INTERNAL where verify_each finds that a pass broke the
- * module.                                                                                     */
+ * destroyed at once, or with the result where that shares its tensor data). On failure *m is the
+ * module as it was before the pass that failed. SPK_ERR_USAGE for a bad pipeline text (nothing was
+ * run then); SPK_ERR_INPUT for a pass applied at a wrong stage; SPK_ERR_INTERNAL where verify_each
+ * finds that a pass broke the module.                                                         */
 spk_status passes_run(const struct pass_context *c, const char *pipeline,
                       struct ir_module **m) SPK_CHECKED;
 /* Checks a pipeline text without running it. */

@@ -90,9 +90,11 @@ static spk_status input_rates(struct quantise *q, const struct ir_node *proj, ui
 	double declared = m->declared_rate > 0.0f ? (double)m->declared_rate : DEFAULT_RATE;
 	SPK_TRY(spk_alloc_array(channels, sizeof **out, out));
 	for (uint32_t k = 0; k < proj->n_operands; k++)
-		for (uint32_t c = 0; c < channels; c++)
-			(*out)[c] += q->calibrated ? quant_stats_mean(&q->stats, proj->operand[k], c)
+		for (uint32_t c = 0; c < channels; c++) {
+			uint32_t from = proj->operand[k];
+			(*out)[c] += q->calibrated ? quant_stats_mean(&q->stats, from, c)
 			                           : declared;
+		}
 	return SPK_OK;
 }
 
@@ -425,7 +427,8 @@ static spk_status check_wraps(struct quantise *q, const struct quant_stats *s)
 		if (!s->wraps[i])
 			continue;
 		status = diag_error(q->c->diags, s->m->node[i].span, "E0638",
-		                    "layer %s: %llu currents left the %u-bit state while calibrating",
+		                    "layer %s: %llu currents left the %u-bit state while "
+		                    "calibrating",
 		                    rw_value_name(s->m, i, name, sizeof name),
 		                    (unsigned long long)s->wraps[i],
 		                    (unsigned)q->t->arith.state_bits);

@@ -108,8 +108,9 @@ spk_status quant_attention(const struct ir_node *attention, uint32_t timesteps,
 		unit /= 2;
 	double x = (double)unit * lif->theta / ((double)attention->a.attention.scale * lif->gain);
 	if (!is_one_weight(a, unit) || !(x > 0.0) || x >= (double)limit) {
-		spk_status s = diag_nofit(d, attention->span, "E0633", "neuron %s: attention counts "
-		                          "of up to %llu do not fit the %u-bit state of %s", name,
+		spk_status s = diag_nofit(d, attention->span, "E0633", "neuron %s: attention "
+		                          "counts of up to %llu do not fit the %u-bit state of "
+		                          "%s", name,
 		                          (unsigned long long)largest, (unsigned)a->state_bits,
 		                          t->name);
 		diag_help_set(d, "use fewer tokens or more heads");

@@ -1,7 +1,7 @@
 /* Calibration runs of the pass quantise: what an engine measures on the calibration images.
  *
  * Sums are formed per value and channel over images, steps and positions by the engine; here only
- * arrays are made and means formed. Cost: one inference per image, 8 bytes per channel and value. */
+ * arrays are made and means formed. Cost: one inference per image, 8 bytes a channel.         */
 #include <string.h>
 
 #include "passes/quantise.h"

@@ -1,8 +1,8 @@
 /* Comparison of recorded values element by element.
  *
- * Frames are compared as bytes first; only frames that differ are walked element by element. The
- * first mismatch is the lowest (image, layer, frame, index), so that it does not depend on how
- * images were split into batches. Cost: one pass over both records.                            */
+ * The first mismatch is the lowest (image, layer, frame, index), so that it does not depend on how
+ * images were split into batches or on the order in which layers are walked (layer by layer, which
+ * reads each tensor once). Cost: one pass over both records.                                   */
 #include "runtime/compare.h"
 
 #include <math.h>

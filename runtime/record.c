@@ -195,10 +195,9 @@ uint32_t record_index(const struct record *r, const char *name)
 
 const struct record_tensor *record_find(const struct record *r, const char *name)
 {
-	for (size_t i = 0; i < r->tensors.len; i++)
-		if (strcmp(r->tensors.data[i].t.name, name) == 0)
-			return &r->tensors.data[i].t;
-	return NULL;
+	uint32_t index = record_index(r, name);
+
+	return index == IR_NONE ? NULL : &r->tensors.data[index].t;
 }
 
 static const uint8_t *frame_of(const struct record *r, const struct record_tensor *t, uint32_t step,

@@ -126,8 +126,7 @@ SPK_CHECKED spk_status h5_describe(const struct h5_file *file, const char *name,
  * spk_free. out_info may be NULL. */
 SPK_CHECKED spk_status h5_read(const struct h5_file *file, const char *name, enum h5_type type,
                                uint64_t max_count, struct h5_info *out_info, void *out_data);
-/* As h5_read with exactly this shape required, into the caller's memory of dims-product elements.
- */
+/* As h5_read, with exactly this shape required, into the caller's memory. */
 SPK_CHECKED spk_status h5_read_into(const struct h5_file *file, const char *name, enum h5_type type,
                                     uint32_t rank, const uint64_t *dims, void *out_data);
 /* Any numeric dataset converted to double, as C converts (f64 to f32 files by other programs). */

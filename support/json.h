@@ -29,8 +29,7 @@ struct json_limits {
 
 /* Parses a whole document (object or array at the top). Duplicate keys, trailing text, NaN, NUL in
  * strings, invalid UTF-8, integers beyond int64, too deep or too large input: SPK_ERR_INPUT with
- * a diagnostic at line and column of `name`. limits may be NULL. js_free(*out_value) releases it.
- */
+ * a diagnostic at line and column of `name`. limits may be NULL. Release with js_free. */
 SPK_CHECKED spk_status js_parse(const char *text, size_t length, const char *name,
                                 const struct json_limits *limits, struct diag_list *diags,
                                 struct json_value **out_value);

@@ -12,8 +12,10 @@
 
 int32_t map_pop_vth(const struct map_net *net, const struct map_pop *pop, uint32_t channel)
 {
-    if (pop->vth_param != IR_NONE)
-        return ((const int32_t *)net->module->param[pop->vth_param].data)[channel];
+    const int32_t *data =
+        pop->vth_param != IR_NONE ? net->module->param[pop->vth_param].data : NULL;
+    if (data != NULL)
+        return data[channel];
     if (pop->vth_period > 0)
         return pop->vth * (int32_t)(channel % (uint32_t)pop->vth_period) + pop->vth / 2 + 1;
     return pop->vth;
@@ -21,9 +23,9 @@ int32_t map_pop_vth(const struct map_net *net, const struct map_pop *pop, uint32
 
 int32_t map_pop_bias(const struct map_net *net, const struct map_pop *pop, uint32_t channel)
 {
-    if (pop->bias_param == IR_NONE)
-        return 0;
-    return ((const int32_t *)net->module->param[pop->bias_param].data)[channel];
+    const int32_t *data =
+        pop->bias_param != IR_NONE ? net->module->param[pop->bias_param].data : NULL;
+    return data != NULL ? data[channel] : 0;
 }
 
 /* Event counts have no static bound; above this a single one would leave a 24-bit state. */
@@ -391,6 +393,10 @@ static void net_enable(struct builder *b, struct map_pop *p)
     bool any = false;
     if (!net_fixed(b) || p->bias_param == IR_NONE || p->host_current)
         return;
+    if (b->net->module->param[p->bias_param].data == NULL) { /* estimate: assume the larger case */
+        p->enable = p->coarse = true;
+        return;
+    }
     for (uint32_t c = 0; c < p->channels; c++) {
         int32_t bias = map_pop_bias(b->net, p, c);
         any = any || bias != 0;

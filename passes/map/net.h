@@ -114,6 +114,8 @@ SPK_CHECKED spk_status map_net_build(const struct ir_module *module, const struc
                                      struct diag_list *diags, struct map_net *out);
 void map_net_fini(struct map_net *net);
 
+/* Threshold and bias of a channel. In an estimate (params without data) thresholds are those of
+ * the pattern, 0 for model layers, and biases 0. */
 int32_t map_pop_vth(const struct map_net *net, const struct map_pop *pop, uint32_t channel);
 int32_t map_pop_bias(const struct map_net *net, const struct map_pop *pop, uint32_t channel);
 

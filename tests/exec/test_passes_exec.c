@@ -223,7 +223,8 @@ static void quantise_case(struct golden_case *g, struct diag_list *d)
 		struct tgt t = fx_target(p);
 		for (int calibrate = 0; calibrate < 2; calibrate++) {
 			struct ir_module *m = quantised(g, &t, calibrate, NULL, d);
-			check(record_teacher_create(want.record, m, 0, g->n_images, d, &teacher), d);
+			check(record_teacher_create(want.record, m, 0, g->n_images, d, &teacher),
+			      d);
 			struct engine_teacher forced = record_teacher_engine(teacher);
 			run(g, m, &forced, &got, d);
 			uint64_t values = 0, flips = 0;

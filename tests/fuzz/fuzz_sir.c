@@ -1,4 +1,4 @@
-/* Fuzz target: the parser of the IR's text form. Whatever the text, parsing ends with a status; what
+/* Fuzz target: the parser of the text form. Whatever the text, parsing ends with a status; what
  * it accepts can be verified, and printing and parsing it again gives the same module and text.  */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,6 @@
 /* The reference engine against the golden cases: bit for bit where sums are exact, teacher-forced
- * where they are not, for any batch and number of threads; rates of the manifests; records.    */
+ * where they are not, for any batch and number of threads; rates of the manifests; records. Every
+ * case runs twice: as the network built by hand, and as the zoo's description of it.           */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,9 @@
 
 #include <math.h>
 
+#include "frontend/inputs.h"
+#include "frontend/model.h"
+#include "frontend/weights.h"
 #include "golden_case.h"
 #include "runtime/compare.h"
 #include "runtime/record.h"
@@ -31,6 +35,54 @@ static void check(spk_status status, struct diag_list *d)
 		strbuf_fini(&text);
 	}
 	assert_int_equal(status, SPK_OK);
+}
+
+/* Puts the zoo's model, with the case's parameters and weights, in the place of the module. */
+static void take_zoo_model(struct golden_case *g, struct diag_list *d)
+{
+	const struct golden_config *c = &g->config;
+	const char *model = c->v1 ? c->linear   ? "spikformer_v1_cifar10"
+	                            : c->events ? "spikformer_v1_cifar10dvs"
+	                                        : "spikformer_v1_imagenet"
+	                    : c->events ? "spikformer_v2_events"
+	                                : "spikformer_v2";
+	const char *const names[] = {"height", "width", "in_channels", "dim", "depth", "heads",
+	                             "mlp_ratio", "timesteps", "classes", "attn_scale"};
+	const uint32_t whole[] = {c->height, c->width, c->in_channels, c->dim, c->depth, c->heads,
+	                          c->mlp_ratio, c->timesteps, c->classes};
+	char text[10][32], path[600];
+	struct fe_setting set[10];
+	struct ir_module *m = NULL;
+	struct fe_weights_report report;
+
+	for (int i = 0; i < 10; i++) {
+		if (i < 9)
+			snprintf(text[i], sizeof text[i], "%u", whole[i]);
+		else
+			snprintf(text[i], sizeof text[i], "%g", (double)c->scale);
+		set[i] = (struct fe_setting){names[i], text[i]};
+	}
+	check(fe_model_load(model, set, 10, NULL, 0, d, &m), d);
+	snprintf(path, sizeof path, "%s/weights.safetensors", g->folder);
+	check(fe_weights_bind(m, path, d, &report), d);
+	assert_int_equal(report.n_ignored, 0);
+	fe_weights_report_fini(&report);
+	ir_module_destroy(g->module);
+	g->module = m;
+}
+
+/* The case's images through the frontend: what golden_case.c read by itself. */
+static void check_input_file(const struct golden_case *g, struct diag_list *d)
+{
+	struct fe_input input = {0};
+	char path[600];
+
+	snprintf(path, sizeof path, "%s/input.safetensors", g->folder);
+	check(fe_input_load(path, g->module, 0, d, &input), d);
+	assert_int_equal(input.input.n_images, g->n_images);
+	assert_int_equal(input.input.image_stride, g->image_stride);
+	assert_memory_equal(input.input.data, g->image, g->n_images * g->image_stride * 4);
+	fe_input_fini(&input);
 }
 
 /* Result of one run of a case. */
@@ -124,7 +176,7 @@ static struct record *open_expected(const struct golden_case *g, struct diag_lis
 }
 
 /* Exact cases: whole batch and image by image, one and several threads. */
-static uint32_t exact_case(const char *name)
+static uint32_t exact_case(const char *name, bool zoo)
 {
 	struct diag_list d;
 	struct golden_case g;
@@ -136,6 +188,10 @@ static uint32_t exact_case(const char *name)
 		golden_close(&g);
 		diag_fini(&d);
 		return 0;
+	}
+	if (zoo) {
+		take_zoo_model(&g, &d);
+		check_input_file(&g, &d);
 	}
 	expected = open_expected(&g, &d);
 	for (uint32_t threads = 1; threads <= 3; threads += 2) {
@@ -161,7 +217,7 @@ static uint32_t exact_case(const char *name)
 }
 
 /* Float cases: every layer gets the expected values of the layers before it. */
-static void float_case(const char *name)
+static void float_case(const char *name, bool zoo)
 {
 	struct diag_list d;
 	struct golden_case g;
@@ -173,6 +229,8 @@ static void float_case(const char *name)
 
 	diag_init(&d);
 	check(golden_open(name, &d, &g), &d);
+	if (zoo)
+		take_zoo_model(&g, &d);
 	expected = open_expected(&g, &d);
 	check(record_teacher_create(expected, g.module, 0, g.n_images, &d, &teacher), &d);
 	forcing = record_teacher_engine(teacher);
@@ -206,20 +264,19 @@ static void float_case(const char *name)
 	diag_fini(&d);
 }
 
-static void all_cases(void **state)
+static void all_cases(bool zoo)
 {
 	struct diag_list d;
 	struct file_names names = {0};
 	uint32_t exact = 0, floats = 0;
 
-	(void)state;
 	diag_init(&d);
 	check(golden_list(&d, &names), &d);
 	for (size_t i = 0; i < names.len; i++) {
 		if (path_has_suffix(names.data[i], "-exact")) {
-			exact += exact_case(names.data[i]);
+			exact += exact_case(names.data[i], zoo);
 		} else {
-			float_case(names.data[i]);
+			float_case(names.data[i], zoo);
 			floats++;
 		}
 	}
@@ -227,6 +284,18 @@ static void all_cases(void **state)
 	assert_true(exact >= 8 && floats >= 2);
 	file_names_fini(&names);
 	diag_fini(&d);
+}
+
+static void built_by_hand(void **state)
+{
+	(void)state;
+	all_cases(false);
+}
+
+static void zoo_models(void **state)
+{
+	(void)state;
+	all_cases(true);
 }
 
 /* A wrong expected spike is seen, and counted as far from the threshold where it is. */
@@ -357,7 +426,8 @@ static void saved_record(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_cases),
+		cmocka_unit_test(built_by_hand),
+		cmocka_unit_test(zoo_models),
 		cmocka_unit_test(teacher_notices),
 		cmocka_unit_test(rates_match),
 		cmocka_unit_test(saved_record),

@@ -1,6 +1,6 @@
-/* image.h5 files that are cut or have flipped bytes: refused or read, never a crash, never a leak of
- * ours. (libhdf5 1.10 itself leaks on some damaged files; that is all that is suppressed here, and
- * why this is a test of its own.) */
+/* image.h5 files that are cut or have flipped bytes: refused or read, never a crash, never a leak
+ * of ours. (libhdf5 1.10 itself leaks on some damaged files; that is all that is suppressed here,
+ * and why this is a test of its own.) */
 #include "ir_image_sample.h"
 
 #include "support/file.h"

@@ -215,7 +215,7 @@ static void test_longest_equation(void **state)
 	round_trip(m);
 }
 
-/* Cut and damaged texts: refused or accepted, never a crash; what is accepted prints and verifies. */
+/* Cut and damaged texts: refused or accepted, never a crash; what is accepted can be printed. */
 static void test_damaged(void **state)
 {
 	(void)state;

@@ -122,7 +122,7 @@ static void test_relays(void **state)
 	assert_int_equal(r.longest, 6);
 	r = balanced(tiny, &binary, "balance-delays{attention=and_lif}", &d);
 	/* stage 0: 1. Stream of the tokens, stations at the starts of the joins lif2, proj0, fc2_0,
-	 * proj1: down_lif 4, lif2 3, proj0 2, fc2_0 1.                                             */
+	 * proj1: down_lif 4, lif2 3, proj0 2, fc2_0 1. */
 	assert_int_equal(r.n, 1 + 4 + 3 + 2 + 1);
 	assert_int_equal(r.counts, 0);
 	assert_int_equal(r.operands, 5);

@@ -116,8 +116,10 @@ static void test_fold(void **state)
 #define DATA(m, prefix, suffix)                                                                    \
 	(snprintf(name, sizeof name, "%s." suffix, prefix), data_of(m, name))
 		const float *w = DATA(a, convs[i], "weight"), *gamma = DATA(a, bns[i], "weight"),
-		            *beta = DATA(a, bns[i], "bias"), *mean = DATA(a, bns[i], "running_mean"),
-		            *var = DATA(a, bns[i], "running_var"), *fw = DATA(b, convs[i], "weight"),
+		            *beta = DATA(a, bns[i], "bias"),
+		            *mean = DATA(a, bns[i], "running_mean"),
+		            *var = DATA(a, bns[i], "running_var"),
+		            *fw = DATA(b, convs[i], "weight"),
 		            *fb = DATA(b, convs[i], "bias");
 		const float *bias = i ? NULL : DATA(a, convs[i], "bias");
 #undef DATA

@@ -133,30 +133,33 @@ static void test_callback_and_levels(void **state)
 	diag_fini(&d);
 }
 
+static spk_status compile_copy(const struct ir_module *base)
+{
+	static const float image[2 * 8 * 8] = {1.0f, -0.5f, 0.25f};
+	struct engine_input input = {1, image, 2 * 8 * 8};
+	struct tgt t = fx_target(false);
+	struct pass_context c = {.target = &t, .engine = &rt_reference_engine,
+	                         .calibration = &input};
+	struct ir_module *m = NULL;
+	spk_status s = ir_module_clone(base, false, &m);
+	if (s == SPK_OK)
+		s = passes_run(&c, "prepare,quantise,balance-delays", &m);
+	ir_module_destroy(m);
+	return s;
+}
+
 /* The n-th allocation fails: a status, no leak, no half-made module. */
 static void test_out_of_memory(void **state)
 {
 	struct diag_list d;
-	struct ir_module *base;
-	struct tgt t = fx_target(false);
 	struct fx_config small = tiny;
 	(void)state;
 	diag_init(&d);
 	small.dim = 4;
 	small.mlp_ratio = 1;
-	base = fx_tiny(small, 3, &d);
+	struct ir_module *base = fx_tiny(small, 3, &d);
 	spk_status s = SPK_OK;
-	static const float image[2 * 8 * 8] = {1.0f, -0.5f, 0.25f};
-	struct engine_input input = {1, image, 2 * 8 * 8};
-	for_each_failing_alloc(s, {
-		struct ir_module *m = NULL;
-		struct pass_context c = {.target = &t, .engine = &rt_reference_engine,
-		                         .calibration = &input};
-		s = ir_module_clone(base, false, &m);
-		if (s == SPK_OK)
-			s = passes_run(&c, "prepare,quantise,balance-delays", &m);
-		ir_module_destroy(m);
-	});
+	for_each_failing_alloc(s, { s = compile_copy(base); });
 	ir_module_destroy(base);
 	diag_fini(&d);
 }

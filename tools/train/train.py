@@ -26,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def parse_args():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", default=data.DEFAULT_DATA, help="folder with the four idx .gz files (default: %(default)s)")
-    p.add_argument("--stages", default="1:14:3e-3,4:4:1.5e-3", help="list of T:epochs:peak_lr (default: %(default)s)")
+    p.add_argument("--stages", default="1:14:3e-3,4:2:1e-3", help="list of T:epochs:peak_lr (default: %(default)s)")
     p.add_argument("--timesteps", type=int, help="one single stage with this T, instead of --stages")
     p.add_argument("--epochs", type=int, default=10, help="epochs of that single stage (default: %(default)s)")
     p.add_argument("--lr", type=float, default=3e-3, help="peak learning rate of that single stage (default: %(default)s)")
@@ -48,8 +48,18 @@ def parse_args():
 
 
 def parse_stages(text):
-    """"1:14:3e-3,4:4:1.5e-3" -> [(1, 12, 0.003), (4, 5, 0.001)]"""
+    """"1:14:3e-3,4:2:1e-3" -> [(1, 12, 0.003), (4, 5, 0.001)]"""
     return [(int(t), int(e), float(lr)) for t, e, lr in (s.split(":") for s in text.split(","))]
+
+
+def done_stages(text, epochs):
+    """The stages begun within the first `epochs` epochs; on --resume only the later ones may change."""
+    begun = []
+    for stage in parse_stages(text):
+        if epochs > 0:
+            begun.append(stage)
+        epochs -= stage[1]
+    return begun
 
 
 def learning_rate(peak, progress, warmup=0.05):
@@ -137,8 +147,8 @@ def main():
     first = 0
     if args.resume and os.path.exists(args.out):
         state = torch.load(args.out)
-        if (state["stages"], state["seed"]) != (args.stages, args.seed):
-            raise SystemExit("train: the checkpoint was made with other --stages or --seed")
+        if state["seed"] != args.seed or done_stages(state["stages"], state["epoch"]) != done_stages(args.stages, state["epoch"]):
+            raise SystemExit("train: the checkpoint was made with another --seed or other --stages")
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["epoch"]
