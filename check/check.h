@@ -6,11 +6,11 @@
  * parameters, receives exactly the synapses that the module says at exactly the right step, and
  * encoder, read-out, recorded values and head are the module's.
  *
- * Violations are diagnostics (codes E0910 to E0969, see below) that name layer, core (number,
- * chip, x, y), what was expected and what was found.
+ * Violations are diagnostics (codes E0920 to E0953) that name layer, core (number, chip, x, y),
+ * what was expected and what was found.
  *
- *   E0910 core limit exceeded        E0911 in-axon illegal          E0912 out-axon illegal
- *   E0913 block or weight illegal    E0914 configuration illegal    E0915 group illegal
+ *   E0930 core limit exceeded        E0931 in-axon illegal          E0932 out-axon illegal
+ *   E0933 block or weight illegal    E0934 configuration illegal    E0935 group illegal
  *   E0920 chip, mesh or system       E0921 route distance           E0922 schedule
  *   E0923 embedded processor         E0924 layer payload            E0925 prices
  *   E0940 layer missing              E0941 layer unknown            E0942 layer's description
@@ -18,7 +18,7 @@
  *   E0946 bias                       E0947 time of a connection     E0948 embedded task or port
  *   E0949 host port                  E0950 encoder                  E0951 head
  *   E0952 recorded sum               E0953 module cannot be checked
- * W0911 warns of compartments whose population axons give them different atoms, which a chip with
+ * W0931 warns of compartments whose population axons give them different atoms, which a chip with
  * one atom per compartment cannot do.                                                           */
 #ifndef SPIKEC_CHECK_CHECK_H
 #define SPIKEC_CHECK_CHECK_H
@@ -40,7 +40,7 @@ struct check_report {
 	uint64_t cores, neurons, in_axons, out_axons;
 	uint64_t synapses;    /* of the image, one per source neuron, target neuron and axon; counted
 	                         with a module only */
-	uint64_t atom_conflicts; /* compartments warned about by W0911 */
+	uint64_t atom_conflicts; /* compartments warned about by W0931 */
 };
 
 /* `options` may be NULL. Returns SPK_OK where nothing is wrong, SPK_DIFFERENCE where the report

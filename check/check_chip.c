@@ -248,7 +248,7 @@ static void check_host_currents(struct check *c)
 	if (!e->present)
 		return;
 	if (e->m_max > most || e->m_exp > c->t->arith.bias_exp_max)
-		check_violation(c, "E0915", e->layer, IMG_NONE,
+		check_violation(c, "E0935", e->layer, IMG_NONE,
 		                "host currents up to %d << %u, '%s' has biases up to %d << %u", e->m_max,
 		                e->m_exp, c->t->name, most, c->t->arith.bias_exp_max);
 }

@@ -103,7 +103,7 @@ static void limit(struct check *c, uint32_t core, enum tgt_limit which, uint64_t
 	const struct img_core *k = &c->im->cores[core];
 
 	if (have > most)
-		check_violation(c, "E0910", k->n_groups ? c->im->groups[k->group_first].layer : IMG_NONE,
+		check_violation(c, "E0930", k->n_groups ? c->im->groups[k->group_first].layer : IMG_NONE,
 		                core, "%s: %llu used, at most %llu exist", tgt_limit_name(which),
 		                (unsigned long long)have, (unsigned long long)most);
 }
@@ -128,18 +128,18 @@ static void check_block(struct check *c, uint32_t core, uint32_t id, const struc
 	int32_t most = b->weight_bits == 0 ? 0 : (1 << (b->weight_bits - 1)) - 1;
 
 	if (b->kind == IMG_BLOCK_CONV && c->t->sharing != TGT_SHARE_CONVOLUTION)
-		check_violation(c, "E0913", IMG_NONE, core,
+		check_violation(c, "E0933", IMG_NONE, core,
 		                "block %u computes convolution targets, which '%s' cannot", id, c->t->name);
 	if (b->weight_bits > a->weight_bits)
-		check_violation(c, "E0913", IMG_NONE, core, "block %u: %u weight bits, '%s' has %u", id,
+		check_violation(c, "E0933", IMG_NONE, core, "block %u: %u weight bits, '%s' has %u", id,
 		                b->weight_bits, c->t->name, a->weight_bits);
 	if (s->high > most || s->low < -most - 1)
-		check_violation(c, "E0913", IMG_NONE, core,
+		check_violation(c, "E0933", IMG_NONE, core,
 		                "block %u: weights %d..%d do not fit %u bits", id, s->low, s->high,
 		                b->weight_bits);
 	if ((exponent < a->weight_exp_min && !(graded_core(c, k) && exponent < 0)) ||
 	    exponent > a->weight_exp_max)
-		check_violation(c, "E0913", IMG_NONE, core,
+		check_violation(c, "E0933", IMG_NONE, core,
 		                "block %u: shift %u is weight exponent %d, '%s' has %d..%d%s", id, b->shift,
 		                exponent, c->t->name, a->weight_exp_min, a->weight_exp_max,
 		                a->weight_even ? " and even weights" : "");
@@ -164,7 +164,7 @@ static void take_format(struct check *c, uint32_t core, const struct img_block *
 		if (same && o->format == b->format)
 			return;
 		if (same || o->format == b->format) {
-			check_violation(c, "E0913", IMG_NONE, core,
+			check_violation(c, "E0933", IMG_NONE, core,
 			                "synapse formats %u and %u: blocks of %s kind, shift and bits", o->format,
 			                b->format, same ? "the same" : "different");
 			return;
@@ -194,12 +194,12 @@ static spk_status check_blocks(struct check *c, uint32_t core, const struct shap
 		take_format(c, core, b, &formats);
 		bits += block_bits(c, b, &shapes[b->content], &fits);
 		if (!fits)
-			check_violation(c, "E0913", IMG_NONE, core,
+			check_violation(c, "E0933", IMG_NONE, core,
 			                "block %u: target offset %u does not fit an index of %u bits",
 			                k->block_first + i, shapes[b->content].last,
 			                c->t->format.index_bits_max);
 		if (uses[i] > 1 && c->t->sharing == TGT_SHARE_NONE)
-			check_violation(c, "E0913", IMG_NONE, core,
+			check_violation(c, "E0933", IMG_NONE, core,
 			                "block %u is used by %u in-axons, '%s' shares no synapses",
 			                k->block_first + i, uses[i], c->t->name);
 		check_block(c, core, k->block_first + i, &shapes[b->content]);
@@ -222,28 +222,28 @@ static void check_in_axon(struct check *c, uint32_t core, uint32_t i)
 	const struct img_block *b = &im->blocks[a->block];
 
 	if (!kind_exists(c, a->kind))
-		check_violation(c, "E0911", IMG_NONE, core, "in-axon %u: '%s' has no axons of kind %u", i,
+		check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: '%s' has no axons of kind %u", i,
 		                c->t->name, a->kind);
 	if (a->kind == IMG_AXON_DISCRETE && a->atoms != 1)
-		check_violation(c, "E0911", IMG_NONE, core, "in-axon %u: discrete, but %u atoms", i,
+		check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: discrete, but %u atoms", i,
 		                a->atoms);
 	if (a->kind == IMG_AXON_POP16 && a->atoms > tgt_limit_value(c->t, TGT_ATOMS))
-		check_violation(c, "E0911", IMG_NONE, core, "in-axon %u: %u atoms, pop16 has at most %llu",
+		check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: %u atoms, pop16 has at most %llu",
 		                i, a->atoms, (unsigned long long)tgt_limit_value(c->t, TGT_ATOMS));
 	if (b->kind == IMG_BLOCK_LIST && a->base > tgt_limit_value(c->t, TGT_AXON_BASE))
-		check_violation(c, "E0911", IMG_NONE, core, "in-axon %u: base %u, at most %llu", i, a->base,
+		check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: base %u, at most %llu", i, a->base,
 		                (unsigned long long)tgt_limit_value(c->t, TGT_AXON_BASE));
 	if (b->kind == IMG_BLOCK_LIST && a->kind == IMG_AXON_POP16 && a->base % 4 != 0)
-		check_violation(c, "E0911", IMG_NONE, core,
+		check_violation(c, "E0931", IMG_NONE, core,
 		                "in-axon %u: base %u of a pop16 axon is no multiple of 4", i, a->base);
 	if (a->delay > tgt_limit_value(c->t, TGT_DELAY))
-		check_violation(c, "E0911", IMG_NONE, core, "in-axon %u: delay %u, at most %llu", i,
+		check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: delay %u, at most %llu", i,
 		                a->delay, (unsigned long long)tgt_limit_value(c->t, TGT_DELAY));
 	if (b->delay_bits < 32 && a->delay >> b->delay_bits != 0)
-		check_violation(c, "E0911", IMG_NONE, core, "in-axon %u: delay %u does not fit %u bits", i,
+		check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: delay %u does not fit %u bits", i,
 		                a->delay, b->delay_bits);
 	if (a->port != 0 && !c->t->arith.two_ports)
-		check_violation(c, "E0911", IMG_NONE, core,
+		check_violation(c, "E0931", IMG_NONE, core,
 		                "in-axon %u uses port %u, neurons of '%s' have one", i, a->port, c->t->name);
 }
 
@@ -263,20 +263,20 @@ static spk_status check_out_axons(struct check *c, uint32_t core)
 
 		slots += a->kind == IMG_AXON_POP32 ? c->t->pop32_slots : c->t->pop16_slots;
 		if (!kind_exists(c, a->kind))
-			check_violation(c, "E0912", IMG_NONE, core, "out-axon %u: '%s' has no axons of kind %u",
+			check_violation(c, "E0932", IMG_NONE, core, "out-axon %u: '%s' has no axons of kind %u",
 			                i, c->t->name, a->kind);
 		if (a->kind == IMG_AXON_DISCRETE && a->comp_count != 1)
-			check_violation(c, "E0912", IMG_NONE, core,
+			check_violation(c, "E0932", IMG_NONE, core,
 			                "out-axon %u: discrete, but for %u compartments", i, a->comp_count);
 		if (a->kind == IMG_AXON_POP16 && a->comp_count > tgt_limit_value(c->t, TGT_ATOMS))
-			check_violation(c, "E0912", IMG_NONE, core,
+			check_violation(c, "E0932", IMG_NONE, core,
 			                "out-axon %u: %u compartments, pop16 has at most %llu atoms", i,
 			                a->comp_count, (unsigned long long)tgt_limit_value(c->t, TGT_ATOMS));
 		if (to == IMG_NONE)
 			continue;
 		uint8_t kind = im->in_axons[im->cores[to].in_axon_first + a->dest_axon].kind;
 		if (kind != a->kind)
-			check_violation(c, "E0912", IMG_NONE, core,
+			check_violation(c, "E0932", IMG_NONE, core,
 			                "out-axon %u is of kind %u, in-axon %u of core %u of kind %u", i,
 			                a->kind, a->dest_axon, to, kind);
 		for (uint32_t j = 0; j < a->comp_count && a->kind != IMG_AXON_DISCRETE; j++) {
@@ -302,22 +302,22 @@ static void check_config(struct check *c, uint32_t core, uint32_t i)
 	int64_t most = ((int64_t)1 << (a->state_bits - 1)) - 1;
 
 	if ((g->program == IMG_PROG_FIXED) != (a->neuron == TGT_NEURON_FIXED))
-		check_violation(c, "E0914", IMG_NONE, core, "configuration %u: program %u on '%s', whose "
+		check_violation(c, "E0934", IMG_NONE, core, "configuration %u: program %u on '%s', whose "
 		                "neurons are %s", i, g->program, c->t->name,
 		                a->neuron == TGT_NEURON_FIXED ? "hard-wired" : "programmable");
 	if (g->program >= IMG_PROG_SUM && a->payload_bits == 0)
-		check_violation(c, "E0914", IMG_NONE, core,
+		check_violation(c, "E0934", IMG_NONE, core,
 		                "configuration %u sends graded spikes, which '%s' has not", i, c->t->name);
 	if (g->program == IMG_PROG_PRODUCT && !a->two_ports)
-		check_violation(c, "E0914", IMG_NONE, core,
+		check_violation(c, "E0934", IMG_NONE, core,
 		                "configuration %u multiplies two inputs, which '%s' cannot", i, c->t->name);
 	if (g->program >= IMG_PROG_SUM)
 		return;
 	if (g->decay > a->decay_max)
-		check_violation(c, "E0914", IMG_NONE, core, "configuration %u: decay %u, at most %u", i,
+		check_violation(c, "E0934", IMG_NONE, core, "configuration %u: decay %u, at most %u", i,
 		                g->decay, a->decay_max);
 	if (g->vth > most || g->vth <= 0)
-		check_violation(c, "E0914", IMG_NONE, core,
+		check_violation(c, "E0934", IMG_NONE, core,
 		                "configuration %u: threshold %d is not in 1..%lld", i, g->vth,
 		                (long long)most);
 	if (g->program == IMG_PROG_FIXED) {
@@ -325,7 +325,7 @@ static void check_config(struct check *c, uint32_t core, uint32_t i)
 
 		if ((mantissa << a->threshold_shift) + 1 != g->vth ||
 		    mantissa >> a->threshold_mant_bits != 0)
-			check_violation(c, "E0914", IMG_NONE, core,
+			check_violation(c, "E0934", IMG_NONE, core,
 			                "configuration %u: threshold %d is not (mantissa << %u) + 1 with a "
 			                "mantissa of %u bits", i, g->vth, a->threshold_shift,
 			                a->threshold_mant_bits);
@@ -345,7 +345,7 @@ static void check_group(struct check *c, uint32_t core, uint32_t id, uint8_t *us
 		used[g->comp_first + i] = 1;
 	}
 	if (doubled)
-		check_violation(c, "E0915", g->layer, core,
+		check_violation(c, "E0935", g->layer, core,
 		                "its compartments from %u overlap another group's", g->comp_first);
 	for (uint32_t i = 1; i < g->nc; i++) {
 		const struct img_config *a = &im->configs[k->config_first +
@@ -354,7 +354,7 @@ static void check_group(struct check *c, uint32_t core, uint32_t id, uint8_t *us
 		                                          im->channel_config[g->channel_config + i]];
 
 		if (a->program != b->program || a->decay != b->decay || a->soft_reset != b->soft_reset) {
-			check_violation(c, "E0915", g->layer, core,
+			check_violation(c, "E0935", g->layer, core,
 			                "channels %u and %u differ in program, decay or reset", g->c0,
 			                g->c0 + i);
 			break;
@@ -363,13 +363,13 @@ static void check_group(struct check *c, uint32_t core, uint32_t id, uint8_t *us
 	if (g->channel_bias == IMG_NONE)
 		return;
 	if (c->t->arith.neuron == TGT_NEURON_FIXED)
-		check_violation(c, "E0915", g->layer, core, "static biases, which '%s' has not",
+		check_violation(c, "E0935", g->layer, core, "static biases, which '%s' has not",
 		                c->t->name);
 	for (uint32_t i = 0; i < g->nc; i++) {
 		int64_t bias = im->biases[g->channel_bias + i];
 
 		if (bias > most || bias < -most) {
-			check_violation(c, "E0915", g->layer, core,
+			check_violation(c, "E0935", g->layer, core,
 			                "bias %lld of channel %u does not fit the state", (long long)bias,
 			                g->c0 + i);
 			break;
@@ -409,7 +409,7 @@ spk_status check_cores(struct check *c)
 		status = check_core(c, i, shapes);
 	spk_free(shapes);
 	if (c->r->atom_conflicts)
-		diag_warning(c->d, diag_place(c->d, "chip image"), "W0911",
+		diag_warning(c->d, diag_place(c->d, "chip image"), "W0931",
 		             "%llu compartments are different atoms of different population axons, which a "
 		             "chip with one atom per compartment cannot express",
 		             (unsigned long long)c->r->atom_conflicts);

@@ -1,5 +1,6 @@
-/* Constructors of the syntax tree. Every node is zeroed arena memory; a failed one sets the parser's
- * status, which makes the lexer hand out the end of the file, so that parsing stops soon.       */
+/* Constructors of the syntax tree. Every node is zeroed arena memory; a failed one sets the
+ * parser's status, which makes the lexer hand out the end of the file, so that parsing stops
+ * soon.                                                                                       */
 #include "frontend/ast.h"
 
 #include <string.h>
@@ -188,6 +189,17 @@ struct fe_stmt *fe_new_stmt(struct fe_parser *p, enum fe_stmt_kind kind, struct 
 	s->kind = kind;
 	s->span = span;
 	s->depth = 1;
+	return s;
+}
+
+struct fe_stmt *fe_new_value(struct fe_parser *p, enum fe_stmt_kind kind, struct spk_span span,
+                             struct fe_name name, struct fe_expr *value)
+{
+	struct fe_stmt *s = fe_new_stmt(p, kind, span);
+	if (!s)
+		return NULL;
+	s->name = name;
+	s->value = value;
 	return s;
 }
 

@@ -31,9 +31,9 @@ struct fe_token {
 #define FE_COMMENT (-2)
 struct fe_token_vec VEC_FIELDS(struct fe_token);
 
-/* All tokens of a text, comments included, in order; no end token. What is no
- * token is an error and becomes TOK_BAD, and lexing goes on. The status is SPK_OK unless memory ran out;
- * errors are in the list.                                                                     */
+/* All tokens of a text, comments included, in order; no end token. What is no token is an error
+ * and becomes TOK_BAD, and lexing goes on. The status is SPK_OK unless memory ran out; errors are
+ * in the list.                                                                                */
 spk_status fe_lex(const char *text, size_t length, uint32_t file, struct diag_list *d,
                   struct fe_token_vec *out) SPK_CHECKED;
 
@@ -212,6 +212,9 @@ struct fe_name fe_new_name(struct fe_parser *p, struct spk_span span);
 /* From the quoted text of a token; `{name}` interpolates, `{{` and `}}` are braces. */
 struct fe_string *fe_new_string(struct fe_parser *p, struct spk_span span);
 struct fe_stmt *fe_new_stmt(struct fe_parser *p, enum fe_stmt_kind kind, struct spk_span span);
+/* A statement with a name (text NULL: none) and a value. */
+struct fe_stmt *fe_new_value(struct fe_parser *p, enum fe_stmt_kind kind, struct spk_span span,
+                             struct fe_name name, struct fe_expr *value);
 /* Puts body and other under a statement and checks the depth. */
 struct fe_stmt *fe_stmt_nest(struct fe_parser *p, struct fe_stmt *s, struct fe_stmt *body,
                              struct fe_stmt *other);

@@ -133,7 +133,8 @@ static spk_status fe_load_import(struct fe_program *program, struct fe_import *i
 	for (const struct fe_chain *c = chain; c && known; c = c->parent)
 		cycle = cycle || c->unit == known;
 	if (cycle) {
-		status = diag_error(d, import->span, "E0113", "import of a file that is importing this one");
+		status = diag_error(d, import->span, "E0113",
+		                    "import of a file that is importing this one");
 		fe_note_chain(d, chain);
 	} else if (known) {
 		import->unit = known;

@@ -1,10 +1,10 @@
 /* Formatter of .spk texts.
  *
- * Works on tokens, not on the tree: the output has exactly the tokens and comments of the input, so
- * it means the same, and only blanks and line breaks change. A line ends behind '{', ';' and '}' and
- * behind a comment; '{ … }' that stood on one line stays on it. Breaks that the author put inside a
- * statement stay, indented one tab per open bracket, or by one where none is open. Empty lines are
- * kept, at most one in a row, and one separates definitions.
+ * Works on tokens, not on the tree: the output has exactly the tokens and comments of the input,
+ * so it means the same, and only blanks and line breaks change. A line ends behind '{', ';' and
+ * '}' and behind a comment; '{ … }' that stood on one line stays on it. Breaks that the author put
+ * inside a statement stay, indented one tab per open bracket, or by one where none is open. Empty
+ * lines are kept, at most one in a row, and one separates definitions.
  *
  * Idempotent: every decision depends on the tokens and on whether a break stood between two of
  * them, and both are the same in the output. Cost: linear. Lines are not wrapped.              */

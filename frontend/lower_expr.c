@@ -1,5 +1,5 @@
-/* Evaluation of expressions: constants are folded, calls of built-in functions and neurons add nodes,
- * calls of blocks run their bodies (lower_model.c).
+/* Evaluation of expressions: constants are folded, calls of built-in functions and neurons add
+ * nodes, calls of blocks run their bodies (lower_model.c).
  *
  * An error gives the value FE_V_ERROR, which silences what depends on it; inside blocks it carries
  * the chain of calls as notes. Variables live on one stack; a block sees its own only.

@@ -13,6 +13,8 @@ static const struct fe_hint no_hint;
 
 /* ---- statements ---- */
 
+#define FE_ENOUGH_NODES 20000.0 /* made by a loop before its end is extrapolated */
+
 static spk_status fe_run_for(struct fe_eval *ev, const struct fe_stmt *s)
 {
 	struct fe_value first, limit;
@@ -25,7 +27,7 @@ static spk_status fe_run_for(struct fe_eval *ev, const struct fe_stmt *s)
 		return fe_stop(ev, s->limit->span, "E0254",
 		               "%lld turns of a loop: a model has at most %u operations",
 		               (long long)(limit.i - first.i), FE_MAX_NODES);
-	uint32_t errors = ev->d->error_count;
+	uint32_t errors = ev->d->error_count, nodes = ev->m->n_nodes;
 	for (int64_t i = first.i; i < limit.i && ev->d->error_count == errors; i++) {
 		size_t outer = ev->variables.len;
 		struct fe_value turn = {.kind = FE_V_INT, .i = i};
@@ -35,6 +37,13 @@ static spk_status fe_run_for(struct fe_eval *ev, const struct fe_stmt *s)
 		ev->variables.len = outer;
 		if (ev->frame->returned)
 			break;
+		/* Far too many: say so before memory is filled. */
+		double turns = (double)(i - first.i + 1), all = (double)(limit.i - first.i);
+		double made = (double)(ev->m->n_nodes - nodes);
+		if (made > FE_ENOUGH_NODES && made / turns * all > 4.0 * FE_MAX_NODES)
+			return fe_stop(ev, s->limit->span, "E0254",
+			               "%lld turns of this loop: the model would have more than %u operations",
+			               (long long)(limit.i - first.i), FE_MAX_NODES);
 	}
 	return SPK_OK;
 }

@@ -266,7 +266,8 @@ static spk_status fe_attention(const struct fe_call *c)
 		return SPK_OK;
 	if (q->channels % heads != 0)
 		return fe_heads_error(c, q->channels, heads);
-	if (!fe_value_number(&c->v[4], &scale) || !(scale > 0) || scale > 3e38 || (float)scale == 0.0f) {
+	if (!fe_value_number(&c->v[4], &scale) || !(scale > 0) || scale > 3e38 ||
+	    (float)scale == 0.0f) {
 		fe_error(c->ev, fe_arg_span(c, 4), "E0261", "scale is out of range");
 		diag_help_set(c->ev->d, "the scale of attention is above 0, for instance 0.125");
 		return SPK_OK;

@@ -88,7 +88,7 @@ static struct fe_stmt *fe_new_input(struct fe_parser *p, struct fe_name name,
 %right POW
 %precedence '.'
 
-%type <expr> expr named comparison
+%type <expr> expr named
 %type <string> string scope
 %type <name> name
 %type <args> args args1
@@ -112,9 +112,11 @@ unit:
 item:
   IMPORT string ';'                    { fe_add_import(p, $2, @$); }
 | NEURON name '(' params ')' '{' equations '}'
-                                       { fe_add_def(p, FE_NEURON, $2, $4.first, $7.first, NULL, @$); }
-| BLOCK name '(' params ')' body       { fe_add_def(p, FE_BLOCK, $2, $4.first, NULL, $6.first, @$); }
-| MODEL name '(' params ')' body       { fe_add_def(p, FE_MODEL, $2, $4.first, NULL, $6.first, @$); }
+	{ fe_add_def(p, FE_NEURON, $2, $4.first, $7.first, NULL, @$); }
+| BLOCK name '(' params ')' body
+	{ fe_add_def(p, FE_BLOCK, $2, $4.first, NULL, $6.first, @$); }
+| MODEL name '(' params ')' body
+	{ fe_add_def(p, FE_MODEL, $2, $4.first, NULL, $6.first, @$); }
 ;
 
 params:
@@ -138,7 +140,8 @@ equations:
 equation:
   STATE name '=' expr ';'              { $$ = fe_new_equation(p, FE_EQ_STATE, $2, $4, @$); }
 | CHARGE name '=' expr ';'             { $$ = fe_new_equation(p, FE_EQ_CHARGE, $2, $4, @$); }
-| FIRE comparison ';'                  { $$ = fe_new_equation(p, FE_EQ_FIRE, (struct fe_name){0}, $2, @$); }
+| FIRE expr ';'
+	{ $$ = fe_new_equation(p, FE_EQ_FIRE, (struct fe_name){0}, $2, @$); }
 | RESET name '=' expr ';'              { $$ = fe_new_equation(p, FE_EQ_RESET, $2, $4, @$); }
 | name expr ';'                        {
 	$$ = fe_word_is(p, $1, "rate", NULL,
@@ -150,14 +153,10 @@ equation:
 	$$ = NULL; }
 | error ';'                            { $$ = NULL; }
 ;
-comparison: expr ;
-
 body:
   '{' stmts '}'                        { $$ = $2; }
 | '{' stmts named '}'                  {
-	struct fe_stmt *result = fe_new_stmt(p, FE_RETURN, @3);
-	if (result)
-		result->value = $3;
+	struct fe_stmt *result = fe_new_value(p, FE_RETURN, @3, (struct fe_name){0}, $3);
 	$$ = $2;
 	APPEND($$, result); }
 | '{' stmts error '}'                  { $$ = $2; }
@@ -167,10 +166,11 @@ stmts:
 | stmts stmt                           { $$ = $1; APPEND($$, $2); }
 ;
 stmt:
-  LET name '=' named ';'               { if (($$ = fe_new_stmt(p, FE_LET, @$))) { $$->name = $2; $$->value = $4; } }
-| name '=' named ';'                   { if (($$ = fe_new_stmt(p, FE_ASSIGN, @$))) { $$->name = $1; $$->value = $3; } }
-| OUTPUT name '=' named ';'            { if (($$ = fe_new_stmt(p, FE_OUT, @$))) { $$->name = $2; $$->value = $4; } }
-| RETURN named ';'                     { if (($$ = fe_new_stmt(p, FE_RETURN, @$))) $$->value = $2; }
+  LET name '=' named ';'               { $$ = fe_new_value(p, FE_LET, @$, $2, $4); }
+| name '=' named ';'                   { $$ = fe_new_value(p, FE_ASSIGN, @$, $1, $3); }
+| OUTPUT name '=' named ';'            { $$ = fe_new_value(p, FE_OUT, @$, $2, $4); }
+| RETURN named ';'
+	{ $$ = fe_new_value(p, FE_RETURN, @$, (struct fe_name){0}, $2); }
 | FOR name IN expr RANGE expr body     {
 	if (($$ = fe_new_stmt(p, FE_FOR, spk_span_join(@1, @6)))) {
 		$$->name = $2;
@@ -178,8 +178,13 @@ stmt:
 		$$->limit = $6;
 		$$ = fe_stmt_nest(p, $$, $7.first, NULL);
 	} }
-| WEIGHTS string ';'                   { if (($$ = fe_new_stmt(p, FE_WEIGHTS, @$))) $$->string = $2; }
-| BIND string '=' string ';'           { if (($$ = fe_new_stmt(p, FE_BIND, @$))) { $$->string = $2; $$->string2 = $4; } }
+| WEIGHTS string ';'
+	{ if (($$ = fe_new_stmt(p, FE_WEIGHTS, @$))) $$->string = $2; }
+| BIND string '=' string ';'           {
+	if (($$ = fe_new_stmt(p, FE_BIND, @$))) {
+		$$->string = $2;
+		$$->string2 = $4;
+	} }
 | if_stmt
 | input ';'
 | error ';'                            { $$ = NULL; }
@@ -207,21 +212,25 @@ input:
 	$$ = fe_new_input(p, $2, $4, shape, $12, $13, @$); }
 | input name name numbers name numbers {
 	$$ = $1;
-	if (fe_word_is(p, $2, "normalise", "normalize", "after the shape comes 'normalise' or ';'") &&
-	    fe_word_is(p, $3, "mean", NULL, "written: normalise mean NUMBERS std NUMBERS") &&
-	    fe_word_is(p, $5, "std", NULL, "written: normalise mean NUMBERS std NUMBERS") && $$) {
+	static const char form[] = "written: normalise mean NUMBERS std NUMBERS";
+	if (fe_word_is(p, $2, "normalise", "normalize",
+	               "after the shape comes 'normalise' or ';'") &&
+	    fe_word_is(p, $3, "mean", NULL, form) && fe_word_is(p, $5, "std", NULL, form) && $$) {
 		$$->mean = $4.first;
 		$$->std = $6.first;
 		$$->span = @$;
 	} }
 ;
 numbers:
-  expr                                 { $$.first = $$.last = NULL; struct fe_list *n = fe_new_list(p, $1); APPEND($$, n); }
+  expr                                 { $$.first = $$.last = fe_new_list(p, $1); }
 | '[' numbers1 ']'                     { $$ = $2; }
 ;
 numbers1:
-  expr                                 { $$.first = $$.last = NULL; struct fe_list *n = fe_new_list(p, $1); APPEND($$, n); }
-| numbers1 ',' expr                    { $$ = $1; struct fe_list *n = fe_new_list(p, $3); APPEND($$, n); }
+  expr                                 { $$.first = $$.last = fe_new_list(p, $1); }
+| numbers1 ',' expr                    {
+	struct fe_list *n = fe_new_list(p, $3);
+	$$ = $1;
+	APPEND($$, n); }
 ;
 
 named:
@@ -236,7 +245,8 @@ expr:
 | FALSE                                { $$ = fe_new_expr(p, FE_BOOL, @$); }
 | string                               { if (($$ = fe_new_expr(p, FE_STRING, @$))) $$->string = $1; }
 | INPUT                                { $$ = fe_new_expr(p, FE_INPUT, @$); }
-| name                                 { if (($$ = fe_new_expr(p, FE_NAME, @$))) $$->name = $1.text; }
+| name
+	{ if (($$ = fe_new_expr(p, FE_NAME, @$))) $$->name = $1.text; }
 | name '(' args ')' scope              { $$ = fe_new_call(p, $1, $3.first, $5, @$); }
 | expr '.' name                        { $$ = fe_new_member(p, $1, $3); }
 | '(' named ')'                        { if (($$ = $2)) $$->span = @$; }

@@ -1,9 +1,9 @@
 /* Weights, biases and thresholds of one layer in integers (docs/integers.md, section 3).
  *
  * Error model. With scale sigma_c of output channel c, weight W becomes
- * q = round(W sigma / 2^shift) clamped to the stored bits, so it stands for q 2^shift / sigma. For inputs that spike with rate
- * p_i the membrane input of a step is off by sum_i x_i dW_i: mean sum p_i dW_i, variance
- * sum p_i (1 - p_i) dW_i^2. The mean is moved into the bias; what is left costs
+ * q = round(W sigma / 2^shift) clamped to the stored bits, so it stands for q 2^shift / sigma.
+ * For inputs that spike with rate p_i the membrane input of a step is off by sum_i x_i dW_i: mean
+ * sum p_i dW_i, variance sum p_i (1 - p_i) dW_i^2. The mean is moved into the bias; the rest costs
  *     E_c(sigma) = sum_i p_i (1 - p_i) dW_i^2 + dB^2 + (1 / sigma)^2
  * with dB the rounding (and clamping) error of the bias and the last term that of the truncating
  * leak. Scales are chosen to minimise the sum of E_c over the layer, so outlier weights are clipped

@@ -103,13 +103,13 @@ struct sim_stats {
 	uint32_t unpriced_time;      /* bit t: enum tgt_time t likewise */
 };
 
-/* Makes an image ready. Errors: SPK_ERR_INPUT (E0801: an index, range or combination that cannot
+/* Makes an image ready. Errors: SPK_ERR_INPUT (E0841: an index, range or combination that cannot
  * be executed), SPK_ERR_NOMEM. The image must outlive the simulator and is not changed.         */
 spk_status sim_create(const struct image *im, struct diag_list *d, struct sim **out) SPK_CHECKED;
 void sim_destroy(struct sim *s); /* NULL is allowed */
 
 /* Runs images back to back for (n_images - 1) * interval + latency steps. Errors: SPK_ERR_INPUT
- * (E0802: input not finite, event counts negative or fractional), SPK_ERR_CANCELLED, SPK_ERR_NOMEM,
+ * (E0842: input not finite, event counts negative or fractional), SPK_ERR_CANCELLED, SPK_ERR_NOMEM,
  * and whatever the recorder returns. Can be called again.                                       */
 spk_status sim_run(struct sim *s, const struct sim_run *r, struct diag_list *d) SPK_CHECKED;
 

@@ -13,7 +13,7 @@
 
 static spk_status bad(struct diag_list *d, const char *what, uint64_t index, const char *why)
 {
-	return diag_error(d, diag_place(d, "chip image"), "E0801", "%s %llu: %s", what,
+	return diag_error(d, diag_place(d, "chip image"), "E0841", "%s %llu: %s", what,
 	                  (unsigned long long)index, why);
 }
 

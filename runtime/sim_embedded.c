@@ -14,7 +14,7 @@
 
 static spk_status bad(struct diag_list *d, uint64_t index, const char *why)
 {
-	return diag_error(d, diag_place(d, "chip image"), "E0801", "embedded task %llu: %s",
+	return diag_error(d, diag_place(d, "chip image"), "E0841", "embedded task %llu: %s",
 	                  (unsigned long long)index, why);
 }
 

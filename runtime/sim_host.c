@@ -33,7 +33,7 @@ spk_status sim_host_check_input(const struct sim *s, const struct sim_run *r, st
 	if (n == 0 || r->input.n_images == 0)
 		return SPK_OK;
 	if (!r->input.data || r->input.image_stride < n)
-		return diag_error(d, place, "E0802", "an image has %llu values, the network needs %llu",
+		return diag_error(d, place, "E0842", "an image has %llu values, the network needs %llu",
 		                  (unsigned long long)(r->input.data ? r->input.image_stride : 0),
 		                  (unsigned long long)n);
 	for (uint32_t k = 0; k < r->input.n_images; k++) {
@@ -41,10 +41,10 @@ spk_status sim_host_check_input(const struct sim *s, const struct sim_run *r, st
 
 		for (uint64_t i = 0; i < n; i++) {
 			if (!isfinite(x[i]))
-				return diag_error(d, place, "E0802", "image %u: value %llu is not finite", k,
+				return diag_error(d, place, "E0842", "image %u: value %llu is not finite", k,
 				                  (unsigned long long)i);
 			if (events && (x[i] < 0.0f || x[i] > 16777216.0f || x[i] != floorf(x[i])))
-				return diag_error(d, place, "E0802",
+				return diag_error(d, place, "E0842",
 				                  "image %u: event count %llu is %g, not an integer in 0..2^24", k,
 				                  (unsigned long long)i, (double)x[i]);
 		}

@@ -178,11 +178,10 @@ static uint32_t fx_stem_v2(struct fx *f, uint32_t x)
 		x = fx_layer(f, x, conv, bn, lif, width, 2, 2, 0, false);
 		uint32_t h = x;
 		for (unsigned j = 1; j <= 2; j++) {
-			snprintf(conv, sizeof conv, "patch_embed.stage%u.block0.conv%u", (unsigned)i,
-			         j);
-			snprintf(bn, sizeof bn, "patch_embed.stage%u.block0.bn%u", (unsigned)i, j);
-			snprintf(lif, sizeof lif, "patch_embed.stage%u.block0.lif%u", (unsigned)i,
-			         j);
+			const char *at = "patch_embed.stage";
+			snprintf(conv, sizeof conv, "%s%u.block0.conv%u", at, (unsigned)i, j);
+			snprintf(bn, sizeof bn, "%s%u.block0.bn%u", at, (unsigned)i, j);
+			snprintf(lif, sizeof lif, "%s%u.block0.lif%u", at, (unsigned)i, j);
 			h = fx_layer(f, h, conv, bn, lif, j == 1 ? 4 * width : width, 3, 1, 1,
 			             false);
 		}

@@ -388,41 +388,41 @@ static void test_legality(void **state)
 	(void)state;
 
 	make_net(&n);
-	FOUND("E0910", "core 0 (chip 0, x 0, y 0): error[E0910]: neurons: 64 used, at most 63 exist",
+	FOUND("E0930", "core 0 (chip 0, x 0, y 0): error[E0930]: neurons: 64 used, at most 63 exist",
 	      tgt.limit[TGT_NEURONS].value = 63);
-	FOUND("E0910", "core 1 (chip 0, x 1, y 0): error[E0910]: in_axons: 64 used, at most 63",
+	FOUND("E0930", "core 1 (chip 0, x 1, y 0): error[E0930]: in_axons: 64 used, at most 63",
 	      tgt.limit[TGT_IN_AXONS].value = 63);
-	FOUND("E0910", "out_axons: 64 used, at most 63", tgt.limit[TGT_OUT_AXONS].value = 63);
-	FOUND("E0910", "configs: 2 used, at most 1", tgt.limit[TGT_CONFIGS].value = 1);
+	FOUND("E0930", "out_axons: 64 used, at most 63", tgt.limit[TGT_OUT_AXONS].value = 63);
+	FOUND("E0930", "configs: 2 used, at most 1", tgt.limit[TGT_CONFIGS].value = 1);
 	/* core 0: 2 rows of 36 weights of 8 bits + 10, in words of 64: 2 * 320 */
-	FOUND("E0910", "synapse_bits: 640 used, at most 639", tgt.limit[TGT_SYNAPSE_BITS].value = 639);
-	FOUND("E0910", "synapse_formats: 1 used, at most 0", tgt.limit[TGT_SYNAPSE_FORMATS].value = 0);
-	FOUND("E0911", "in-axon 20: base 9, at most 8",
+	FOUND("E0930", "synapse_bits: 640 used, at most 639", tgt.limit[TGT_SYNAPSE_BITS].value = 639);
+	FOUND("E0930", "synapse_formats: 1 used, at most 0", tgt.limit[TGT_SYNAPSE_FORMATS].value = 0);
+	FOUND("E0931", "in-axon 20: base 9, at most 8",
 	      (tgt.limit[TGT_AXON_BASE].value = 8, t.im.in_axons[16 + 20].base = 9));
-	FOUND("E0911", "in-axon 1: base 5 of a pop16 axon is no multiple of 4",
+	FOUND("E0931", "in-axon 1: base 5 of a pop16 axon is no multiple of 4",
 	      t.im.in_axons[t.im.cores[3].in_axon_first + 1].base = 5);
-	FOUND("E0911", "delay 9, at most 7", t.im.in_axons[16].delay = 9);
-	FOUND("E0911", "delay 3 does not fit 0 bits", t.im.in_axons[16].delay = 3);
-	FOUND("E0912", "4 compartments, pop16 has at most 3 atoms", tgt.limit[TGT_ATOMS].value = 3);
-	FOUND("E0911", "in-axon 0: 2 atoms, pop16 has at most 1", tgt.limit[TGT_ATOMS].value = 1;
+	FOUND("E0931", "delay 9, at most 7", t.im.in_axons[16].delay = 9);
+	FOUND("E0931", "delay 3 does not fit 0 bits", t.im.in_axons[16].delay = 3);
+	FOUND("E0932", "4 compartments, pop16 has at most 3 atoms", tgt.limit[TGT_ATOMS].value = 3);
+	FOUND("E0931", "in-axon 0: 2 atoms, pop16 has at most 1", tgt.limit[TGT_ATOMS].value = 1;
 	      t.im.in_axons[0].kind = IMG_AXON_POP16);
-	FOUND("E0911", "no axons of kind 2", tgt.axon_population = false);
-	FOUND("E0911", "port 1", (t.im.in_axons[16].port = 1, tgt.arith.two_ports = false));
-	FOUND("E0912", "of kind 2, in-axon 0 of core 1 of kind 0", t.im.out_axons[0].kind =
+	FOUND("E0931", "no axons of kind 2", tgt.axon_population = false);
+	FOUND("E0931", "port 1", (t.im.in_axons[16].port = 1, tgt.arith.two_ports = false));
+	FOUND("E0932", "of kind 2, in-axon 0 of core 1 of kind 0", t.im.out_axons[0].kind =
 	      IMG_AXON_POP32);
-	FOUND("E0913", "convolution", tgt.sharing = TGT_SHARE_POPULATION);
-	FOUND("E0913", "exponent 8, 'toy' has 0..7", t.im.blocks[1].shift = 8);
-	FOUND("E0913", "exponent -1", tgt.arith.current_shift = 1; t.im.blocks[0].shift = 0);
-	FOUND("E0913", "weight bits", tgt.arith.weight_bits = 7);
-	FOUND("E0913", "do not fit 5 bits", t.im.blocks[0].weight_bits = 5);
-	FOUND("E0913", "shares no synapses", tgt.sharing = TGT_SHARE_NONE;
+	FOUND("E0933", "convolution", tgt.sharing = TGT_SHARE_POPULATION);
+	FOUND("E0933", "exponent 8, 'toy' has 0..7", t.im.blocks[1].shift = 8);
+	FOUND("E0933", "exponent -1", tgt.arith.current_shift = 1; t.im.blocks[0].shift = 0);
+	FOUND("E0933", "weight bits", tgt.arith.weight_bits = 7);
+	FOUND("E0933", "do not fit 5 bits", t.im.blocks[0].weight_bits = 5);
+	FOUND("E0933", "shares no synapses", tgt.sharing = TGT_SHARE_NONE;
 	      t.im.blocks[0].kind = t.im.contents[0].kind);
-	FOUND("E0914", "threshold 0", t.im.configs[0].vth = 0);
-	FOUND("E0914", "hard-wired", tgt.arith.neuron = TGT_NEURON_FIXED);
-	FOUND("E0914", "multiplies", t.im.configs[2].program = IMG_PROG_PRODUCT;
+	FOUND("E0934", "threshold 0", t.im.configs[0].vth = 0);
+	FOUND("E0934", "hard-wired", tgt.arith.neuron = TGT_NEURON_FIXED);
+	FOUND("E0934", "multiplies", t.im.configs[2].program = IMG_PROG_PRODUCT;
 	      tgt.arith.two_ports = false);
-	FOUND("E0914", "decay 2048, at most 2047", tgt.arith.decay_max = 2047);
-	FOUND("E0915", "layer 'a', core 0", t.im.biases[3] = 1 << 24);
+	FOUND("E0934", "decay 2048, at most 2047", tgt.arith.decay_max = 2047);
+	FOUND("E0935", "layer 'a', core 0", t.im.biases[3] = 1 << 24);
 	FOUND("E0920", "cores of a chip in x: 4 in the image, 5 in 'toy'", tgt.cores_x = 5);
 	FOUND("E0920", "uses 5 cores, 4 are usable", tgt.cores_per_chip = 4);
 	FOUND("E0920", "no system", tgt.n_systems = 0);
@@ -827,7 +827,7 @@ static void test_hard_wired(void **state)
 			break;
 		case 3:
 			t.im.configs[1].vth = 130;
-			expect_found(&t.im, &tgt, m, "E0914", "threshold 130 is not (mantissa << 6) + 1");
+			expect_found(&t.im, &tgt, m, "E0934", "threshold 130 is not (mantissa << 6) + 1");
 			break;
 		case 4:
 			t.im.meta.interval = 24;
@@ -835,13 +835,13 @@ static void test_hard_wired(void **state)
 			break;
 		case 5:
 			t.im.blocks[0].shift = t.im.blocks[1].shift = 6;
-			expect_found(&t.im, &tgt, m, "E0913", "shift 6 is weight exponent -1");
+			expect_found(&t.im, &tgt, m, "E0933", "shift 6 is weight exponent -1");
 			break;
 		default:
 			t.im.groups[0].channel_bias = 0;
 			TINY_PUSH(&t, biases, 0);
 			TINY_PUSH(&t, biases, 0);
-			expect_found(&t.im, &tgt, m, "E0915", "static biases");
+			expect_found(&t.im, &tgt, m, "E0935", "static biases");
 		}
 		image_fini(&t.im);
 	}
@@ -909,7 +909,7 @@ static void test_encoder(void **state)
 			t.im.encoder.m_max = 4096;
 		else
 			t.im.groups[0].host_current = 0;
-		static const char *const code[] = {"", "E0950", "E0950", "E0950", "E0915", "E0944"};
+		static const char *const code[] = {"", "E0950", "E0950", "E0950", "E0935", "E0944"};
 		static const char *const part[] = {"", "weights", "biases", "x_shift: 9, expected 8",
 		                                   "up to 4096 << 3", "host currents are off"};
 		if (broken)
@@ -1018,7 +1018,7 @@ static void test_atoms(void **state)
 	assert_int_equal(check_image(&t.im, &tgt, NULL, NULL, &d, &r), SPK_OK);
 	assert_int_equal(r.atom_conflicts, 3);
 	assert_int_equal(d.items.len, 1);
-	assert_string_equal(d.items.data[0]->code, "W0911");
+	assert_string_equal(d.items.data[0]->code, "W0931");
 	image_fini(&t.im);
 	ir_module_destroy(n.m);
 	diag_fini(&d);

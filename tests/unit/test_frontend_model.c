@@ -1,5 +1,5 @@
-/* The .spk front end beyond the zoo: look-up, settings, bindings, names, equations, formatter, limits,
- * and running out of memory at every allocation. */
+/* The .spk front end beyond the zoo: look-up, settings, bindings, names, equations, formatter,
+ * limits, and running out of memory at every allocation. */
 #include "unit.h"
 
 #include "frontend/model.h"
@@ -205,8 +205,8 @@ static void test_arithmetic_and_control(void **state)
 	(void)state;
 	/* The output's size counts the conditions that hold. */
 	struct ir_module *m = parse(
-	    "block sized(x, n = 2, k = n + 1) { if k == 3 and n == 2 { return linear(x, k) as \"k\"; }\n"
-	    "\telse if n > 2 { linear(x, n) as \"n\" } else { x } }\n"
+	    "block sized(x, n = 2, k = n + 1) {\n"
+	    "\tif k == 3 and n == 2 { return linear(x, k) as \"k\"; }\n\telse if n > 2 { linear(x, n) as \"n\" } else { x } }\n"
 	    "model m(a = 7, b = 2.5, f = false) {\n" IMAGE
 	    "\tlet n = 0;\n"
 	    "\tif a * 2 - 4 == 10 and not f { n = n + 1; }\n"
@@ -416,10 +416,11 @@ static void test_limits(void **state)
 	repeat_text(&t, "for i in 0 .. 1000000 {", 1);
 	strbuf_append(&t, "for j in 0 .. 1000000 { x = x + j; } } }");
 	refuse_built(&t, "no output");
-	strbuf_append(&t, "model m() {" IMAGE "let s = 0; for i in 0 .. 1000000 { for j in 0 .. 1000000 "
-	                  "{ s = 1; } } let x = image; " HEAD);
+	strbuf_append(&t, "model m() {" IMAGE "let s = 0; for i in 0 .. 1000000 { "
+	                  "for j in 0 .. 1000000 { s = 1; } } let x = image; " HEAD);
 	refuse_built(&t, "takes too long");
-	strbuf_append(&t, "model m() {" IMAGE "let x = conv2d(image, 2147483647, 65535, 1, 65535); " HEAD);
+	strbuf_append(&t, "model m() {" IMAGE
+	                  "let x = conv2d(image, 2147483647, 65535, 1, 65535); " HEAD);
 	refuse_built(&t, "2^40 elements");
 	strbuf_append(&t, "block again(x, s) { again(x, \"{s}{s}\") }\nmodel m() {" IMAGE
 	                  "let x = again(image, \"abc\"); " HEAD);

@@ -1,5 +1,5 @@
-/* The zoo against the golden cases: names, order and shapes of all recorded values, names and shapes
- * of all weights, parameter counts of the published sizes, and the canonical form of the files. */
+/* The zoo against the golden cases: names, order and shapes of all recorded values, names and
+ * shapes of all weights, parameter counts of the published sizes, and the canonical form of the files. */
 #include "unit.h"
 
 #include "config.h"
@@ -138,7 +138,7 @@ static bool ends_with(const char *text, const char *suffix)
 	return n >= k && strcmp(text + n - k, suffix) == 0;
 }
 
-/* Every tensor of the checkpoint is a param of the same shape (trailing ones aside), and no more. */
+/* Every tensor of the checkpoint is a param of its shape (trailing ones aside), and no more. */
 static void check_weights(const struct ir_module *m, const char *path)
 {
 	struct st_file *file = NULL;

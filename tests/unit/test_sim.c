@@ -545,7 +545,7 @@ static void expect_refused(struct tiny *t, const char *part)
 	assert_int_equal(sim_create(&t->im, &d, &s), SPK_ERR_INPUT);
 	assert_null(s);
 	assert_int_equal(d.items.len, 1);
-	assert_string_equal(d.items.data[0]->code, "E0801");
+	assert_string_equal(d.items.data[0]->code, "E0841");
 	assert_non_null(strstr(d.items.data[0]->message, part));
 	diag_fini(&d);
 }
