@@ -40,10 +40,11 @@ void check_violation(struct check *c, const char *code, uint32_t layer, uint32_t
 		              core, k->chip, k->x, k->y);
 	}
 	va_start(arguments, format);
-	(void)diag_vreport(c->d, DIAG_ERROR, SPK_DIFFERENCE,
-	                   diag_place(c->d, "%s", layer == IMG_NONE && core == IMG_NONE
-	                                              ? "chip image" : strbuf_cstr(&place)),
-	                   code, format, arguments);
+	(void)diag_vreport(
+		c->d, DIAG_ERROR, SPK_DIFFERENCE,
+		diag_place(c->d, "%s",
+	               layer == IMG_NONE && core == IMG_NONE ? "chip image" : strbuf_cstr(&place)),
+		code, format, arguments);
 	va_end(arguments);
 	strbuf_fini(&place);
 }
@@ -106,9 +107,9 @@ static spk_status index_routes(struct check *c)
 	for (uint64_t i = 0; i < im->n_routes; i++) {
 		const struct img_route *r = &im->routes[i];
 		struct place key = {r->chip, r->y, r->x, 0};
-		const struct place *p = r->dest != IMG_DEST_CORE
-		                            ? NULL
-		                            : bsearch(&key, places, im->n_cores, sizeof key, compare_places);
+		const struct place *p = r->dest != IMG_DEST_CORE ? NULL
+		                                                 : bsearch(&key, places, im->n_cores,
+		                                                           sizeof key, compare_places);
 
 		c->route_core[i] = p ? p->core : IMG_NONE;
 	}
@@ -204,8 +205,8 @@ spk_status check_image(const struct image *im, const struct tgt *t, const struct
 	out->in_axons = im->n_in_axons;
 	out->out_axons = im->n_out_axons;
 	status = run(&c);
-	void *owned[] = {c.axon_core, c.out_core, c.route_core, c.feeder_first, c.feeders,
-	                 c.layer_of, c.rules};
+	void *owned[] = {c.axon_core, c.out_core, c.route_core, c.feeder_first,
+	                 c.feeders,   c.layer_of, c.rules};
 	for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
 		spk_free(owned[i]);
 	vec_fini(&c.sources);

@@ -17,9 +17,7 @@
  *   E0943 neuron missing or doubled  E0944 neuron parameters        E0945 synapses
  *   E0946 bias                       E0947 time of a connection     E0948 embedded task or port
  *   E0949 host port                  E0950 encoder                  E0951 head
- *   E0952 recorded sum               E0953 module cannot be checked
- * W0931 warns of compartments whose population axons give them different atoms, which a chip with
- * one atom per compartment cannot do.                                                           */
+ *   E0952 recorded sum               E0953 module cannot be checked */
 #ifndef SPIKEC_CHECK_CHECK_H
 #define SPIKEC_CHECK_CHECK_H
 
@@ -35,18 +33,18 @@ struct check_options {
 };
 
 struct check_report {
-	uint64_t violations;  /* all of them; a wrong neuron counts once however it is wrong */
+	uint64_t violations; /* all of them; a wrong neuron counts once however it is wrong */
 	uint64_t legality, completeness; /* violations of each part */
 	uint64_t cores, neurons, in_axons, out_axons;
-	uint64_t synapses;    /* of the image, one per source neuron, target neuron and axon; counted
-	                         with a module only */
-	uint64_t atom_conflicts; /* compartments warned about by W0931 */
+	uint64_t synapses;       /* of the image, one per source neuron, target neuron and axon; counted
+	                            with a module only */
 };
 
 /* `options` may be NULL. Returns SPK_OK where nothing is wrong, SPK_DIFFERENCE where the report
  * counts violations, SPK_ERR_INPUT where the tables are not safe to walk (diagnostics of the image
- * reader) or the module is not quantised, SPK_ERR_NOMEM. The module must be verified. Cost: linear in the expanded synapses, about 2 ns each; memory: linear
- * in axons and in the compartments of one core per thread, and one byte per neuron of a layer.  */
+ * reader) or the module is not quantised, SPK_ERR_NOMEM. The module must be verified. Cost: linear
+ * in the expanded synapses, about 2 ns each; memory: linear in axons and in the compartments of one
+ * core per thread, and one byte per neuron of a layer.  */
 spk_status check_image(const struct image *im, const struct tgt *t, const struct ir_module *m,
                        const struct check_options *options, struct diag_list *d,
                        struct check_report *out) SPK_CHECKED;

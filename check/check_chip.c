@@ -40,16 +40,17 @@ static void check_meta(struct check *c)
 			                facts[i].name, facts[i].have, facts[i].want, t->name);
 	}
 	if (strcmp(c->im->strings[m->target_name], t->name) != 0)
-		check_violation(c, "E0920", IMG_NONE, IMG_NONE, "made for target '%s', checked against '%s'",
+		check_violation(c, "E0920", IMG_NONE, IMG_NONE,
+		                "made for target '%s', checked against '%s'",
 		                c->im->strings[m->target_name], t->name);
 	for (uint32_t i = 0; i < t->n_systems; i++) {
 		if (strcmp(t->system[i].name, system) != 0)
 			continue;
 		found = true;
 		if (t->system[i].chips_x != m->chips_x || t->system[i].chips_y != m->chips_y)
-			check_violation(c, "E0920", IMG_NONE, IMG_NONE, "system '%s' has %u x %u chips, not %u x %u",
-			                system, t->system[i].chips_x, t->system[i].chips_y, m->chips_x,
-			                m->chips_y);
+			check_violation(c, "E0920", IMG_NONE, IMG_NONE,
+			                "system '%s' has %u x %u chips, not %u x %u", system,
+			                t->system[i].chips_x, t->system[i].chips_y, m->chips_x, m->chips_y);
 	}
 	if (!found)
 		check_violation(c, "E0920", IMG_NONE, IMG_NONE, "'%s' has no system '%s'", t->name, system);
@@ -103,10 +104,12 @@ static void check_routes(struct check *c)
 		chip_y = distance(s->chip / wide, r->chip / wide);
 		if (r->dest == IMG_DEST_EMBEDDED) {
 			if (im->embedded[r->x].chip != r->chip || r->hops_chip != chip_x + chip_y)
-				check_violation(c, "E0921", IMG_NONE, r->src_core,
-				                "route %llu to embedded task %u: chip %u and %u chip hops, expected "
-				                "chip %u and %u", (unsigned long long)i, r->x, r->chip, r->hops_chip,
-				                im->embedded[r->x].chip, chip_x + chip_y);
+				check_violation(
+					c, "E0921", IMG_NONE, r->src_core,
+					"route %llu to embedded task %u: chip %u and %u chip hops, expected "
+					"chip %u and %u",
+					(unsigned long long)i, r->x, r->chip, r->hops_chip, im->embedded[r->x].chip,
+					chip_x + chip_y);
 			continue;
 		}
 		x = distance(s->chip % wide * grid_x + s->x / tw, r->chip % wide * grid_x + r->x / tw) -
@@ -192,32 +195,33 @@ static void check_embedded(struct check *c)
 			if (im->embedded[j].chip == e->chip && im->embedded[j].processor == e->processor)
 				check_violation(c, "E0923", e->layer, IMG_NONE,
 				                "tasks %llu and %llu share processor %u of chip %u",
-				                (unsigned long long)j, (unsigned long long)i, e->processor, e->chip);
+				                (unsigned long long)j, (unsigned long long)i, e->processor,
+				                e->chip);
 		}
 		for (int o = 0; o < 3; o++) {
 			uint32_t from = im->layers[operands[o]].start, to = im->layers[e->layer].start;
 
 			if (to < from || to - from < c->t->arith.embedded_latency || to <= from)
-				check_violation(c, "E0923", e->layer, IMG_NONE,
-				                "starts at step %u, operand '%s' at %u: the processor needs %u steps",
-				                to, check_layer_name(c, operands[o]), from,
-				                c->t->arith.embedded_latency);
+				check_violation(
+					c, "E0923", e->layer, IMG_NONE,
+					"starts at step %u, operand '%s' at %u: the processor needs %u steps", to,
+					check_layer_name(c, operands[o]), from, c->t->arith.embedded_latency);
 		}
 	}
 }
 
 static void check_payloads(struct check *c)
 {
-	uint64_t most = c->t->arith.payload_bits == 0
-	                    ? 1 : ((uint64_t)1 << c->t->arith.payload_bits) - 1;
+	uint64_t most =
+		c->t->arith.payload_bits == 0 ? 1 : ((uint64_t)1 << c->t->arith.payload_bits) - 1;
 
 	for (uint32_t i = 0; i < c->im->n_layers; i++) {
 		const struct img_layer *l = &c->im->layers[i];
 
 		if (l->kind != IMG_LAYER_INPUT && l->payload_bound > most)
 			check_violation(c, "E0924", i, IMG_NONE,
-			                "payloads up to %u, spikes of '%s' carry at most %llu", l->payload_bound,
-			                c->t->name, (unsigned long long)most);
+			                "payloads up to %u, spikes of '%s' carry at most %llu",
+			                l->payload_bound, c->t->name, (unsigned long long)most);
 	}
 }
 
@@ -227,8 +231,8 @@ static void check_prices(struct check *c)
 
 	for (uint32_t i = 0; i < im->n_prices && i < TGT_ENERGY_COUNT + TGT_TIME_COUNT; i++) {
 		bool time = i >= TGT_ENERGY_COUNT;
-		const struct tgt_const *k = time ? &c->t->time_ns[i - TGT_ENERGY_COUNT]
-		                                 : &c->t->energy_pj[i];
+		const struct tgt_const *k =
+			time ? &c->t->time_ns[i - TGT_ENERGY_COUNT] : &c->t->energy_pj[i];
 		bool same = k->present ? im->prices[i] == k->value : isnan(im->prices[i]);
 
 		if (!same)

@@ -48,8 +48,8 @@ static struct shape content_shape(const struct image *im, const struct img_conte
 	struct shape s = {.dense = true};
 
 	if (c->kind == IMG_BLOCK_CONV) {
-		take_weights(im, c->weight_first,
-		             (uint64_t)c->n_rows * c->kernel_h * c->kernel_w * c->nc, &s);
+		take_weights(im, c->weight_first, (uint64_t)c->n_rows * c->kernel_h * c->kernel_w * c->nc,
+		             &s);
 		return s;
 	}
 	for (uint64_t r = c->row_first; r < c->row_first + c->n_rows; r++) {
@@ -134,9 +134,8 @@ static void check_block(struct check *c, uint32_t core, uint32_t id, const struc
 		check_violation(c, "E0933", IMG_NONE, core, "block %u: %u weight bits, '%s' has %u", id,
 		                b->weight_bits, c->t->name, a->weight_bits);
 	if (s->high > most || s->low < -most - 1)
-		check_violation(c, "E0933", IMG_NONE, core,
-		                "block %u: weights %d..%d do not fit %u bits", id, s->low, s->high,
-		                b->weight_bits);
+		check_violation(c, "E0933", IMG_NONE, core, "block %u: weights %d..%d do not fit %u bits",
+		                id, s->low, s->high, b->weight_bits);
 	if ((exponent < a->weight_exp_min && !(graded_core(c, k) && exponent < 0)) ||
 	    exponent > a->weight_exp_max)
 		check_violation(c, "E0933", IMG_NONE, core,
@@ -165,8 +164,8 @@ static void take_format(struct check *c, uint32_t core, const struct img_block *
 			return;
 		if (same || o->format == b->format) {
 			check_violation(c, "E0933", IMG_NONE, core,
-			                "synapse formats %u and %u: blocks of %s kind, shift and bits", o->format,
-			                b->format, same ? "the same" : "different");
+			                "synapse formats %u and %u: blocks of %s kind, shift and bits",
+			                o->format, b->format, same ? "the same" : "different");
 			return;
 		}
 	}
@@ -244,19 +243,31 @@ static void check_in_axon(struct check *c, uint32_t core, uint32_t i)
 		                a->delay, b->delay_bits);
 	if (a->port != 0 && !c->t->arith.two_ports)
 		check_violation(c, "E0931", IMG_NONE, core,
-		                "in-axon %u uses port %u, neurons of '%s' have one", i, a->port, c->t->name);
+		                "in-axon %u uses port %u, neurons of '%s' have one", i, a->port,
+		                c->t->name);
 }
 
-/* Slots, kinds, and whether each compartment is the same atom of all its population axons. */
-static spk_status check_out_axons(struct check *c, uint32_t core)
+/* A population axon's compartments are atoms 0.. of one position: its entry must not leave it. */
+static void check_atoms(struct check *c, uint32_t core, uint32_t i, const struct img_out_axon *a)
+{
+	struct source first, last;
+
+	if (a->kind == IMG_AXON_DISCRETE || a->comp_count < 2 ||
+	    !check_neuron_of(c, core, a->comp_first, &first, NULL) ||
+	    !check_neuron_of(c, core, a->comp_first + a->comp_count - 1, &last, NULL))
+		return;
+	if (first.layer != last.layer || first.position != last.position)
+		check_violation(c, "E0932", first.layer, core,
+		                "out-axon %u: its compartments lie at positions %u and %u, a population "
+		                "axon serves one", i, first.position, last.position);
+}
+
+static void check_out_axons(struct check *c, uint32_t core)
 {
 	const struct image *im = c->im;
 	const struct img_core *k = &im->cores[core];
 	uint64_t slots = 0;
-	uint32_t *atom;
 
-	SPK_TRY(spk_alloc_array(k->neurons, sizeof *atom, &atom));
-	memset(atom, 0xff, k->neurons * sizeof *atom);
 	for (uint32_t i = 0; i < k->n_out_axons; i++) {
 		const struct img_out_axon *a = &im->out_axons[k->out_axon_first + i];
 		uint32_t to = c->route_core[a->route];
@@ -279,20 +290,9 @@ static spk_status check_out_axons(struct check *c, uint32_t core)
 			check_violation(c, "E0932", IMG_NONE, core,
 			                "out-axon %u is of kind %u, in-axon %u of core %u of kind %u", i,
 			                a->kind, a->dest_axon, to, kind);
-		for (uint32_t j = 0; j < a->comp_count && a->kind != IMG_AXON_DISCRETE; j++) {
-			uint32_t *at = &atom[a->comp_first + j];
-
-			if (*at != IMG_NONE - 1 && *at != IMG_NONE && *at != j) {
-				c->r->atom_conflicts++;
-				*at = IMG_NONE - 1; /* counted once */
-			} else if (*at == IMG_NONE) {
-				*at = j;
-			}
-		}
+		check_atoms(c, core, i, a);
 	}
-	spk_free(atom);
 	limit(c, core, TGT_OUT_AXONS, slots);
-	return SPK_OK;
 }
 
 static void check_config(struct check *c, uint32_t core, uint32_t i)
@@ -302,8 +302,10 @@ static void check_config(struct check *c, uint32_t core, uint32_t i)
 	int64_t most = ((int64_t)1 << (a->state_bits - 1)) - 1;
 
 	if ((g->program == IMG_PROG_FIXED) != (a->neuron == TGT_NEURON_FIXED))
-		check_violation(c, "E0934", IMG_NONE, core, "configuration %u: program %u on '%s', whose "
-		                "neurons are %s", i, g->program, c->t->name,
+		check_violation(c, "E0934", IMG_NONE, core,
+		                "configuration %u: program %u on '%s', whose "
+		                "neurons are %s",
+		                i, g->program, c->t->name,
 		                a->neuron == TGT_NEURON_FIXED ? "hard-wired" : "programmable");
 	if (g->program >= IMG_PROG_SUM && a->payload_bits == 0)
 		check_violation(c, "E0934", IMG_NONE, core,
@@ -327,8 +329,8 @@ static void check_config(struct check *c, uint32_t core, uint32_t i)
 		    mantissa >> a->threshold_mant_bits != 0)
 			check_violation(c, "E0934", IMG_NONE, core,
 			                "configuration %u: threshold %d is not (mantissa << %u) + 1 with a "
-			                "mantissa of %u bits", i, g->vth, a->threshold_shift,
-			                a->threshold_mant_bits);
+			                "mantissa of %u bits",
+			                i, g->vth, a->threshold_shift, a->threshold_mant_bits);
 	}
 }
 
@@ -348,10 +350,10 @@ static void check_group(struct check *c, uint32_t core, uint32_t id, uint8_t *us
 		check_violation(c, "E0935", g->layer, core,
 		                "its compartments from %u overlap another group's", g->comp_first);
 	for (uint32_t i = 1; i < g->nc; i++) {
-		const struct img_config *a = &im->configs[k->config_first +
-		                                          im->channel_config[g->channel_config]];
-		const struct img_config *b = &im->configs[k->config_first +
-		                                          im->channel_config[g->channel_config + i]];
+		const struct img_config *a =
+			&im->configs[k->config_first + im->channel_config[g->channel_config]];
+		const struct img_config *b =
+			&im->configs[k->config_first + im->channel_config[g->channel_config + i]];
 
 		if (a->program != b->program || a->decay != b->decay || a->soft_reset != b->soft_reset) {
 			check_violation(c, "E0935", g->layer, core,
@@ -393,7 +395,7 @@ static spk_status check_core(struct check *c, uint32_t core, const struct shape 
 	spk_free(used);
 	for (uint32_t i = 0; i < k->n_in_axons; i++)
 		check_in_axon(c, core, i);
-	SPK_TRY(check_out_axons(c, core));
+	check_out_axons(c, core);
 	return check_blocks(c, core, shapes);
 }
 
@@ -408,10 +410,5 @@ spk_status check_cores(struct check *c)
 	for (uint32_t i = 0; i < c->im->n_cores && status == SPK_OK; i++)
 		status = check_core(c, i, shapes);
 	spk_free(shapes);
-	if (c->r->atom_conflicts)
-		diag_warning(c->d, diag_place(c->d, "chip image"), "W0931",
-		             "%llu compartments are different atoms of different population axons, which a "
-		             "chip with one atom per compartment cannot express",
-		             (unsigned long long)c->r->atom_conflicts);
 	return status;
 }

@@ -14,8 +14,8 @@
 uint64_t check_hash(const struct check *c, const struct source *s)
 {
 	const struct img_layer *l = &c->im->layers[s->layer];
-	uint64_t z = ((uint64_t)s->layer << 40) +
-	             (uint64_t)s->channel * l->height * l->width + s->position;
+	uint64_t z =
+		((uint64_t)s->layer << 40) + (uint64_t)s->channel * l->height * l->width + s->position;
 
 	z += 0x9e3779b97f4a7c15ull;
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
@@ -52,12 +52,12 @@ static struct window window_of(const struct check *c, const struct rule *r)
 
 	if (n->op == IR_OP_CONV2D) {
 		const struct ir_attr_conv *a = &n->a.conv;
-		w = (struct window){a->kernel_h, a->kernel_w, a->stride_h, a->stride_w, a->pad_h,
-		                    a->pad_w, in->height, in->width, n->type.width};
+		w = (struct window){a->kernel_h, a->kernel_w, a->stride_h, a->stride_w,  a->pad_h,
+		                    a->pad_w,    in->height,  in->width,   n->type.width};
 	} else if (n->op == IR_OP_MAXPOOL) {
 		const struct ir_attr_pool *a = &n->a.pool;
-		w = (struct window){a->kernel, a->kernel, a->stride, a->stride, a->pad,
-		                    a->pad, in->height, in->width, n->type.width};
+		w = (struct window){a->kernel, a->kernel,  a->stride, a->stride,    a->pad,
+		                    a->pad,    in->height, in->width, n->type.width};
 	}
 	return w;
 }
@@ -87,7 +87,8 @@ static void expect_window(const struct check *c, const struct rule *r, uint32_t 
 		for (uint32_t ci = 0; ci < inputs; ci++) {
 			for (uint32_t ky = 0; ky < w.kh; ky++) {
 				for (uint32_t kx = 0; kx < w.kw; kx++) {
-					struct source s = {c->sources.data[r->source_first + o], pool ? channel : ci, 0};
+					struct source s = {c->sources.data[r->source_first + o], pool ? channel : ci,
+					                   0};
 					size_t at = (((size_t)channel * inputs + ci) * w.kh + ky) * w.kw + kx;
 
 					if (window_source(&w, position, ky, kx, &s.position))
@@ -196,8 +197,8 @@ spk_status check_expect_group(const struct check *c, const struct img_group *g, 
 
 	SPK_TRY(transpose(p, &w, g, scratch, scratch_size));
 	for (uint32_t at = 0; at < g->ny * g->nx; at++) {
-		uint32_t position = (g->y0 + at / g->nx) * c->im->layers[g->layer].width + g->x0 +
-		                    at % g->nx;
+		uint32_t position =
+			(g->y0 + at / g->nx) * c->im->layers[g->layer].width + g->x0 + at % g->nx;
 		uint64_t *h = hash + (size_t)at * g->nc;
 
 		for (uint32_t o = 0; o < r->n_sources; o++) {

@@ -36,8 +36,9 @@ static void count_host_spikes(struct check *c, uint8_t **seen)
 			    s.position != p->position) {
 				check_violation(c, "E0949", s.layer, c->out_core[i],
 				                "channel %u, position %u goes to host port %u, which stands for "
-				                "'%s', channel %u, position %u", s.channel, s.position, a->dest_axon,
-				                check_layer_name(c, p->layer), p->channel_first + j, p->position);
+				                "'%s', channel %u, position %u",
+				                s.channel, s.position, a->dest_axon, check_layer_name(c, p->layer),
+				                p->channel_first + j, p->position);
 			} else if (seen[s.layer]) {
 				uint8_t *at = &seen[s.layer][(size_t)s.channel * l->height * l->width + s.position];
 				*at = *at == 255 ? 255 : (uint8_t)(*at + 1);
@@ -62,11 +63,12 @@ static void compare_host_spikes(struct check *c, uint32_t layer, const uint8_t *
 		}
 	}
 	if (wrong) {
-		check_violation(c, "E0949", layer, IMG_NONE,
-		                "%llu neurons do not reach the host as often as the read-out reads them; the "
-		                "first is channel %llu, position %llu: expected %u times, found %u",
-		                (unsigned long long)wrong, (unsigned long long)(first / positions),
-		                (unsigned long long)(first % positions), times, seen[first]);
+		check_violation(
+			c, "E0949", layer, IMG_NONE,
+			"%llu neurons do not reach the host as often as the read-out reads them; the "
+			"first is channel %llu, position %llu: expected %u times, found %u",
+			(unsigned long long)wrong, (unsigned long long)(first / positions),
+			(unsigned long long)(first % positions), times, seen[first]);
 		check_count(c, wrong - 1);
 	}
 }
@@ -86,8 +88,9 @@ static void check_head(struct check *c, uint32_t id)
 	}
 	if (h->classes != w->dim[0] || h->channels != w->dim[1] || h->divisor != n->a.readout.divisor)
 		check_violation(c, "E0951", IMG_NONE, IMG_NONE,
-		                "head of %u classes, %u channels, divisor %u; expected %u, %u, %u", h->classes,
-		                h->channels, h->divisor, w->dim[0], w->dim[1], n->a.readout.divisor);
+		                "head of %u classes, %u channels, divisor %u; expected %u, %u, %u",
+		                h->classes, h->channels, h->divisor, w->dim[0], w->dim[1],
+		                n->a.readout.divisor);
 	else if (!same_floats(c->im->head_w, w->data, c->im->n_head_w))
 		check_violation(c, "E0951", IMG_NONE, IMG_NONE, "head weights differ from '%s'", w->name);
 	for (uint64_t i = 0; i < c->im->n_head_b; i++)
@@ -113,8 +116,8 @@ static spk_status check_readout(struct check *c, uint32_t id)
 		const struct img_layer *l = &c->im->layers[read.data[i]];
 
 		if (!seen[read.data[i]])
-			status = spk_alloc_array((size_t)l->channels * l->height * l->width, 1,
-			                         &seen[read.data[i]]);
+			status =
+				spk_alloc_array((size_t)l->channels * l->height * l->width, 1, &seen[read.data[i]]);
 	}
 	if (status == SPK_OK)
 		count_host_spikes(c, seen);
@@ -148,18 +151,20 @@ static void compare_task(struct check *c, uint32_t layer, const struct img_embed
 	for (uint32_t i = 0; i < n->type.channels; i++)
 		plain = plain && (!vth || vth[i] == vth[0]) && (!bias || bias[i] == 0);
 	if (!plain)
-		check_violation(c, "E0948", layer, IMG_NONE,
-		                "an embedded task has one threshold, no bias and a hard reset; the module's "
-		                "neuron has not");
+		check_violation(
+			c, "E0948", layer, IMG_NONE,
+			"an embedded task has one threshold, no bias and a hard reset; the module's "
+			"neuron has not");
 	if (e->heads != r->heads || e->channels != r->heads * r->d || e->tokens != r->tokens ||
 	    e->unit != a->a.attention.unit || (vth && e->vth != vth[0]) ||
 	    e->decay != n->a.neuron.q.decay || e->bits != n->a.neuron.q.bits)
-		check_violation(c, "E0948", layer, IMG_NONE,
-		                "task: %u heads, %u channels, %u tokens, unit %d, threshold %d, decay %u, %u "
-		                "bits; expected %u, %u, %u, %d, %d, %u, %u", e->heads, e->channels, e->tokens,
-		                e->unit, e->vth, e->decay, e->bits, r->heads, r->heads * r->d, r->tokens,
-		                a->a.attention.unit, vth ? vth[0] : 0, n->a.neuron.q.decay,
-		                n->a.neuron.q.bits);
+		check_violation(
+			c, "E0948", layer, IMG_NONE,
+			"task: %u heads, %u channels, %u tokens, unit %d, threshold %d, decay %u, %u "
+			"bits; expected %u, %u, %u, %d, %d, %u, %u",
+			e->heads, e->channels, e->tokens, e->unit, e->vth, e->decay, e->bits, r->heads,
+			r->heads * r->d, r->tokens, a->a.attention.unit, vth ? vth[0] : 0, n->a.neuron.q.decay,
+			n->a.neuron.q.bits);
 	if (e->q_layer != qkv[0] || e->k_layer != qkv[1] || e->v_layer != qkv[2])
 		check_violation(c, "E0948", layer, IMG_NONE,
 		                "task reads '%s', '%s', '%s'; expected '%s', '%s', '%s'",
@@ -187,19 +192,20 @@ static spk_status check_task_ports(struct check *c, uint32_t task)
 			continue;
 		p = &im->embedded_ports[a->dest_axon];
 		for (uint32_t j = 0; j < a->comp_count; j++) {
-			uint8_t *at = &seen[p->operand * n + (size_t)(p->channel_first + j) * e->tokens +
-			                    p->position];
+			uint8_t *at =
+				&seen[p->operand * n + (size_t)(p->channel_first + j) * e->tokens + p->position];
 			struct source s;
 
 			if (!check_neuron_of(c, c->out_core[i], a->comp_first + j, &s, NULL))
 				continue;
 			if (s.layer != layers[p->operand] || s.channel != p->channel_first + j ||
 			    s.position != p->position)
-				check_violation(c, "E0948", e->layer, c->out_core[i],
-				                "port %u stands for operand %u, channel %u, position %u, but gets '%s', "
-				                "channel %u, position %u", a->dest_axon, p->operand,
-				                p->channel_first + j, p->position, check_layer_name(c, s.layer),
-				                s.channel, s.position);
+				check_violation(
+					c, "E0948", e->layer, c->out_core[i],
+					"port %u stands for operand %u, channel %u, position %u, but gets '%s', "
+					"channel %u, position %u",
+					a->dest_axon, p->operand, p->channel_first + j, p->position,
+					check_layer_name(c, s.layer), s.channel, s.position);
 			else
 				*at = *at == 255 ? 255 : (uint8_t)(*at + 1);
 		}
@@ -216,8 +222,9 @@ static spk_status check_task_ports(struct check *c, uint32_t task)
 		if (wrong) {
 			check_violation(c, "E0948", e->layer, IMG_NONE,
 			                "%llu neurons of '%s' do not reach the task exactly once; the first is "
-			                "channel %llu, position %llu: %u times", (unsigned long long)wrong,
-			                check_layer_name(c, layers[o]), (unsigned long long)(first / e->tokens),
+			                "channel %llu, position %llu: %u times",
+			                (unsigned long long)wrong, check_layer_name(c, layers[o]),
+			                (unsigned long long)(first / e->tokens),
 			                (unsigned long long)(first % e->tokens), seen[o * n + first]);
 			check_count(c, wrong - 1);
 		}
@@ -271,27 +278,41 @@ static void check_encoder(struct check *c, uint32_t id)
 			layer = l;
 	}
 	const uint32_t norm = i->a.input.normalise ? i->a.input.n_norm : 0;
-	const uint32_t have[] = {e->present, e->layer, e->in_channels, e->in_height, e->in_width,
-	                         e->out_channels, e->kernel_h, e->kernel_w, e->stride_h, e->stride_w,
-	                         e->pad_h, e->pad_w, e->x_shift, e->out_shift, e->m_exp,
-	                         (uint32_t)e->m_max, e->n_norm};
-	const uint32_t want[] = {1, layer, i->type.channels, i->type.height, i->type.width,
-	                         n->type.channels, a->conv.kernel_h, a->conv.kernel_w, a->conv.stride_h,
-	                         a->conv.stride_w, a->conv.pad_h, a->conv.pad_w, a->x_shift,
-	                         a->out_shift, a->m_exp, (uint32_t)a->m_max, norm};
-	static const char *const names[] = {"present", "layer", "input channels", "input height",
-	                                    "input width", "output channels", "kernel height",
-	                                    "kernel width", "stride in y", "stride in x", "pad in y",
-	                                    "pad in x", "x_shift", "out_shift", "m_exp", "m_max",
-	                                    "normalisation"};
+	const uint32_t have[] = {
+		e->present,  e->layer,     e->in_channels, e->in_height,       e->in_width, e->out_channels,
+		e->kernel_h, e->kernel_w,  e->stride_h,    e->stride_w,        e->pad_h,    e->pad_w,
+		e->x_shift,  e->out_shift, e->m_exp,       (uint32_t)e->m_max, e->n_norm};
+	const uint32_t want[] = {1,
+	                         layer,
+	                         i->type.channels,
+	                         i->type.height,
+	                         i->type.width,
+	                         n->type.channels,
+	                         a->conv.kernel_h,
+	                         a->conv.kernel_w,
+	                         a->conv.stride_h,
+	                         a->conv.stride_w,
+	                         a->conv.pad_h,
+	                         a->conv.pad_w,
+	                         a->x_shift,
+	                         a->out_shift,
+	                         a->m_exp,
+	                         (uint32_t)a->m_max,
+	                         norm};
+	static const char *const names[] = {
+		"present",         "layer",         "input channels", "input height", "input width",
+		"output channels", "kernel height", "kernel width",   "stride in y",  "stride in x",
+		"pad in y",        "pad in x",      "x_shift",        "out_shift",    "m_exp",
+		"m_max",           "normalisation"};
 
 	for (size_t f = 0; f < sizeof have / sizeof *have; f++) {
 		if (have[f] != want[f])
-			check_violation(c, "E0950", IMG_NONE, IMG_NONE, "encoder, %s: %u, expected %u", names[f],
-			                have[f], want[f]);
+			check_violation(c, "E0950", IMG_NONE, IMG_NONE, "encoder, %s: %u, expected %u",
+			                names[f], have[f], want[f]);
 	}
-	if (norm <= 4 && norm && (!same_floats(e->mean, i->a.input.mean, norm) ||
-	                          !same_floats(e->std, i->a.input.std, norm)))
+	if (norm <= 4 && norm &&
+	    (!same_floats(e->mean, i->a.input.mean, norm) ||
+	     !same_floats(e->std, i->a.input.std, norm)))
 		check_violation(c, "E0950", IMG_NONE, IMG_NONE, "encoder: another normalisation");
 	if (n->n_params < 1 || !same_param(&c->m->param[n->param[0]], IR_DT_I16, c->im->enc_w,
 	                                   c->im->n_enc_w, sizeof *c->im->enc_w))
@@ -333,8 +354,8 @@ static spk_status check_sum(struct check *c, uint32_t id)
 		qsort(want.data, want.len, sizeof *want.data, compare_u32);
 		if (have.len != want.len || memcmp(have.data, want.data, have.len * sizeof *have.data) != 0)
 			check_violation(c, "E0952", IMG_NONE, IMG_NONE,
-			                "recorded sum '%s' has %zu terms, expected %zu, or other layers", n->name,
-			                have.len, want.len);
+			                "recorded sum '%s' has %zu terms, expected %zu, or other layers",
+			                n->name, have.len, want.len);
 		if (sum->layout != (uint32_t)n->type.layout || sum->bound < n->type.bound)
 			check_violation(c, "E0952", IMG_NONE, IMG_NONE,
 			                "recorded sum '%s': layout %u, bound %u; expected %u, %u", n->name,

@@ -11,26 +11,26 @@
 /* What a layer must be, derived from the module. */
 enum rule_kind {
 	RULE_NONE,
-	RULE_INPUT,    /* event frames */
-	RULE_HOST,     /* neurons with currents written by the host */
-	RULE_PROJECT,  /* neurons behind conv2d or linear */
-	RULE_POOL,     /* OR over a window */
-	RULE_RELAY,    /* delay: identity, or sum on graded chips */
-	RULE_AND,      /* attention: k AND v per (h, i, j, token), or product */
-	RULE_SUM,      /* product lowering: count over tokens */
-	RULE_THERM,    /* and_lif lowering: thermometer of that count */
-	RULE_GATE,     /* q AND thermometer, or q times count */
-	RULE_QRELAY,   /* q, two steps later */
-	RULE_ATTENTION,/* attention neuron fed by gates */
-	RULE_EMBEDDED  /* attention neuron computed by an embedded processor */
+	RULE_INPUT,     /* event frames */
+	RULE_HOST,      /* neurons with currents written by the host */
+	RULE_PROJECT,   /* neurons behind conv2d or linear */
+	RULE_POOL,      /* OR over a window */
+	RULE_RELAY,     /* delay: identity, or sum on graded chips */
+	RULE_AND,       /* attention: k AND v per (h, i, j, token), or product */
+	RULE_SUM,       /* product lowering: count over tokens */
+	RULE_THERM,     /* and_lif lowering: thermometer of that count */
+	RULE_GATE,      /* q AND thermometer, or q times count */
+	RULE_QRELAY,    /* q, two steps later */
+	RULE_ATTENTION, /* attention neuron fed by gates */
+	RULE_EMBEDDED   /* attention neuron computed by an embedded processor */
 };
 struct rule {
 	enum rule_kind kind;
-	bool product;            /* attention: product lowering, else and_lif */
-	uint32_t node;           /* neuron, pool, delay, encode */
-	uint32_t op;             /* conv2d, linear, attention, maxpool node */
+	bool product;                     /* attention: product lowering, else and_lif */
+	uint32_t node;                    /* neuron, pool, delay, encode */
+	uint32_t op;                      /* conv2d, linear, attention, maxpool node */
 	uint32_t source_first, n_sources; /* layers, into sources[] */
-	uint32_t heads, d, tokens; /* attention */
+	uint32_t heads, d, tokens;        /* attention */
 };
 
 /* One source neuron. */
@@ -45,14 +45,14 @@ struct check {
 	struct check_options o;
 	struct diag_list *d;
 	struct check_report *r;
-	bool completeness;          /* which counter a violation adds to */
-	uint32_t *axon_core;        /* [n_in_axons] owner */
-	uint32_t *out_core;         /* [n_out_axons] owner */
-	uint32_t *route_core;       /* [n_routes] destination core or IMG_NONE */
-	uint64_t *feeder_first;     /* CSR by in-axon: out-axon i, or n_out_axons + injection */
+	bool completeness;      /* which counter a violation adds to */
+	uint32_t *axon_core;    /* [n_in_axons] owner */
+	uint32_t *out_core;     /* [n_out_axons] owner */
+	uint32_t *route_core;   /* [n_routes] destination core or IMG_NONE */
+	uint64_t *feeder_first; /* CSR by in-axon: out-axon i, or n_out_axons + injection */
 	uint64_t *feeders;
-	uint32_t *layer_of;         /* [n_nodes] layer that fires the value, IMG_NONE */
-	struct rule *rules;         /* [n_layers] */
+	uint32_t *layer_of; /* [n_nodes] layer that fires the value, IMG_NONE */
+	struct rule *rules; /* [n_layers] */
 	VEC(uint32_t) sources;
 };
 
@@ -90,8 +90,8 @@ typedef void (*expected_fn)(void *ctx, const struct source *s, uint32_t port, in
 void check_expect(const struct check *c, uint32_t layer, uint32_t channel, uint32_t position,
                   expected_fn fn, void *ctx);
 /* Adds the hashes of all synapses that a RULE_PROJECT layer gives the compartments of a group. */
-spk_status check_expect_group(const struct check *c, const struct img_group *g,
-                              uint64_t *hash, int8_t **scratch, size_t *scratch_size) SPK_CHECKED;
+spk_status check_expect_group(const struct check *c, const struct img_group *g, uint64_t *hash,
+                              int8_t **scratch, size_t *scratch_size) SPK_CHECKED;
 uint64_t check_hash(const struct check *c, const struct source *s);
 /* Whether the rule leaves the weight open, so that all weights of a neuron must be equal. */
 bool check_rule_uniform(const struct rule *r, const struct img_config *cfg);

@@ -16,7 +16,8 @@ const int32_t *check_i32_param(const struct check *c, uint32_t node, uint32_t in
 		return NULL;
 	p = &c->m->param[n->param[index]];
 	return p->dtype == IR_DT_I32 && ir_param_elements(p) == n->type.channels
-	           ? (const int32_t *)p->data : NULL;
+	           ? (const int32_t *)p->data
+	           : NULL;
 }
 
 static bool is_neuron(const struct rule *r)
@@ -40,8 +41,8 @@ static void check_group_neurons(struct check *c, const struct img_group *g)
 	if (!is_neuron(r) || !vth)
 		return;
 	for (uint32_t i = 0; i < g->nc; i++) {
-		const struct img_config *f = &im->configs[k->config_first +
-		                                          im->channel_config[g->channel_config + i]];
+		const struct img_config *f =
+			&im->configs[k->config_first + im->channel_config[g->channel_config + i]];
 
 		if (f->vth == vth[g->c0 + i] && f->decay == q->decay &&
 		    (f->soft_reset != 0) == q->soft_reset && f->program < IMG_PROG_SUM)
@@ -49,9 +50,9 @@ static void check_group_neurons(struct check *c, const struct img_group *g)
 		if (wrong++ == 0)
 			check_violation(c, "E0944", g->layer, g->core,
 			                "channel %u: threshold %d, decay %u, %s reset, program %u; expected "
-			                "threshold %d, decay %u, %s reset", g->c0 + i, f->vth, f->decay,
-			                f->soft_reset ? "soft" : "hard", f->program, vth[g->c0 + i], q->decay,
-			                q->soft_reset ? "soft" : "hard");
+			                "threshold %d, decay %u, %s reset",
+			                g->c0 + i, f->vth, f->decay, f->soft_reset ? "soft" : "hard",
+			                f->program, vth[g->c0 + i], q->decay, q->soft_reset ? "soft" : "hard");
 	}
 	if (wrong > 1)
 		check_count(c, wrong - 1);

@@ -11,7 +11,6 @@
 
 #include "support/alloc.h"
 
-
 /* Layer of a given shape and name; a violation and IMG_NONE where it is missing or misshapen. */
 static uint32_t layer_named(struct check *c, const char *name, uint32_t channels, uint32_t height,
                             uint32_t width)
@@ -45,8 +44,8 @@ static spk_status layer_of_node(struct check *c, uint32_t node, const char *pref
 		strbuf_printf(&name, "%s.%u", prefix, node);
 	status = name.status;
 	if (status == SPK_OK)
-		c->layer_of[node] = layer_named(c, strbuf_cstr(&name), n->type.channels, n->type.height,
-		                                n->type.width);
+		c->layer_of[node] =
+			layer_named(c, strbuf_cstr(&name), n->type.channels, n->type.height, n->type.width);
 	strbuf_fini(&name);
 	return status;
 }
@@ -106,8 +105,8 @@ static spk_status set_inner(struct check *c, const char *base, const char *suffi
 
 	strbuf_printf(&name, "%s.%s", base, suffix);
 	status = name.status;
-	*out_layer = status == SPK_OK ? layer_named(c, strbuf_cstr(&name), channels, 1, tokens)
-	                              : IMG_NONE;
+	*out_layer =
+		status == SPK_OK ? layer_named(c, strbuf_cstr(&name), channels, 1, tokens) : IMG_NONE;
 	strbuf_fini(&name);
 	if (status != SPK_OK)
 		return status;
@@ -149,15 +148,14 @@ static spk_status attention_on_cores(struct check *c, uint32_t layer, struct rul
 	if (!r.product)
 		inner *= r.tokens;
 	r.kind = r.product ? RULE_SUM : RULE_THERM;
-	SPK_TRY(set_inner(c, base, r.product ? "sum" : "therm", r, inner, 1, and_layer, IMG_NONE,
-	                  &middle));
+	SPK_TRY(
+		set_inner(c, base, r.product ? "sum" : "therm", r, inner, 1, and_layer, IMG_NONE, &middle));
 	if (exists(c, base, "qrelay")) {
 		r.kind = RULE_QRELAY;
 		SPK_TRY(set_inner(c, base, "qrelay", r, r.heads * r.d, r.tokens, qkv[0], IMG_NONE, &relay));
 	}
 	r.kind = RULE_GATE;
-	SPK_TRY(set_inner(c, base, "gate", r, inner, r.tokens, relay,
-	                  middle, &gate));
+	SPK_TRY(set_inner(c, base, "gate", r, inner, r.tokens, relay, middle, &gate));
 	if (gate == IMG_NONE)
 		return SPK_OK;
 	r.kind = RULE_ATTENTION;
@@ -170,7 +168,9 @@ static spk_status attention_on_cores(struct check *c, uint32_t layer, struct rul
 static spk_status attention_rule(struct check *c, uint32_t layer, uint32_t neuron, uint32_t op)
 {
 	const struct ir_node *a = &c->m->node[op];
-	struct rule r = {.node = neuron, .op = op, .heads = a->a.attention.heads,
+	struct rule r = {.node = neuron,
+	                 .op = op,
+	                 .heads = a->a.attention.heads,
 	                 .tokens = (uint32_t)ir_type_positions(&a->type)};
 	struct check_layers found = {0};
 	spk_status status = SPK_OK;
@@ -217,14 +217,14 @@ static spk_status neuron_rule(struct check *c, uint32_t id)
 	}
 	r.kind = RULE_PROJECT;
 	if (n->op != IR_OP_CONV2D && n->op != IR_OP_LINEAR) {
-		check_violation(c, "E0953", c->layer_of[id], IMG_NONE, "is fed by '%s', which is no projection",
-		                ir_op_info(n->op)->name);
+		check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
+		                "is fed by '%s', which is no projection", ir_op_info(n->op)->name);
 		return SPK_OK;
 	}
 	const struct ir_param *w = &c->m->param[n->param[0]];
 	if (w->dtype != IR_DT_I8 || !w->data || w->rank < 2) {
-		check_violation(c, "E0953", c->layer_of[id], IMG_NONE, "its weights '%s' are absent or not i8",
-		                w->name);
+		check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
+		                "its weights '%s' are absent or not i8", w->name);
 		return SPK_OK;
 	}
 	if (n->n_params > 1)

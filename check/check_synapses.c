@@ -77,7 +77,7 @@ static void each_run(const struct check *c, const struct img_in_axon *a, uint32_
 	const struct img_content *t = &im->contents[im->blocks[a->block].content];
 
 	if (t->kind == IMG_BLOCK_LIST) {
-		const struct img_row *row = &im->rows[t->row_first + atom];
+		const struct img_row *row = &im->rows[t->row_first + a->row + atom];
 
 		for (uint64_t i = row->run_first; i < row->run_first + row->n_runs; i++)
 			fn(ctx, a->base + im->runs[i].start, im->runs[i].length,
@@ -85,8 +85,8 @@ static void each_run(const struct check *c, const struct img_in_axon *a, uint32_
 		return;
 	}
 	const struct img_group *g = &im->groups[a->group];
-	const int8_t *w = im->weights + t->weight_first +
-	                  (size_t)atom * t->kernel_h * t->kernel_w * t->nc;
+	const int8_t *w =
+		im->weights + t->weight_first + (size_t)(a->row + atom) * t->kernel_h * t->kernel_w * t->nc;
 	int64_t sy = a->base / a->src_width + t->pad, sx = a->base % a->src_width + t->pad;
 	for (uint32_t y = 0; y < g->ny; y++) {
 		int64_t ky = sy - (int64_t)(g->y0 + y) * t->stride;
@@ -105,7 +105,7 @@ static void each_run(const struct check *c, const struct img_in_axon *a, uint32_
 
 struct adding {
 	struct arrivals *to;
-	uint64_t scale;   /* hash of the source << shift */
+	uint64_t scale; /* hash of the source << shift */
 	uint32_t port, shift;
 	bool enable, uniform;
 	uint64_t synapses;
@@ -137,8 +137,8 @@ static void add_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights
 static uint64_t add_axon(const struct check *c, const struct img_in_axon *a, uint64_t first,
                          uint64_t last, struct arrivals *to, bool uniform)
 {
-	struct adding add = {.to = to, .port = a->port, .shift = c->im->blocks[a->block].shift,
-	                     .uniform = uniform};
+	struct adding add = {
+		.to = to, .port = a->port, .shift = c->im->blocks[a->block].shift, .uniform = uniform};
 
 	for (uint64_t f = first; f < last; f++) {
 		uint64_t id = c->feeders[f];
@@ -318,7 +318,7 @@ struct listing {
 	uint32_t comp;   /* wanted */
 	struct source s; /* of the row being walked */
 	uint32_t port, shift;
-	int64_t unit;    /* weight of expected synapses whose weight is open */
+	int64_t unit; /* weight of expected synapses whose weight is open */
 	spk_status status;
 };
 
@@ -328,7 +328,8 @@ static void list_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weight
 
 	if (l->comp - first < n && weights[l->comp - first] != 0 && l->status == SPK_OK)
 		l->status = vec_push(&l->all, (struct synapse){l->s, l->port, 0,
-		                     (int64_t)weights[l->comp - first] * ((int64_t)1 << l->shift)});
+		                                               (int64_t)weights[l->comp - first] *
+		                                                   ((int64_t)1 << l->shift)});
 }
 
 static void list_expected(void *ctx, const struct source *s, uint32_t port, int64_t weight)
@@ -416,18 +417,19 @@ static spk_status report_synapses(struct check *c, uint32_t core, const struct s
 	check_expect(c, s->layer, s->channel, s->position, list_expected, &l);
 	first = merge(&l, &differing);
 	if (l.status == SPK_OK && first)
-		check_violation(c, "E0945", s->layer, core,
-		                "neuron (channel %u, position %u), compartment %u: from '%s' (channel %u, "
-		                "position %u) on port %u expected weight %lld, found %lld; %llu sources differ",
-		                s->channel, s->position, comp, check_layer_name(c, first->s.layer),
-		                first->s.channel, first->s.position, first->port,
-		                (long long)first->expected, (long long)first->found,
-		                (unsigned long long)differing);
+		check_violation(
+			c, "E0945", s->layer, core,
+			"neuron (channel %u, position %u), compartment %u: from '%s' (channel %u, "
+			"position %u) on port %u expected weight %lld, found %lld; %llu sources differ",
+			s->channel, s->position, comp, check_layer_name(c, first->s.layer), first->s.channel,
+			first->s.position, first->port, (long long)first->expected, (long long)first->found,
+			(unsigned long long)differing);
 	else if (l.status == SPK_OK)
-		check_violation(c, "E0945", s->layer, core,
-		                "neuron (channel %u, position %u), compartment %u: the synapses are right, the "
-		                "neuron's program does not make it what it stands for", s->channel,
-		                s->position, comp);
+		check_violation(
+			c, "E0945", s->layer, core,
+			"neuron (channel %u, position %u), compartment %u: the synapses are right, the "
+			"neuron's program does not make it what it stands for",
+			s->channel, s->position, comp);
 	vec_fini(&l.all);
 	return l.status;
 }
@@ -445,13 +447,15 @@ static spk_status report_core(struct check *c, uint32_t core, const struct core_
 		else if (f->what == WRONG_BIAS)
 			check_violation(c, "E0946", s.layer, core,
 			                "neuron (channel %u, position %u), compartment %u: expected bias %lld, "
-			                "found %lld", s.channel, s.position, f->comp, (long long)f->expected,
+			                "found %lld",
+			                s.channel, s.position, f->comp, (long long)f->expected,
 			                (long long)f->found);
 		else
 			check_violation(c, "E0944", s.layer, core,
 			                "neuron (channel %u, position %u), compartment %u: synapses of weight "
-			                "%lld and threshold %lld do not make it what it stands for", s.channel,
-			                s.position, f->comp, (long long)f->expected, (long long)f->found);
+			                "%lld and threshold %lld do not make it what it stands for",
+			                s.channel, s.position, f->comp, (long long)f->expected,
+			                (long long)f->found);
 	}
 	if (res->wrong > KEPT)
 		check_count(c, res->wrong - KEPT);
@@ -519,12 +523,13 @@ static void check_time(struct check *c, uint32_t core, uint32_t local, uint64_t 
 	for (uint32_t i = 0; i < rows; i++)
 		each_run(c, a, i, time_run, &t);
 	if (t.wrong_layer != IMG_NONE)
-		check_violation(c, "E0947", t.wrong_layer, core,
-		                "in-axon %u: %s%s%s fires at step %u and is seen at %llu with delay %u; the "
-		                "layer starts at %u", local, from == IMG_NONE ? "the enable spike" : "'",
-		                from == IMG_NONE ? "" : check_layer_name(c, from),
-		                from == IMG_NONE ? "" : "'", start, (unsigned long long)t.arrival, a->delay,
-		                im->layers[t.wrong_layer].start);
+		check_violation(
+			c, "E0947", t.wrong_layer, core,
+			"in-axon %u: %s%s%s fires at step %u and is seen at %llu with delay %u; the "
+			"layer starts at %u",
+			local, from == IMG_NONE ? "the enable spike" : "'",
+			from == IMG_NONE ? "" : check_layer_name(c, from), from == IMG_NONE ? "" : "'", start,
+			(unsigned long long)t.arrival, a->delay, im->layers[t.wrong_layer].start);
 }
 
 spk_status check_synapses(struct check *c)

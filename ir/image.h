@@ -118,14 +118,16 @@ struct img_in_axon {
 	uint32_t group;       /* CONV: target group; LIST: IMG_NONE */
 	uint16_t src_width;   /* CONV: width of the source map */
 	uint16_t src_height;
-	uint16_t atoms;       /* rows it can address: spikes carry an atom 0..atoms-1 */
+	uint16_t atoms;       /* compartments that send to it: they address rows row..row+atoms-1 */
 	uint8_t kind;         /* enum img_axon_kind */
 	uint8_t port;         /* 0, or 1 for the second port of PRODUCT */
 	uint32_t delay;       /* extra steps */
+	uint32_t row;         /* row of the content that the first sending compartment addresses */
 };
 
 /* comp_count compartments from comp_first share one entry; a spike of compartment
- * comp_first + i is sent along the route to in-axon dest_axon of the destination with atom i.  */
+ * comp_first + i is sent along the route to in-axon dest_axon of the destination and addresses row
+ * in_axon.row + i there.  */
 struct img_out_axon {
 	uint32_t comp_first, comp_count;
 	uint32_t route;

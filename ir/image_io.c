@@ -51,7 +51,8 @@
 #define RUN(F) F(start, U32, 1) F(length, U32, 1) F(weight_first, U64, 1)
 #define IN_AXON(F) \
 	F(block, U32, 1) F(base, U32, 1) F(group, U32, 1) F(src_width, U16, 1) \
-	F(src_height, U16, 1) F(atoms, U16, 1) F(kind, U8, 1) F(port, U8, 1) F(delay, U32, 1)
+	F(src_height, U16, 1) F(atoms, U16, 1) F(kind, U8, 1) F(port, U8, 1) F(delay, U32, 1) \
+	F(row, U32, 1)
 #define OUT_AXON(F) \
 	F(comp_first, U32, 1) F(comp_count, U32, 1) F(route, U32, 1) F(dest_axon, U32, 1) \
 	F(kind, U8, 1)

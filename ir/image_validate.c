@@ -323,7 +323,7 @@ static void check_in_axon(struct check *c, const struct img_in_axon *a, uint32_t
 	const struct img_content *t = &im->contents[b->content];
 	img_equals(c, "block", b->core, core, "the core of the axon");
 	img_at_least(c, "atoms", a->atoms, 1, "");
-	img_at_most(c, "atoms", a->atoms, t->n_rows, "the rows of its content");
+	img_range(c, "row", a->row, a->atoms, t->n_rows, "the rows of its content");
 	if (b->kind == IMG_BLOCK_LIST) {
 		img_equals(c, "group", a->group, IMG_NONE, "none, as its block is a list");
 		if (c->extent[b->content])

@@ -88,10 +88,15 @@ static spk_status build_in_axon(struct sim *s, uint32_t core, uint32_t i, const 
 	if (b->content >= im->n_contents || im->contents[b->content].kind != b->kind || b->shift > 24)
 		return bad(d, "block", a->block, "unknown content, wrong kind or shift above 24");
 	t = &im->contents[b->content];
-	if (a->delay > SIM_MAX_DELAY || a->port > 1 || a->atoms > t->n_rows)
+	if (a->delay > SIM_MAX_DELAY || a->port > 1 ||
+	    !inside(a->row, a->atoms, t->n_rows))
 		return bad(d, "in-axon", i, "delay, port or number of atoms is out of range");
-	*o = (struct sim_axon){.core = core, .content = b->content, .delay = (uint16_t)a->delay,
-	                       .atoms = a->atoms, .kind = b->kind, .shift = b->shift,
+	*o = (struct sim_axon){.core = core,
+	                       .content = b->content,
+	                       .delay = (uint16_t)a->delay,
+	                       .atoms = a->atoms, .row = a->row,
+	                       .kind = b->kind,
+	                       .shift = b->shift,
 	                       .port = a->port};
 	if (b->kind == IMG_BLOCK_LIST) {
 		if (!inside(a->base, extent[b->content], c->neurons))
@@ -147,8 +152,11 @@ static spk_status build_out_axon(struct sim *s, uint32_t core, uint32_t i,
 	if (a->route >= im->n_routes || im->routes[a->route].src_core != core)
 		return bad(d, "out-axon", i, "its route does not start on its core");
 	r = &im->routes[a->route];
-	*o = (struct sim_out){.comp_first = s->cores[core].first + a->comp_first, .route = a->route,
-	                      .dest = (uint8_t)r->dest, .target = a->dest_axon, .port = a->dest_axon};
+	*o = (struct sim_out){.comp_first = s->cores[core].first + a->comp_first,
+	                      .route = a->route,
+	                      .dest = (uint8_t)r->dest,
+	                      .target = a->dest_axon,
+	                      .port = a->dest_axon};
 	if (r->dest == IMG_DEST_HOST) {
 		if (a->dest_axon >= im->n_host_ports ||
 		    a->comp_count > im->host_ports[a->dest_axon].n_channels)

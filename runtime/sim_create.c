@@ -3,7 +3,8 @@
  * Everything that the step loop indexes with is checked here once (images may come from anywhere),
  * so that the loop itself needs no range checks. Legality against a chip is not looked at: that is
  * the checker's business. Cost: linear in the tables, apart from one sort of the core places.
- * Limit: all compartments of a group share program, decay and kind of reset (thresholds are free). */
+ * Limit: all compartments of a group share program, decay and kind of reset (thresholds are free).
+ */
 #include "runtime/sim_internal.h"
 
 #include <string.h>
@@ -82,8 +83,10 @@ static spk_status build_cores(struct sim *s, struct diag_list *d)
 		const struct img_core *c = &im->cores[i];
 
 		SPK_TRY(check_core(im, i, d));
-		s->cores[i] = (struct sim_core){.first = (uint32_t)comps, .neurons = c->neurons,
-		                                .group_first = c->group_first, .n_groups = c->n_groups};
+		s->cores[i] = (struct sim_core){.first = (uint32_t)comps,
+		                                .neurons = c->neurons,
+		                                .group_first = c->group_first,
+		                                .n_groups = c->n_groups};
 		comps += c->neurons;
 		if (comps >= (1u << 31))
 			return bad(d, "core", i, "2^31 compartments or more");
@@ -162,11 +165,16 @@ static spk_status build_group(struct sim *s, uint32_t core, uint32_t index, stru
 	if (n > im->cores[core].neurons || n * ig->nc > im->cores[core].neurons ||
 	    !inside(ig->comp_first, n * ig->nc, im->cores[core].neurons))
 		return bad(d, "group", index, "its compartments leave its core");
-	*g = (struct sim_group){.core = core, .layer = ig->layer,
+	*g = (struct sim_group){.core = core,
+	                        .layer = ig->layer,
 	                        .first = s->cores[core].first + ig->comp_first,
 	                        .n = (uint32_t)(n * ig->nc),
-	                        .y0 = ig->y0, .x0 = ig->x0, .c0 = ig->c0,
-	                        .ny = ig->ny, .nx = ig->nx, .nc = ig->nc,
+	                        .y0 = ig->y0,
+	                        .x0 = ig->x0,
+	                        .c0 = ig->c0,
+	                        .ny = ig->ny,
+	                        .nx = ig->nx,
+	                        .nc = ig->nc,
 	                        .host = ig->host_current != 0};
 	if (g->host && (!im->encoder.present || im->encoder.layer != ig->layer))
 		return bad(d, "group", index, "the host has no currents for its layer");
@@ -217,10 +225,10 @@ static spk_status check_encoder(const struct sim *s, struct diag_list *d)
 		return bad(d, "encoder layer", e->layer, "there is no such layer");
 	l = &im->layers[e->layer];
 	if (e->stride_h == 0 || e->stride_w == 0 || e->kernel_h == 0 || e->kernel_w == 0 ||
-	    e->kernel_h > 4096 || e->kernel_w > 4096 || e->in_channels == 0 ||
-	    e->in_channels > 65536 || e->in_height == 0 || e->in_height > 65536 ||
-	    e->in_width == 0 || e->in_width > 65536 || e->pad_h > 4096 || e->pad_w > 4096 ||
-	    e->x_shift > 30 || e->out_shift > 62 || e->m_exp > 30 || e->m_max < 0)
+	    e->kernel_h > 4096 || e->kernel_w > 4096 || e->in_channels == 0 || e->in_channels > 65536 ||
+	    e->in_height == 0 || e->in_height > 65536 || e->in_width == 0 || e->in_width > 65536 ||
+	    e->pad_h > 4096 || e->pad_w > 4096 || e->x_shift > 30 || e->out_shift > 62 ||
+	    e->m_exp > 30 || e->m_max < 0)
 		return bad(d, "encoder of layer", e->layer, "a parameter is out of range");
 	if (e->in_height + 2 * e->pad_h < e->kernel_h || e->in_width + 2 * e->pad_w < e->kernel_w)
 		return bad(d, "encoder of layer", e->layer, "the kernel exceeds the padded image");
@@ -249,16 +257,17 @@ static spk_status check_tables(const struct sim *s, struct diag_list *d)
 			return bad(d, "sum", i, "unknown name, layout or terms");
 		for (uint32_t t = 0; t < sum->n_terms; t++) {
 			const uint32_t *terms = &im->sum_terms[sum->term_first];
-			if (terms[t] >= s->n_layers || im->layers[terms[t]].channels !=
-			    im->layers[terms[0]].channels || im->layers[terms[t]].height *
-			    im->layers[terms[t]].width != im->layers[terms[0]].height *
-			    im->layers[terms[0]].width)
+			if (terms[t] >= s->n_layers ||
+			    im->layers[terms[t]].channels != im->layers[terms[0]].channels ||
+			    im->layers[terms[t]].height * im->layers[terms[t]].width !=
+			        im->layers[terms[0]].height * im->layers[terms[0]].width)
 				return bad(d, "sum", i, "its terms are unknown or differ in shape");
 		}
 	}
 	if (im->n_head_w / (im->head.channels ? im->head.channels : 1) != im->head.classes ||
 	    (im->head.channels && im->n_head_w % im->head.channels) ||
-	    (im->n_head_b && im->n_head_b != im->head.classes) || (im->head.classes && im->head.divisor == 0))
+	    (im->n_head_b && im->n_head_b != im->head.classes) ||
+	    (im->head.classes && im->head.divisor == 0))
 		return bad(d, "head, classes", im->head.classes, "its weights have the wrong number");
 	for (uint64_t i = 0; i < im->n_host_ports; i++) {
 		const struct img_host_port *p = &im->host_ports[i];
@@ -352,10 +361,30 @@ void sim_destroy(struct sim *s)
 	}
 	sim_embedded_destroy(s);
 	sim_stats_destroy(s);
-	void *owned[] = {s->cores, s->groups, s->layer_group_first, s->layer_groups, s->axons, s->outs,
-	                 s->segment, s->segment_first, s->segment_outs, s->vth, s->bias,
-	                 s->static_bias, s->v, s->acc, s->acc1, s->dirty, s->lists, s->chunks, s->frame,
-	                 s->image, s->record, s->keep, s->sum_buffer, s->counts,
+	void *owned[] = {s->cores,
+	                 s->groups,
+	                 s->layer_group_first,
+	                 s->layer_groups,
+	                 s->axons,
+	                 s->outs,
+	                 s->segment,
+	                 s->segment_first,
+	                 s->segment_outs,
+	                 s->vth,
+	                 s->bias,
+	                 s->static_bias,
+	                 s->v,
+	                 s->acc,
+	                 s->acc1,
+	                 s->dirty,
+	                 s->lists,
+	                 s->chunks,
+	                 s->frame,
+	                 s->image,
+	                 s->record,
+	                 s->keep,
+	                 s->sum_buffer,
+	                 s->counts,
 	                 s->pixels};
 	for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
 		spk_free(owned[i]);

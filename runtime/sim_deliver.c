@@ -27,7 +27,7 @@ static uint64_t deliver_list(const struct sim *s, const struct sim_axon *a,
                              const struct img_content *t, const struct sim_message *m)
 {
 	const struct image *im = s->im;
-	const struct img_row *row = &im->rows[t->row_first + m->atom];
+	const struct img_row *row = &im->rows[t->row_first + a->row + m->atom];
 	int32_t *acc = (a->port ? s->acc1 : s->acc) + a->base;
 	uint64_t synapses = 0;
 
@@ -63,13 +63,11 @@ static uint64_t deliver_conv(const struct sim *s, const struct sim_axon *a,
                              const struct img_content *t, const struct sim_message *m)
 {
 	const struct sim_group *g = &s->groups[a->base];
-	const int8_t *w = s->im->weights + t->weight_first +
-	                  (uint64_t)m->atom * t->kernel_h * t->kernel_w * t->nc;
+	const uint64_t row = (uint64_t)a->row + m->atom;
+	const int8_t *w = s->im->weights + t->weight_first + row * t->kernel_h * t->kernel_w * t->nc;
 	int32_t *acc = (a->port ? s->acc1 : s->acc) + g->first;
-	struct taps ty = taps_of(a->sy, t->pad, t->stride, t->kernel_h, (int32_t)g->y0,
-	                         (int32_t)g->ny);
-	struct taps tx = taps_of(a->sx, t->pad, t->stride, t->kernel_w, (int32_t)g->x0,
-	                         (int32_t)g->nx);
+	struct taps ty = taps_of(a->sy, t->pad, t->stride, t->kernel_h, (int32_t)g->y0, (int32_t)g->ny);
+	struct taps tx = taps_of(a->sx, t->pad, t->stride, t->kernel_w, (int32_t)g->x0, (int32_t)g->nx);
 	uint64_t synapses = 0;
 
 	for (int32_t ky = ty.k, oy = ty.out; ky < ty.end; ky += t->stride, oy--) {
@@ -91,9 +89,10 @@ static void deliver(struct sim *s, const struct sim_message *m)
 	struct sim_core_stats *stats = &s->stats.core[a->core];
 	uint64_t magnitude = (uint64_t)llabs(m->payload);
 	uint64_t copies = magnitude <= (uint64_t)s->max_payload
-	                      ? 1 : (magnitude + (uint64_t)s->max_payload - 1) / (uint64_t)s->max_payload;
-	uint64_t synapses = a->kind == IMG_BLOCK_LIST ? deliver_list(s, a, t, m)
-	                                              : deliver_conv(s, a, t, m);
+	                      ? 1
+	                      : (magnitude + (uint64_t)s->max_payload - 1) / (uint64_t)s->max_payload;
+	uint64_t synapses =
+		a->kind == IMG_BLOCK_LIST ? deliver_list(s, a, t, m) : deliver_conv(s, a, t, m);
 
 	s->dirty[a->core] = 1;
 	stats->messages_in += copies;
@@ -108,8 +107,8 @@ spk_status sim_deliver_chunk(void *ctx, uint32_t chunk, uint32_t worker)
 
 	(void)worker;
 	for (uint32_t from = 0; from <= s->n_chunks; from++) {
-		struct sim_messages *list = &s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks +
-		                                      chunk];
+		struct sim_messages *list =
+			&s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks + chunk];
 
 		for (size_t i = 0; i < list->len; i++)
 			deliver(s, &list->data[i]);

@@ -51,8 +51,7 @@ static spk_status check_task(const struct sim *s, const struct img_embedded *e, 
 	for (uint32_t p = 0; p < e->n_ports; p++) {
 		const struct img_embedded_port *port = &im->embedded_ports[e->port_first + p];
 
-		if (port->operand > 2 || port->position >= e->tokens ||
-		    port->channel_first > e->channels ||
+		if (port->operand > 2 || port->position >= e->tokens || port->channel_first > e->channels ||
 		    port->n_channels > e->channels - port->channel_first)
 			return bad(d, i, "a port leaves its operand");
 	}

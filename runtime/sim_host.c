@@ -157,8 +157,7 @@ static spk_status inject_one(struct sim *s, const struct img_injection *j, uint3
 		return sim_send(s, s->n_chunks, axon, 0, 1);
 	}
 	if (j->kind == IMG_INJECT_EVENTS)
-		x = s->run->input.data + image * s->run->input.image_stride +
-		    frame * sim_layer_elements(l);
+		x = s->run->input.data + image * s->run->input.image_stride + frame * sim_layer_elements(l);
 	else if (!(task = task_of_layer(s, j->layer)))
 		return SPK_OK;
 	for (uint32_t a = 0; a < j->n_channels; a++) {
@@ -235,7 +234,7 @@ void sim_host_finish(struct sim *s, uint32_t image)
 				sum += (double)w[c] * (double)f[c];
 			s->run->logits[(size_t)image * h->classes + k] =
 				(float)(sum / (double)h->divisor +
-				        (s->im->n_head_b ? (double)s->im->head_b[k] : 0.0));
+			            (s->im->n_head_b ? (double)s->im->head_b[k] : 0.0));
 		}
 	}
 	memset(f, 0, h->channels * sizeof *f);

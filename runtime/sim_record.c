@@ -60,8 +60,8 @@ void sim_record_put(struct sim *s, uint32_t layer, uint32_t channel, uint32_t po
                     int32_t payload)
 {
 	const struct img_layer *l = &s->im->layers[layer];
-	uint8_t *slot = s->record + (s->image[layer] % s->n_slots) * s->slot_bytes +
-	                s->keep[layer].offset;
+	uint8_t *slot =
+		s->record + (s->image[layer] % s->n_slots) * s->slot_bytes + s->keep[layer].offset;
 	uint64_t at = (uint64_t)s->frame[layer] * sim_layer_elements(l) +
 	              element(l, l->layout, channel, position);
 
@@ -105,8 +105,8 @@ static void form_sum(struct sim *s, const uint8_t *slot, const struct img_sum *s
 			for (uint32_t c = 0; c < l->channels; c++) {
 				for (uint32_t p = 0; p < positions; p++) {
 					to = f * elements + element(l, sum->layout, c, p);
-					s->sum_buffer[to] += recorded(s, slot, terms[t], f * elements +
-					                              element(l, l->layout, c, p));
+					s->sum_buffer[to] +=
+						recorded(s, slot, terms[t], f * elements + element(l, l->layout, c, p));
 				}
 			}
 		}
@@ -128,9 +128,14 @@ spk_status sim_record_finish(struct sim *s, uint32_t image)
 
 	for (uint32_t i = 0; i < s->n_layers; i++) {
 		const struct img_layer *l = &im->layers[i];
-		struct sim_value v = {.name = im->strings[l->name], .layer = i, .sum = IMG_NONE,
-		                      .layout = l->layout, .timesteps = im->meta.timesteps,
-		                      .channels = l->channels, .height = l->height, .width = l->width,
+		struct sim_value v = {.name = im->strings[l->name],
+		                      .layer = i,
+		                      .sum = IMG_NONE,
+		                      .layout = l->layout,
+		                      .timesteps = im->meta.timesteps,
+		                      .channels = l->channels,
+		                      .height = l->height,
+		                      .width = l->width,
 		                      .is_i32 = s->keep[i].is_i32};
 		if (l->recorded)
 			SPK_TRY(r->value(r->ctx, image, &v, slot + s->keep[i].offset));
@@ -138,10 +143,14 @@ spk_status sim_record_finish(struct sim *s, uint32_t image)
 	for (uint64_t i = 0; i < im->n_sums; i++) {
 		const struct img_sum *sum = &im->sums[i];
 		const struct img_layer *l = &im->layers[im->sum_terms[sum->term_first]];
-		struct sim_value v = {.name = im->strings[sum->name], .layer = IMG_NONE,
-		                      .sum = (uint32_t)i, .layout = sum->layout,
-		                      .timesteps = im->meta.timesteps, .channels = l->channels,
-		                      .height = l->height, .width = l->width,
+		struct sim_value v = {.name = im->strings[sum->name],
+		                      .layer = IMG_NONE,
+		                      .sum = (uint32_t)i,
+		                      .layout = sum->layout,
+		                      .timesteps = im->meta.timesteps,
+		                      .channels = l->channels,
+		                      .height = l->height,
+		                      .width = l->width,
 		                      .is_i32 = sum->bound > 255};
 		form_sum(s, slot, sum);
 		SPK_TRY(r->value(r->ctx, image, &v, s->sum_buffer));

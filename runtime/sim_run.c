@@ -114,8 +114,8 @@ spk_status sim_run(struct sim *s, const struct sim_run *r, struct diag_list *d)
 	SPK_TRY(sim_host_check_input(s, r, d));
 	s->run = r;
 	status = reset(s);
-	s->n_steps = r->input.n_images == 0
-	                 ? 0 : (uint64_t)(r->input.n_images - 1) * m->interval + m->latency;
+	s->n_steps =
+		r->input.n_images == 0 ? 0 : (uint64_t)(r->input.n_images - 1) * m->interval + m->latency;
 	for (s->step = 0; s->step < s->n_steps && status == SPK_OK; s->step++) {
 		int64_t image = completed(s);
 

@@ -98,8 +98,11 @@ void sim_stats_reset(struct sim *s)
 	memset(s->last_events, 0, s->n_cores * sizeof *s->last_events);
 	memset(s->last_active, 0, s->n_cores * sizeof *s->last_active);
 	memset(s->active_updates, 0, s->n_cores * sizeof *s->active_updates);
-	*t = (struct sim_stats){.core = core, .route_messages = messages, .n_cores = s->n_cores,
-	                        .n_routes = s->im->n_routes, .outside_layer = IMG_NONE,
+	*t = (struct sim_stats){.core = core,
+	                        .route_messages = messages,
+	                        .n_cores = s->n_cores,
+	                        .n_routes = s->im->n_routes,
+	                        .outside_layer = IMG_NONE,
 	                        .outside_core = IMG_NONE};
 	t->barrier_ns = barrier(s);
 }
@@ -144,13 +147,18 @@ void sim_stats_step(struct sim *s)
 
 static void price_core(struct sim *s, struct sim_core_stats *c, uint64_t embedded_ops)
 {
-	const uint64_t n[TGT_ENERGY_COUNT] = {
-		[TGT_E_SYNAPTIC_OP] = c->synaptic_events, [TGT_E_NEURON_ACTIVE] = c->updates_active,
-		[TGT_E_NEURON_INACTIVE] = c->updates_inactive, [TGT_E_SPIKE_WITHIN_TILE] = c->within_tile,
-		[TGT_E_HOP_X] = c->hops_x, [TGT_E_HOP_Y] = c->hops_y, [TGT_E_HOP_CHIP] = c->hops_chip,
-		[TGT_E_MESSAGE_IN] = c->messages_in, [TGT_E_MESSAGE_OUT] = c->messages_out,
-		[TGT_E_SPIKE_OUT] = c->spikes_out, [TGT_E_HOST_WRITE] = c->host_writes,
-		[TGT_E_EMBEDDED_OP] = embedded_ops};
+	const uint64_t n[TGT_ENERGY_COUNT] = {[TGT_E_SYNAPTIC_OP] = c->synaptic_events,
+	                                      [TGT_E_NEURON_ACTIVE] = c->updates_active,
+	                                      [TGT_E_NEURON_INACTIVE] = c->updates_inactive,
+	                                      [TGT_E_SPIKE_WITHIN_TILE] = c->within_tile,
+	                                      [TGT_E_HOP_X] = c->hops_x,
+	                                      [TGT_E_HOP_Y] = c->hops_y,
+	                                      [TGT_E_HOP_CHIP] = c->hops_chip,
+	                                      [TGT_E_MESSAGE_IN] = c->messages_in,
+	                                      [TGT_E_MESSAGE_OUT] = c->messages_out,
+	                                      [TGT_E_SPIKE_OUT] = c->spikes_out,
+	                                      [TGT_E_HOST_WRITE] = c->host_writes,
+	                                      [TGT_E_EMBEDDED_OP] = embedded_ops};
 
 	c->energy_total_pj = 0.0;
 	for (uint32_t e = 0; e < TGT_ENERGY_COUNT; e++) {
@@ -213,8 +221,8 @@ static spk_status link_loads(struct sim *s)
 			load[(y * width + x) * 4 + (y < to_y ? 2 : 3)] += n;
 	}
 	for (uint64_t i = 0; i < width * height * 4; i++)
-		s->stats.max_link_load = load[i] > s->stats.max_link_load ? load[i]
-		                                                          : s->stats.max_link_load;
+		s->stats.max_link_load =
+			load[i] > s->stats.max_link_load ? load[i] : s->stats.max_link_load;
 	spk_free(load);
 	return SPK_OK;
 }

@@ -6,7 +6,8 @@
  * (((|v| & 4095) * keep) >> 12), which is the same number. The loops are written for automatic
  * vectorisation; keep = 2048 (tau = 2) and keep = 0 have versions of their own.
  * A group is skipped when nothing can happen to it: no state, no input, no bias, all thresholds
- * positive. Sums are kept modulo 2^32; a current beyond that range would escape the wrap counter. */
+ * positive. Sums are kept modulo 2^32; a current beyond that range would escape the wrap counter.
+ */
 #include "runtime/sim_internal.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ static inline int32_t wrap_bits(int32_t x, uint32_t bits)
 }
 
 __attribute__((always_inline)) static inline int32_t decayed(int32_t v, int32_t keep,
-                                                              enum keep_mode mode)
+                                                             enum keep_mode mode)
 {
 	int32_t sign = v >> 31, a = (v ^ sign) - sign;
 
@@ -45,9 +46,8 @@ __attribute__((always_inline)) static inline int32_t decayed(int32_t v, int32_t 
 	return (a ^ sign) - sign;
 }
 
-__attribute__((always_inline)) static inline void integrate(const struct update *p,
-                                                            enum keep_mode mode, bool biased,
-                                                            struct outcome *out)
+__attribute__((always_inline)) static inline void
+integrate(const struct update *p, enum keep_mode mode, bool biased, struct outcome *out)
 {
 	int32_t *restrict v = p->v, *restrict acc = p->acc, *restrict fired = p->fired;
 	const int32_t *restrict vth = p->vth, *restrict bias = p->bias;
@@ -74,8 +74,8 @@ __attribute__((always_inline)) static inline void integrate(const struct update 
 		acc[i] = 0;
 		fired[i] = -fire;
 	}
-	*out = (struct outcome){(uint32_t)any_v, (uint32_t)any_fired, (uint32_t)active,
-	                        (uint32_t)wraps};
+	*out =
+		(struct outcome){(uint32_t)any_v, (uint32_t)any_fired, (uint32_t)active, (uint32_t)wraps};
 }
 
 static void integrate_any(const struct update *p, struct outcome *out)
@@ -106,8 +106,8 @@ spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t atom, 
 {
 	const struct sim_axon *a = &s->axons[axon];
 	uint64_t slot = (s->step + a->delay) % s->ring;
-	struct sim_messages *list = &s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks +
-	                                      a->core % s->n_chunks];
+	struct sim_messages *list =
+		&s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks + a->core % s->n_chunks];
 	struct sim_message m = {axon, atom, payload};
 
 	return vec_push(list, m);
@@ -137,8 +137,8 @@ static spk_status route_spike(struct sim *s, uint32_t chunk, uint32_t comp, int3
 static void note_outside(struct sim *s, const struct sim_group *g, struct sim_chunk *chunk)
 {
 	chunk->outside++;
-	if (chunk->outside_layer == IMG_NONE || (chunk->outside_step == s->step &&
-	                                         g->core < chunk->outside_core)) {
+	if (chunk->outside_layer == IMG_NONE ||
+	    (chunk->outside_step == s->step && g->core < chunk->outside_core)) {
 		chunk->outside_layer = g->layer;
 		chunk->outside_core = g->core;
 		chunk->outside_step = s->step;
@@ -179,10 +179,15 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
 	int32_t frame = s->frame[g->layer];
 	bool biased = g->has_bias && frame >= 0;
 	struct outcome out;
-	struct update p = {.v = s->v + g->first, .acc = s->acc + g->first,
-	                   .fired = s->chunks[chunk].fired, .vth = s->vth + g->first,
-	                   .bias = biased ? s->bias + g->first : NULL, .n = g->n, .keep = g->keep,
-	                   .state_bits = s->im->meta.state_bits, .soft = g->soft_reset};
+	struct update p = {.v = s->v + g->first,
+	                   .acc = s->acc + g->first,
+	                   .fired = s->chunks[chunk].fired,
+	                   .vth = s->vth + g->first,
+	                   .bias = biased ? s->bias + g->first : NULL,
+	                   .n = g->n,
+	                   .keep = g->keep,
+	                   .state_bits = s->im->meta.state_bits,
+	                   .soft = g->soft_reset};
 
 	if (g->program == IMG_PROG_PROG) {
 		if (frame < 0) {
@@ -225,7 +230,8 @@ static spk_status update_graded(struct sim *s, struct sim_group *g, uint32_t chu
 		if (g->program == IMG_PROG_PRODUCT)
 			x = acc1 ? x * acc1[i] : 0;
 		payload = x >= -s->max_payload && x <= s->max_payload
-		              ? (int32_t)x : wrap_bits((int32_t)(uint32_t)(uint64_t)x, bits);
+		              ? (int32_t)x
+		              : wrap_bits((int32_t)(uint32_t)(uint64_t)x, bits);
 		s->chunks[chunk].wraps += payload != x;
 		fired[i] = payload;
 		any |= payload != 0;

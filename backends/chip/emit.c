@@ -131,6 +131,7 @@ static spk_status push_in_axon(struct emit *e, const struct map_axon *a, uint32_
     in.kind = (uint8_t)a->kind;
     in.port = p->port;
     in.delay = p->source[a->source].delay;
+    in.row = a->row;
     if (p->view_w > UINT16_MAX || p->view_h > UINT16_MAX || atoms > UINT16_MAX)
         return diag_nofit(e->diags, e->net->pops.data[p->target].span, "E0705",
                           "maps and axons are limited to 65,535 positions per axis and atoms");
@@ -152,7 +153,9 @@ static spk_status emit_axon(void *ctx, const struct map_tile *tile, const struct
         struct map_axon one = *a;
         uint32_t axon = vec_last(&e->cores).n_in_axons;
         one.first_source_channel += i;
-        one.n_atoms = 1;
+        one.first_row_channel = one.first_source_channel;
+        one.n_atoms = one.n_rows = 1;
+        one.row = 0;
         SPK_TRY(emit_block_atom(e, tile, &one, &block));
         SPK_TRY(push_in_axon(e, &one, block, 1));
         SPK_TRY(emit_source(e, &one, one.first_source_channel, 1, axon));

@@ -57,11 +57,11 @@ static spk_status make_list(struct emit *e, const struct map_tile *tile, const s
 {
     c->kind = IMG_BLOCK_LIST;
     c->row_first = e->rows.len;
-    for (uint32_t i = 0; i < a->n_atoms; i++) {
+    for (uint32_t i = 0; i < a->n_rows; i++) {
         struct row_builder b = {.e = e,
                                 .p = &e->net->projs.data[a->proj],
                                 .tile = tile,
-                                .channel = a->first_source_channel + i};
+                                .channel = a->first_row_channel + i};
         SPK_TRY(vec_push(&e->rows, (struct img_row){e->runs.len, 0}));
         SPK_TRY(map_row_pieces(e->net, tile, a, b.channel, push_piece, &b));
     }
@@ -86,8 +86,8 @@ static spk_status make_conv(struct emit *e, const struct map_tile *tile, const s
         return diag_nofit(e->diags, e->net->pops.data[p->target].span, "E0701",
                           "convolutional sharing needs equal strides and pads in x and y, below "
                           "256");
-    for (uint32_t i = 0; i < a->n_atoms; i++) {
-        b.channel = a->first_source_channel + i;
+    for (uint32_t i = 0; i < a->n_rows; i++) {
+        b.channel = a->first_row_channel + i;
         for (uint32_t ky = 0; ky < p->kernel; ky++) {
             for (uint32_t kx = 0; kx < p->kernel_w; kx++) {
                 struct map_piece piece = {0, tile->nc, tile->c0, ky, kx};
@@ -107,7 +107,7 @@ static spk_status content_of(struct emit *e, const struct map_tile *tile, const 
         return SPK_OK;
     struct img_content c;
     memset(&c, 0, sizeof c);
-    c.n_rows = a->n_atoms;
+    c.n_rows = a->n_rows;
     if (a->conv)
         SPK_TRY(make_conv(e, tile, a, &c));
     else
@@ -169,7 +169,7 @@ spk_status emit_block_atom(struct emit *e, const struct map_tile *tile, const st
                            uint32_t *out_block)
 {
     struct map_block_key key = map_axon_key(e->net, tile, a);
-    key.cut = a->first_source_channel; /* n_atoms is 1: the channel identifies the row */
+    key.channel = a->first_source_channel;
     return block_for_key(e, tile, a, &key, out_block);
 }
 

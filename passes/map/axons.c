@@ -3,7 +3,7 @@
  * For a window (kernel k, stride s, pad p) source row y reaches target rows t with
  * 0 <= y + p - t*s < k: a contiguous range, of which the tile keeps a part. All positions with the
  * same part, kernel coordinates and base offset share one block: interior positions share one,
- * borders of a tile add variants. Cost: O(positions in the window x cuts) per tile. */
+ * borders of a tile add variants. Cost: O(positions in the window x source tiles) per tile. */
 #include "passes/map/axons.h"
 
 #include <string.h>
@@ -119,18 +119,22 @@ static void axon_place(const struct map_net *net, const struct map_tile *tile,
         a->kind = IMG_AXON_POP32;
 }
 
-static spk_status axon_cuts(const struct map_net *net, const struct map_tile *tile,
-                            struct map_axon *a, map_axon_fn fn, void *ctx)
+/* The axons of one source position: one per source tile with channels that reach this tile. A
+ * source without compartments (host, embedded processor) is one tile. */
+static spk_status axon_sources(const struct map_net *net, const struct map_tile *tile,
+                               struct map_axon *a, map_axon_fn fn, void *ctx)
 {
     const struct map_proj *p = &net->projs.data[a->proj];
+    const struct map_pop *s = &net->pops.data[p->source[a->source].pop];
+    const uint32_t width = s->has_compartments ? s->tc : s->channels;
     uint32_t lo, hi;
     map_source_channels(net, p, tile->c0, tile->nc, &lo, &hi);
-    for (uint32_t c = 0; c < p->n_cuts; c++) {
-        if (p->cut[c + 1] <= lo || p->cut[c] >= hi)
-            continue;
-        a->cut = c;
-        a->first_source_channel = p->cut[c] > lo ? p->cut[c] : lo;
-        a->n_atoms = (p->cut[c + 1] < hi ? p->cut[c + 1] : hi) - a->first_source_channel;
+    a->first_row_channel = lo;
+    a->n_rows = hi - lo;
+    for (uint32_t c = lo / width * width; c < hi; c += width) {
+        a->first_source_channel = c > lo ? c : lo;
+        a->n_atoms = (c + width < hi ? c + width : hi) - a->first_source_channel;
+        a->row = a->first_source_channel - lo;
         axon_place(net, tile, p, a);
         SPK_TRY(fn(ctx, tile, a));
     }
@@ -165,7 +169,7 @@ spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile
                                         &a.tx, &a.cols, &a.kx))
                         continue;
                     a.pos = y * p->view_w + x;
-                    SPK_TRY(axon_cuts(net, tile, &a, fn, ctx));
+                    SPK_TRY(axon_sources(net, tile, &a, fn, ctx));
                 }
             }
         }
@@ -179,7 +183,7 @@ struct map_block_key map_axon_key(const struct map_net *net, const struct map_ti
     struct map_block_key k;
     memset(&k, 0, sizeof k);
     k.proj = a->proj;
-    k.cut = a->cut;
+    k.channel = IR_NONE;
     k.delay = net->projs.data[a->proj].source[a->source].delay;
     k.c0 = tile->c0;
     k.nc = tile->nc;
@@ -278,18 +282,18 @@ spk_status map_block_bits(const struct map_net *net, const struct map_tile *tile
     const struct tgt *t = net->target;
     const struct map_proj *p = &net->projs.data[a->proj];
     const uint32_t wbits = t->arith.weight_bits, dbits = map_delay_bits(p->source[a->source].delay);
-    const uint32_t same = p->chan == MAP_CHAN_FULL ? 1 : a->n_atoms; /* FULL: rows are alike */
+    const uint32_t same = p->chan == MAP_CHAN_FULL ? 1 : a->n_rows; /* FULL: rows are alike */
     uint32_t last = 0;
     bool dense = true;
     *out_bits = 0;
     if (a->conv) {
         uint32_t n = p->kernel * p->kernel_w * tile->nc;
-        *out_bits = a->n_atoms * tgt_row_bits(&t->format, n, wbits, dbits, 0);
+        *out_bits = a->n_rows * tgt_row_bits(&t->format, n, wbits, dbits, 0);
         return SPK_OK;
     }
     for (uint32_t i = 0; i < same; i++) {
         struct row_measure m = {0, 0, true};
-        SPK_TRY(map_row_pieces(net, tile, a, a->first_source_channel + i, measure_piece, &m));
+        SPK_TRY(map_row_pieces(net, tile, a, a->first_row_channel + i, measure_piece, &m));
         dense = dense && m.dense;
         if (m.end > last)
             last = m.end;
@@ -297,11 +301,11 @@ spk_status map_block_bits(const struct map_net *net, const struct map_tile *tile
     const uint32_t index = dense ? 0 : map_index_bits(&t->format, last > 0 ? last - 1 : 0);
     for (uint32_t i = 0; i < same; i++) {
         struct row_measure m = {0, 0, true};
-        SPK_TRY(map_row_pieces(net, tile, a, a->first_source_channel + i, measure_piece, &m));
+        SPK_TRY(map_row_pieces(net, tile, a, a->first_row_channel + i, measure_piece, &m));
         *out_bits += tgt_row_bits(&t->format, m.synapses, wbits, dbits, index);
     }
     if (p->chan == MAP_CHAN_FULL)
-        *out_bits *= a->n_atoms;
+        *out_bits *= a->n_rows;
     return SPK_OK;
 }
 

@@ -12,16 +12,20 @@ struct map_tile {
     uint32_t y0, x0, c0, ny, nx, nc;
 };
 
-/* One in-axon of a tile: source position `pos` of alias `source` of projection `proj`; its atoms
- * are the channels of interval `cut` that can reach the tile. It reaches target rows ty .. ty + rows - 1 and columns
- * tx .. tx + cols - 1 of the tile (tile-relative); ky, kx are the kernel coordinates there. */
+/* One in-axon of a tile: source position `pos` of alias `source` of projection `proj`, on one tile
+ * of the source; its atoms are that tile's channels that can reach the target tile, and they
+ * address rows row .. row + n_atoms - 1 of the block. (A block has a row for every source channel
+ * that can reach the tile, so all aliases share it, however they are cut.) The axon reaches target
+ * rows ty .. ty + rows - 1 and columns tx .. tx + cols - 1 of the tile (tile-relative); ky, kx are
+ * the kernel coordinates there. */
 struct map_axon {
-    uint32_t proj, source, cut;
+    uint32_t proj, source;
     uint32_t pos;
     uint32_t ty, tx, rows, cols, ky, kx;
     uint32_t base;   /* LIST: compartment base of the in-axon, within the target's limit */
     uint32_t offset; /* LIST: what of the first compartment does not fit the base */
-    uint32_t first_source_channel, n_atoms;
+    uint32_t first_source_channel, n_atoms, row;
+    uint32_t first_row_channel, n_rows; /* of the block: source channels in row order */
     enum img_axon_kind kind;
     bool conv;       /* goes to a CONV block */
 };
@@ -29,7 +33,8 @@ struct map_axon {
 /* Identity of a synapse block within one projection: axons with equal keys share the block on a
  * core, and cores with equal keys share its stored content. */
 struct map_block_key {
-    uint32_t proj, cut, delay;
+    uint32_t proj, delay;
+    uint32_t channel; /* discrete axons: the one source channel of the row; else IR_NONE */
     uint32_t c0, nc, tile_nx;
     uint32_t rows, cols, ky, kx, offset;
 };
@@ -37,8 +42,8 @@ struct map_block_key {
 typedef spk_status (*map_axon_fn)(void *ctx, const struct map_tile *tile,
                                   const struct map_axon *axon);
 
-/* Calls fn for every in-axon of the tile (enable axons excluded), projections, aliases, positions
- * and cuts in this order. */
+/* Calls fn for every in-axon of the tile (enable axons excluded): projections, aliases, positions,
+ * source tiles in this order. */
 SPK_CHECKED spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile,
                                       map_axon_fn fn, void *ctx);
 

@@ -50,8 +50,6 @@ struct map_proj {
     uint8_t port;
     uint32_t n_sources;
     struct map_source *source;
-    uint32_t n_cuts;               /* source channel intervals shared by all aliases: */
-    uint32_t *cut;                 /* cut[0] = 0 .. cut[n_cuts] = channels; set by partition */
     const char *weight_name;       /* for messages; NULL where weights are constant */
 };
 

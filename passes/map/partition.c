@@ -10,55 +10,12 @@
 
 #define PARTITION_ROUNDS 24
 
-static int insert_cut(uint32_t *cut, uint32_t n, uint32_t value)
-{
-    uint32_t i = n;
-    for (uint32_t j = 0; j < n; j++)
-        if (cut[j] == value)
-            return 0;
-    while (i > 0 && cut[i - 1] > value) {
-        cut[i] = cut[i - 1];
-        i--;
-    }
-    cut[i] = value;
-    return 1;
-}
-
-/* Common refinement of the channel cuts of all aliases, so that they share the same blocks. */
-static spk_status set_cuts(struct map_net *net, struct map_proj *p)
-{
-    const uint32_t channels = net->pops.data[p->source[0].pop].channels;
-    const uint64_t atoms = tgt_limit_value(net->target, TGT_ATOMS);
-    uint32_t max = 2;
-    for (uint32_t i = 0; i < p->n_sources; i++) {
-        const struct map_pop *s = &net->pops.data[p->source[i].pop];
-        uint32_t step = s->has_compartments ? s->tc : (uint32_t)(atoms < channels ? atoms : channels);
-        max += channels / step + 1;
-    }
-    uint32_t *cut = ARENA_NEW_ARRAY(&net->arena, uint32_t, max);
-    uint32_t n = 0;
-    if (cut == NULL)
-        return SPK_ERR_NOMEM;
-    for (uint32_t i = 0; i < p->n_sources; i++) {
-        const struct map_pop *s = &net->pops.data[p->source[i].pop];
-        uint32_t step = s->has_compartments ? s->tc : (uint32_t)(atoms < channels ? atoms : channels);
-        for (uint32_t c = 0; c < channels; c += step)
-            n += (uint32_t)insert_cut(cut, n, c);
-    }
-    cut[n] = channels;
-    p->cut = cut;
-    p->n_cuts = n;
-    return SPK_OK;
-}
-
 static spk_status cut_all(struct mapping *m, const uint32_t *max_neurons, struct diag_list *diags)
 {
     struct map_net *net = &m->net;
     vec_clear(&m->tiles);
     for (uint32_t i = 0; i < net->pops.len; i++) {
         struct map_pop *p = &net->pops.data[i];
-        for (uint32_t j = 0; j < p->n_projs; j++)
-            SPK_TRY(set_cuts(net, &net->projs.data[p->proj_first + j]));
         p->tile_first = (uint32_t)m->tiles.len;
         if (!p->has_compartments)
             continue;

@@ -42,6 +42,7 @@ struct usage_ctx {
     struct map_usage *u;
     struct block_map keys;
     uint32_t formats; /* bit set over (shift, delay bits), small */
+    uint64_t max_in_axons, max_bits; /* counting stops above these */
 };
 
 static spk_status usage_axon(void *ctx, const struct map_tile *tile, const struct map_axon *a)
@@ -53,11 +54,15 @@ static spk_status usage_axon(void *ctx, const struct map_tile *tile, const struc
     uint32_t value;
     uint64_t bits;
     c->u->in_axons += c->net->target->axon_population ? 1 : a->n_atoms;
+    if (c->u->in_axons > c->max_in_axons)
+        return SPK_DIFFERENCE;
     SPK_TRY(block_map_add(&c->keys, &key, 0, &value, &fresh));
     if (!fresh && c->net->target->sharing != TGT_SHARE_NONE)
         return SPK_OK;
     SPK_TRY(map_block_bits(c->net, tile, a, &bits));
     c->u->synapse_bits += bits;
+    if (c->u->in_axons > c->max_in_axons || c->u->synapse_bits > c->max_bits)
+        return SPK_DIFFERENCE;
     c->formats |= 1u << ((p->shift * 4u + map_delay_bits(key.delay)) % 31u);
     return SPK_OK;
 }
@@ -73,26 +78,33 @@ static spk_status count_configs(const struct map_net *net, const struct map_tile
 {
     const struct map_pop *p = &net->pops.data[tile->pop];
     int32_t *v;
+    *out = 1;
+    if (tgt_limit_value(net->target, TGT_CONFIGS) == UINT64_MAX ||
+        (p->vth_param == IR_NONE && p->vth_period == 0))
+        return SPK_OK; /* nobody asks, or all channels are alike */
     SPK_TRY(spk_alloc_array_raw(tile->nc, sizeof *v, &v));
     for (uint32_t i = 0; i < tile->nc; i++)
         v[i] = map_pop_vth(net, p, tile->c0 + i);
     qsort(v, tile->nc, sizeof *v, compare_i32);
-    *out = 1;
     for (uint32_t i = 1; i < tile->nc; i++)
         *out += v[i] != v[i - 1];
     spk_free(v);
     return SPK_OK;
 }
 
-spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
-                          struct map_usage *out)
+/* Counts until a maximum is exceeded: then the usage is a lower bound that shows the violation. */
+static spk_status tile_usage(const struct map_net *net, const struct map_tile *tile,
+                             uint64_t max_in_axons, uint64_t max_bits, struct map_usage *out)
 {
     const struct map_pop *p = &net->pops.data[tile->pop];
-    struct usage_ctx c = {.net = net, .u = out};
+    struct usage_ctx c = {.net = net, .u = out, .max_in_axons = max_in_axons,
+                          .max_bits = max_bits};
     memset(out, 0, sizeof *out);
     out->neurons = tile->ny * tile->nx * tile->nc;
     spk_status status = map_tile_axons(net, tile, usage_axon, &c);
     block_map_fini(&c.keys);
+    if (status == SPK_DIFFERENCE)
+        return SPK_OK;
     SPK_TRY(status);
     if (p->enable) {
         uint32_t n = p->coarse ? 2 : 1;
@@ -102,6 +114,12 @@ spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile
     }
     out->formats += (uint32_t)__builtin_popcount(c.formats);
     return count_configs(net, tile, &out->configs);
+}
+
+spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
+                          struct map_usage *out)
+{
+    return tile_usage(net, tile, UINT64_MAX, UINT64_MAX, out);
 }
 
 /* ---- limits ---- */
@@ -164,7 +182,8 @@ static spk_status grid_fits(const struct map_net *net, uint32_t pop, size_t *out
                 if (again)
                     continue;
                 t = map_tile_at(net, pop, ys[y], xs[x], cs[c]);
-                SPK_TRY(map_tile_usage(net, &t, &u));
+                SPK_TRY(tile_usage(net, &t, tgt_limit_value(net->target, TGT_IN_AXONS),
+                                   tgt_limit_value(net->target, TGT_SYNAPSE_BITS), &u));
                 *out_violation = usage_violation(net->target, &u);
                 if (*out_violation != N_CHECKS)
                     return SPK_OK;

@@ -24,12 +24,12 @@ struct tiny {
 	uint32_t n_out;
 };
 
-#define TINY_PUSH(t, table, ...) \
-	do { \
-		if (spk_realloc_array((t)->im.n_##table + 1, sizeof *(t)->im.table, \
-		                      &(t)->im.table) != SPK_OK) \
-			abort(); \
-		(t)->im.table[(t)->im.n_##table++] = (__VA_ARGS__); \
+#define TINY_PUSH(t, table, ...)                                                               \
+	do {                                                                                       \
+		if (spk_realloc_array((t)->im.n_##table + 1, sizeof *(t)->im.table, &(t)->im.table) != \
+		    SPK_OK)                                                                            \
+			abort();                                                                           \
+		(t)->im.table[(t)->im.n_##table++] = (__VA_ARGS__);                                    \
 	} while (0)
 #define TINY_CORE(t) (&(t)->im.cores[(t)->im.n_cores - 1])
 
@@ -47,10 +47,18 @@ SPK_UNUSED static void tiny_init(struct tiny *t, uint32_t timesteps, uint32_t in
 {
 	memset(t, 0, sizeof *t);
 	image_init(&t->im);
-	t->im.meta = (struct img_meta){.schema = IMG_SCHEMA, .timesteps = timesteps,
-	                               .interval = interval, .latency = latency, .state_bits = 24,
-	                               .payload_bits = payload_bits, .chips_x = 1, .chips_y = 1,
-	                               .cores_x = 4, .cores_y = 4, .tile_w = 2, .tile_h = 2};
+	t->im.meta = (struct img_meta){.schema = IMG_SCHEMA,
+	                               .timesteps = timesteps,
+	                               .interval = interval,
+	                               .latency = latency,
+	                               .state_bits = 24,
+	                               .payload_bits = payload_bits,
+	                               .chips_x = 1,
+	                               .chips_y = 1,
+	                               .cores_x = 4,
+	                               .cores_y = 4,
+	                               .tile_w = 2,
+	                               .tile_h = 2};
 	t->im.meta.target_name = tiny_string(t, "toy");
 	t->im.meta.system_name = tiny_string(t, "toy-1");
 	t->im.meta.provenance = tiny_string(t, "{}");
@@ -63,16 +71,24 @@ SPK_UNUSED static uint32_t tiny_layer(struct tiny *t, const char *name, enum img
                                       bool recorded)
 {
 	TINY_PUSH(t, layers,
-	          (struct img_layer){.name = tiny_string(t, name), .kind = (uint32_t)kind,
-	                             .channels = c, .height = h, .width = w, .start = start,
-	                             .recorded = recorded, .layout = IR_CHW, .payload_bound = 1});
+	          (struct img_layer){.name = tiny_string(t, name),
+	                             .kind = (uint32_t)kind,
+	                             .channels = c,
+	                             .height = h,
+	                             .width = w,
+	                             .start = start,
+	                             .recorded = recorded,
+	                             .layout = IR_CHW,
+	                             .payload_bound = 1});
 	return (uint32_t)t->im.n_layers - 1;
 }
 
 SPK_UNUSED static uint32_t tiny_core(struct tiny *t, uint32_t x, uint32_t y, uint32_t neurons)
 {
 	TINY_PUSH(t, cores,
-	          (struct img_core){.x = x, .y = y, .neurons = neurons,
+	          (struct img_core){.x = x,
+	                            .y = y,
+	                            .neurons = neurons,
 	                            .group_first = (uint32_t)t->im.n_groups,
 	                            .config_first = (uint32_t)t->im.n_configs,
 	                            .in_axon_first = (uint32_t)t->im.n_in_axons,
@@ -83,8 +99,8 @@ SPK_UNUSED static uint32_t tiny_core(struct tiny *t, uint32_t x, uint32_t y, uin
 SPK_UNUSED static uint16_t tiny_config(struct tiny *t, int32_t vth, uint16_t decay,
                                        enum img_program program)
 {
-	TINY_PUSH(t, configs, (struct img_config){.vth = vth, .decay = decay,
-	                                          .program = (uint8_t)program});
+	TINY_PUSH(t, configs,
+	          (struct img_config){.vth = vth, .decay = decay, .program = (uint8_t)program});
 	return (uint16_t)TINY_CORE(t)->n_configs++;
 }
 
@@ -94,9 +110,15 @@ SPK_UNUSED static uint32_t tiny_group(struct tiny *t, uint32_t layer, uint32_t c
                                       uint32_t nx, uint32_t nc, uint16_t config,
                                       const int32_t *bias)
 {
-	struct img_group g = {.core = (uint32_t)t->im.n_cores - 1, .layer = layer,
-	                      .comp_first = comp_first, .y0 = y0, .x0 = x0, .c0 = c0, .ny = ny,
-	                      .nx = nx, .nc = nc,
+	struct img_group g = {.core = (uint32_t)t->im.n_cores - 1,
+	                      .layer = layer,
+	                      .comp_first = comp_first,
+	                      .y0 = y0,
+	                      .x0 = x0,
+	                      .c0 = c0,
+	                      .ny = ny,
+	                      .nx = nx,
+	                      .nc = nc,
 	                      .channel_config = (uint32_t)t->im.n_channel_config,
 	                      .channel_bias = bias ? (uint32_t)t->im.n_biases : IMG_NONE};
 
@@ -130,8 +152,13 @@ SPK_UNUSED static uint32_t tiny_list(struct tiny *t, uint32_t n_rows, uint32_t s
 SPK_UNUSED static uint32_t tiny_conv(struct tiny *t, uint32_t n_rows, uint8_t k, uint8_t stride,
                                      uint8_t pad, uint32_t nc, const int8_t *weights)
 {
-	struct img_content c = {.kind = IMG_BLOCK_CONV, .kernel_h = k, .kernel_w = k,
-	                        .stride = stride, .pad = pad, .n_rows = n_rows, .nc = nc,
+	struct img_content c = {.kind = IMG_BLOCK_CONV,
+	                        .kernel_h = k,
+	                        .kernel_w = k,
+	                        .stride = stride,
+	                        .pad = pad,
+	                        .n_rows = n_rows,
+	                        .nc = nc,
 	                        .weight_first = t->im.n_weights};
 
 	for (uint32_t i = 0; i < n_rows * k * k * nc; i++)
@@ -144,9 +171,12 @@ SPK_UNUSED static uint32_t tiny_block(struct tiny *t, uint32_t content, uint8_t 
                                       uint8_t delay_bits)
 {
 	TINY_PUSH(t, blocks,
-	          (struct img_block){.core = (uint32_t)t->im.n_cores - 1, .content = content,
-	                             .kind = t->im.contents[content].kind, .shift = shift,
-	                             .weight_bits = 8, .delay_bits = delay_bits,
+	          (struct img_block){.core = (uint32_t)t->im.n_cores - 1,
+	                             .content = content,
+	                             .kind = t->im.contents[content].kind,
+	                             .shift = shift,
+	                             .weight_bits = 8,
+	                             .delay_bits = delay_bits,
 	                             .format = TINY_CORE(t)->n_blocks});
 	TINY_CORE(t)->n_blocks++;
 	return (uint32_t)t->im.n_blocks - 1;
@@ -157,8 +187,12 @@ SPK_UNUSED static uint32_t tiny_axon(struct tiny *t, uint32_t block, uint32_t ba
                                      enum img_axon_kind kind, uint8_t port, uint32_t delay)
 {
 	TINY_PUSH(t, in_axons,
-	          (struct img_in_axon){.block = block, .base = base, .group = IMG_NONE,
-	                               .atoms = atoms, .kind = (uint8_t)kind, .port = port,
+	          (struct img_in_axon){.block = block,
+	                               .base = base,
+	                               .group = IMG_NONE,
+	                               .atoms = atoms,
+	                               .kind = (uint8_t)kind,
+	                               .port = port,
 	                               .delay = delay});
 	return TINY_CORE(t)->n_in_axons++;
 }
@@ -168,8 +202,12 @@ SPK_UNUSED static uint32_t tiny_conv_axon(struct tiny *t, uint32_t block, uint32
                                           uint16_t atoms, enum img_axon_kind kind)
 {
 	TINY_PUSH(t, in_axons,
-	          (struct img_in_axon){.block = block, .base = position, .group = group,
-	                               .src_width = src_w, .src_height = src_h, .atoms = atoms,
+	          (struct img_in_axon){.block = block,
+	                               .base = position,
+	                               .group = group,
+	                               .src_width = src_w,
+	                               .src_height = src_h,
+	                               .atoms = atoms,
 	                               .kind = (uint8_t)kind});
 	return TINY_CORE(t)->n_in_axons++;
 }
@@ -181,8 +219,8 @@ SPK_UNUSED static void tiny_out(struct tiny *t, uint32_t src, uint32_t comp_firs
 {
 	if (t->n_out == sizeof t->out / sizeof *t->out)
 		abort();
-	t->out[t->n_out++] = (struct tiny_out){src, comp_first, comp_count, (uint32_t)dest, target,
-	                                       axon, (uint32_t)kind};
+	t->out[t->n_out++] = (struct tiny_out){src,    comp_first, comp_count,    (uint32_t)dest,
+	                                       target, axon,       (uint32_t)kind};
 }
 
 SPK_UNUSED static void tiny_inject(struct tiny *t, enum img_injection_kind kind, uint32_t layer,
@@ -190,9 +228,14 @@ SPK_UNUSED static void tiny_inject(struct tiny *t, enum img_injection_kind kind,
                                    uint32_t core, uint32_t axon)
 {
 	TINY_PUSH(t, injections,
-	          (struct img_injection){.kind = (uint32_t)kind, .layer = layer, .position = position,
-	                                 .channel_first = c0, .n_channels = n, .start = start,
-	                                 .core = core, .axon = axon});
+	          (struct img_injection){.kind = (uint32_t)kind,
+	                                 .layer = layer,
+	                                 .position = position,
+	                                 .channel_first = c0,
+	                                 .n_channels = n,
+	                                 .start = start,
+	                                 .core = core,
+	                                 .axon = axon});
 }
 
 SPK_UNUSED static uint32_t tiny_distance(uint32_t a, uint32_t b)
