@@ -139,13 +139,15 @@ static spk_status load_rates(struct compile *k, const char *path)
     return status;
 }
 
-static spk_status compile_map(struct compile *k, const char *system, uint64_t seed, bool remarks)
+static spk_status compile_map(struct compile *k, const char *system, uint64_t seed, bool remarks,
+                              bool places)
 {
     struct map_options o = {.attention = k->attention,
                             .system = system,
                             .seed = seed,
                             .node_rate = k->rates,
                             .remarks = remarks,
+                            .no_places = !places,
                             .progress = &k->c->progress};
     SPK_TRY(map_run(k->module, k->target, &o, &k->c->diags, &k->mapping));
     k->mapped = true;
@@ -269,7 +271,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     }
     SPK_TRY(compile_passes(k, o->remarks));
     SPK_TRY(load_rates(k, o->rates));
-    SPK_TRY(compile_map(k, o->system, o->seed, o->remarks));
+    SPK_TRY(compile_map(k, o->system, o->seed, o->remarks, true));
     return compile_emit(k, o, r);
 }
 
@@ -299,7 +301,7 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     if (status == SPK_OK)
         SPK_TRY(load_rates(k, o->rates));
     if (status == SPK_OK)
-        status = compile_map(k, o->system, o->seed, o->remarks);
+        status = compile_map(k, o->system, o->seed, o->remarks, false);
     if (status != SPK_OK && status != SPK_ERR_NOFIT)
         return status;
     *out_keep = true;

@@ -16,6 +16,7 @@ struct map_options {
     uint64_t seed;
     const double *node_rate;      /* [module nodes], spikes per neuron and frame; NULL: declared */
     bool remarks;                 /* explain every layer's tile */
+    bool no_places;               /* estimates: stop at the system, leave `place` NULL */
     struct progress *progress;    /* may be NULL */
 };
 
@@ -33,7 +34,7 @@ struct mapping {
     struct map_net net;
     VEC(struct map_tile) tiles; /* tile i runs on core i */
     struct map_usage *usage;    /* [tiles] */
-    struct map_place *place;    /* [tiles] */
+    struct map_place *place;    /* [tiles], NULL where no places were asked for */
     const struct tgt_system *system;
     uint64_t seed;
     double traffic_before, traffic_after; /* spikes * hops per frame: first order, after refining */

@@ -277,6 +277,8 @@ spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
     uint32_t chips = 0;
     const size_t n = m->tiles.len;
     SPK_TRY(choose_system(m, options->system, diags, &chips));
+    if (options->no_places)
+        return SPK_OK;
     spk_status status = build_slots(&pl, chips);
     if (status == SPK_OK)
         status = spk_alloc_array(n, sizeof *m->place, &m->place);
