@@ -22,6 +22,7 @@ struct compile {
     struct api_data calibration;
     struct ir_module *module; /* prepared, later quantised and balanced */
     enum tgt_attention attention;
+    enum map_objective objective;
     double *rates;            /* per node of `module` */
     bool measured;            /* rates were given */
     struct cost_paper paper;
@@ -58,27 +59,43 @@ static spk_status attention_by_name(spk_context *c, const char *name, enum tgt_a
     return status;
 }
 
-static spk_status check_choices(spk_context *c, const char *schedule, const char *objective,
-                                const struct tgt *target)
+static spk_status check_schedule(spk_context *c, const char *schedule)
 {
-    if (schedule != NULL && strcmp(schedule, "pipelined") != 0)
-        return diag_usage(&c->diags, spk_span_none, "E0907",
-                          "unknown schedule '%s' (there is: pipelined)", schedule);
-    if (objective == NULL || strcmp(objective, "cores") == 0 || strcmp(objective, "traffic") == 0)
+    if (schedule == NULL || strcmp(schedule, "pipelined") == 0)
         return SPK_OK;
-    if (strcmp(objective, "energy") == 0 || strcmp(objective, "latency") == 0) {
-        bool energy = objective[0] == 'e';
-        bool priced = energy ? target->energy_pj[TGT_E_SYNAPTIC_OP].present
-                             : target->time_ns[TGT_T_SYNAPTIC_OP].present;
-        if (!priced)
-            return diag_nofit(&c->diags, spk_span_none, "E0908",
-                              "objective '%s' needs constants that nobody published for '%s'",
-                              objective, target->name);
-        return SPK_OK;
+    return diag_usage(&c->diags, spk_span_none, "E0907", "unknown schedule '%s' (there is: "
+                      "pipelined)", schedule);
+}
+
+/* Objectives, and the constant without which nobody can tell whether they are met. */
+static spk_status objective_by_name(spk_context *c, const char *name, const struct tgt *target,
+                                    enum map_objective *out)
+{
+    const struct {
+        const char *name;
+        enum map_objective objective;
+        bool has_constants;
+    } known[] = {{"cores", MAP_CORES, true},
+                 {"traffic", MAP_TRAFFIC, true},
+                 {"energy", MAP_TRAFFIC, target->energy_pj[TGT_E_HOP_X].present},
+                 {"latency", MAP_LATENCY, target->time_ns[TGT_T_NEURON_ACTIVE].present}};
+    *out = MAP_CORES;
+    for (size_t i = 0; name != NULL && i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(name, known[i].name) != 0)
+            continue;
+        *out = known[i].objective;
+        if (known[i].has_constants)
+            return SPK_OK;
+        spk_status status = diag_nofit(&c->diags, spk_span_none, "E0908",
+                                       "objective '%s' needs constants that nobody published for "
+                                       "'%s'", name, target->name);
+        diag_help_set(&c->diags, "objectives without constants: cores, traffic");
+        return status;
     }
+    if (name == NULL)
+        return SPK_OK;
     return diag_usage(&c->diags, spk_span_none, "E0909",
-                      "unknown objective '%s' (there are: cores, energy, latency, traffic)",
-                      objective);
+                      "unknown objective '%s' (there are: cores, traffic, energy, latency)", name);
 }
 
 static struct pass_context pass_context_of(struct compile *k, bool remarks)
@@ -142,7 +159,8 @@ static spk_status load_rates(struct compile *k, const char *path)
 static spk_status compile_map(struct compile *k, const char *system, uint64_t seed, bool remarks,
                               bool places)
 {
-    struct map_options o = {.attention = k->attention,
+    struct map_options o = {.objective = k->objective,
+                            .attention = k->attention,
                             .system = system,
                             .seed = seed,
                             .node_rate = k->rates,
@@ -262,7 +280,8 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
                           "no output folder: give it with -o DIR");
     SPK_TRY(attention_by_name(k->c, o->attention, &k->attention));
     SPK_TRY(fe_target_load(o->target, &k->c->diags, &k->target));
-    SPK_TRY(check_choices(k->c, o->schedule, o->objective, k->target));
+    SPK_TRY(check_schedule(k->c, o->schedule));
+    SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
     if (o->calibrate != NULL) {
         struct spk_data_options d = {o->calibrate, NULL,
@@ -295,7 +314,7 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
 {
     SPK_TRY(attention_by_name(k->c, o->attention, &k->attention));
     SPK_TRY(fe_target_load(o->target, &k->c->diags, &k->target));
-    SPK_TRY(check_choices(k->c, NULL, o->objective, k->target));
+    SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
     spk_status status = compile_passes(k, o->remarks);
     if (status == SPK_OK)

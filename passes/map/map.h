@@ -10,7 +10,18 @@
 #include "passes/map/net.h"
 #include "support/progress.h"
 
+/* What a tile shape is chosen for. Numbers of synaptic events and neuron updates do not depend on
+ * the shape, so energy is that of the messages: ENERGY chooses as TRAFFIC does, where the target
+ * prices it. */
+enum map_objective {
+    MAP_CORES,   /* fewest cores, then fewest in-axons */
+    MAP_TRAFFIC, /* fewest messages: in-axons of all tiles, on at most MAP_SPREAD times the cores */
+    MAP_LATENCY  /* smallest tiles, that is least work per core and step, on as many */
+};
+#define MAP_SPREAD 4
+
 struct map_options {
+    enum map_objective objective;
     enum tgt_attention attention; /* 0: the cheapest the target can do */
     const char *system;           /* NULL: the smallest listed one that fits */
     uint64_t seed;
@@ -59,9 +70,10 @@ void map_fini(struct mapping *m);
 /* partition.c: sets tile shapes and cuts of all populations, fills tiles and usage. */
 SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options *options,
                                      struct diag_list *diags);
-/* tile_search.c: the smallest number of tiles for one population whose sources are cut already;
- * max_neurons bounds the tile beyond the target's own limit. */
-SPK_CHECKED spk_status map_tile_search(struct map_net *net, uint32_t pop, uint32_t max_neurons,
+/* tile_search.c: the best tile shape for one population whose sources are cut already; max_neurons
+ * bounds the tile beyond the target's own limit. */
+SPK_CHECKED spk_status map_tile_search(struct map_net *net, uint32_t pop,
+                                       enum map_objective objective, uint32_t max_neurons,
                                        struct diag_list *diags);
 /* Usage of one tile but for out-axons, which depend on its consumers. */
 SPK_CHECKED spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,

@@ -10,7 +10,8 @@
 
 #define PARTITION_ROUNDS 24
 
-static spk_status cut_all(struct mapping *m, const uint32_t *max_neurons, struct diag_list *diags)
+static spk_status cut_all(struct mapping *m, enum map_objective objective,
+                          const uint32_t *max_neurons, struct diag_list *diags)
 {
     struct map_net *net = &m->net;
     vec_clear(&m->tiles);
@@ -19,7 +20,7 @@ static spk_status cut_all(struct mapping *m, const uint32_t *max_neurons, struct
         p->tile_first = (uint32_t)m->tiles.len;
         if (!p->has_compartments)
             continue;
-        SPK_TRY(map_tile_search(net, i, max_neurons[i], diags));
+        SPK_TRY(map_tile_search(net, i, objective, max_neurons[i], diags));
         for (uint32_t y = 0; y < p->gh; y++)
             for (uint32_t x = 0; x < p->gw; x++)
                 for (uint32_t c = 0; c < p->gc; c++)
@@ -125,7 +126,7 @@ spk_status map_partition(struct mapping *m, const struct map_options *options,
     memset(max_neurons, 0xff, m->net.pops.len * sizeof *max_neurons);
     spk_status status = SPK_OK;
     for (int round = 0; again && status == SPK_OK; round++) {
-        status = cut_all(m, max_neurons, diags);
+        status = cut_all(m, options->objective, max_neurons, diags);
         if (status == SPK_OK)
             status = measure_all(m);
         if (status == SPK_OK)

@@ -1,8 +1,8 @@
 /* Tile search: positions x channels of one population on one core (docs/mapping.md, section 3).
  *
  * Enumerates the distinct tile shapes (th, tw, tc) of uniform grids, ordered by number of tiles,
- * and takes the first that respects every limit; among grids of equal size the one with the fewest
- * in-axons (less traffic), then the largest channel block. A grid is priced on its corner, border
+ * and takes the best for the objective among those that respect every limit; equal ones go to the
+ * fewest tiles, then the largest channel block. A grid is priced on its corner, border
  * and middle tiles: at most 3 x 3 x 2 of them. After NxTF's tile search (Rueckauer et al. 2021), in
  * closed form for the chip's memory format. */
 #include <stdlib.h>
@@ -268,61 +268,109 @@ static void set_shape(struct map_pop *p, const struct shape *s)
 
 /* ---- does not fit ---- */
 
+/* Memory of the tile if weights had fewer bits: the largest number of bits that fits, 0 for none. */
+static spk_status bits_that_fit(const struct map_net *net, const struct map_tile *t,
+                                uint32_t *out_bits)
+{
+    struct tgt fewer = *net->target;
+    struct map_net n = *net;
+    n.target = &fewer;
+    for (*out_bits = net->target->arith.weight_bits; *out_bits > 1;) {
+        struct map_usage u;
+        fewer.arith.weight_bits = (uint8_t) --*out_bits;
+        SPK_TRY(tile_usage(&n, t, UINT64_MAX, UINT64_MAX, &u));
+        if (u.synapse_bits <= tgt_limit_value(net->target, TGT_SYNAPSE_BITS))
+            return SPK_OK;
+    }
+    *out_bits = 0;
+    return SPK_OK;
+}
+
 static spk_status report_nofit(const struct map_net *net, uint32_t pop, const struct shape *smallest,
                                struct diag_list *diags)
 {
     struct map_pop *p = &net->pops.data[pop];
     struct map_usage u;
+    uint32_t bits = 0;
     set_shape(p, smallest);
     struct map_tile t = map_tile_at(net, pop, p->gh / 2, p->gw / 2, 0);
     SPK_TRY(map_tile_usage(net, &t, &u));
     size_t v = usage_violation(net->target, &u);
-    if (v == N_CHECKS) /* only a border tile fails: price that one */
+    if (v == N_CHECKS) /* only a tile at the border fails */
         return diag_nofit(diags, p->span, "E0662",
                           "layer '%s' does not fit '%s': no tile shape respects all limits of a "
                           "core",
                           p->name, net->target->name);
-    uint64_t need = usage_of(&u, CHECKS[v].limit);
-    uint64_t have = tgt_limit_value(net->target, CHECKS[v].limit);
+    const uint64_t need = usage_of(&u, CHECKS[v].limit);
+    const uint64_t have = tgt_limit_value(net->target, CHECKS[v].limit);
+    if (CHECKS[v].limit == TGT_SYNAPSE_BITS)
+        SPK_TRY(bits_that_fit(net, &t, &bits));
     spk_status status = diag_nofit(
         diags, p->span, "E0661",
         "layer '%s' does not fit '%s': its smallest tile (%u x %u positions, %u channels) needs "
         "%llu %s, a core has %llu",
         p->name, net->target->name, t.ny, t.nx, t.nc, (unsigned long long)need, CHECKS[v].what,
         (unsigned long long)have);
-    if (CHECKS[v].limit == TGT_SYNAPSE_BITS || CHECKS[v].limit == TGT_IN_AXONS)
+    if (bits > 0)
+        diag_help_set(diags, "the smallest change that fits: %u-bit weights", bits);
+    else
         diag_help_set(diags,
-                      "the smallest change that fits: at most %llu of the %llu %s, that is about "
-                      "%.0f %% of this layer's fan-in (fewer input channels: a smaller dim or "
-                      "mlp_ratio)",
-                      (unsigned long long)have, (unsigned long long)need, CHECKS[v].what,
+                      "the smallest change that fits: %.0f %% of this layer's fan-in (fewer input "
+                      "channels: a smaller dim or mlp_ratio)",
                       100.0 * (double)have / (double)need);
     return status;
 }
 
-spk_status map_tile_search(struct map_net *net, uint32_t pop, uint32_t max_neurons,
-                           struct diag_list *diags)
+/* Smaller is better; equal scores go to the earlier shape, which has fewer or equal tiles. */
+static double shape_score(enum map_objective objective, const struct shape *s, uint64_t axons)
+{
+    switch (objective) {
+    case MAP_TRAFFIC:
+        return (double)s->tiles * (double)axons;
+    case MAP_LATENCY:
+        return (double)s->th * s->tw * s->tc;
+    case MAP_CORES:
+        break;
+    }
+    return (double)axons;
+}
+
+/* Shapes come by rising number of tiles; the first that fits tells how many are worth a look. */
+static spk_status best_shape(struct map_net *net, uint32_t pop, enum map_objective objective,
+                             const struct shape_vec *shapes, struct shape *out_best)
+{
+    double best_score = 0;
+    uint64_t most_tiles = UINT64_MAX;
+    for (size_t i = 0; i < shapes->len && shapes->data[i].tiles <= most_tiles; i++) {
+        const struct shape *s = &shapes->data[i];
+        size_t violation;
+        uint64_t axons;
+        set_shape(&net->pops.data[pop], s);
+        SPK_TRY(grid_fits(net, pop, &violation, &axons));
+        if (violation != N_CHECKS)
+            continue;
+        if (out_best->tiles == 0)
+            most_tiles = objective == MAP_CORES ? s->tiles : MAP_SPREAD * s->tiles;
+        if (out_best->tiles > 0 && shape_score(objective, s, axons) >= best_score)
+            continue;
+        best_score = shape_score(objective, s, axons);
+        *out_best = *s;
+    }
+    return SPK_OK;
+}
+
+spk_status map_tile_search(struct map_net *net, uint32_t pop, enum map_objective objective,
+                           uint32_t max_neurons, struct diag_list *diags)
 {
     struct map_pop *p = &net->pops.data[pop];
     struct shape_vec shapes = {0};
     struct shape best = {0};
-    uint64_t best_axons = UINT64_MAX, limit = tgt_limit_value(net->target, TGT_NEURONS);
-    spk_status status;
+    uint64_t limit = tgt_limit_value(net->target, TGT_NEURONS);
     if (max_neurons < limit)
         limit = max_neurons;
-    status = enumerate_shapes(net, p, limit, &shapes);
-    for (size_t i = 0; i < shapes.len && status == SPK_OK; i++) {
-        size_t violation;
-        uint64_t axons;
-        if (best.tiles > 0 && shapes.data[i].tiles > best.tiles)
-            break;
-        set_shape(p, &shapes.data[i]);
-        status = grid_fits(net, pop, &violation, &axons);
-        if (status == SPK_OK && violation == N_CHECKS && axons < best_axons) {
-            best = shapes.data[i];
-            best_axons = axons;
-        }
-    }
+    spk_status status = enumerate_shapes(net, p, limit, &shapes);
+    if (status == SPK_OK)
+        status = best_shape(net, pop, objective, &shapes, &best);
     if (status == SPK_OK && best.tiles > 0) {
         set_shape(p, &best);
     } else if (status == SPK_OK) {
