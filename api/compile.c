@@ -8,6 +8,7 @@
 #include "config.h"
 #include "frontend/rates.h"
 #include "frontend/target_yaml.h"
+#include "passes/depth.h"
 #include "passes/map/map.h"
 #include "passes/pass.h"
 #include "runtime/reference.h"
@@ -40,23 +41,6 @@ static void compile_fini(struct compile *k)
     if (k->target != NULL)
         tgt_destroy(k->target);
     api_model_fini(&k->model);
-}
-
-static spk_status attention_by_name(spk_context *c, const char *name, enum tgt_attention *out)
-{
-    *out = 0;
-    if (name == NULL || strcmp(name, "auto") == 0)
-        return SPK_OK;
-    for (uint32_t bit = 1; bit <= TGT_ATTN_ENGINE; bit <<= 1) {
-        if (strcmp(name, tgt_attention_name((enum tgt_attention)bit)) != 0)
-            continue;
-        *out = (enum tgt_attention)bit;
-        return SPK_OK;
-    }
-    spk_status status =
-        diag_usage(&c->diags, spk_span_none, "E0906", "unknown attention lowering '%s'", name);
-    diag_help_set(&c->diags, "one of: auto, and_lif, embedded, product");
-    return status;
 }
 
 static spk_status check_schedule(spk_context *c, const char *schedule)
@@ -173,12 +157,12 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
 }
 
 /* Prepared module, attention chosen, quantised and balanced. */
-static spk_status compile_passes(struct compile *k, bool remarks)
+static spk_status compile_passes(struct compile *k, const char *attention, bool remarks)
 {
     struct pass_context pc = pass_context_of(k, remarks);
     SPK_TRY(ir_module_clone(k->model.module, false, &k->module));
     SPK_TRY(passes_compile_pipeline(&pc, PASSES_PREPARED, NULL, &k->module));
-    SPK_TRY(map_choose_attention(k->module, k->target, k->attention, &k->c->diags, &k->attention));
+    SPK_TRY(depth_attention_choice(k->module, k->target, attention, &k->c->diags, &k->attention));
     return passes_compile_pipeline(&pc, PASSES_BALANCED, tgt_attention_name(k->attention),
                                    &k->module);
 }
@@ -278,7 +262,6 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     if (o->output == NULL)
         return diag_usage(&k->c->diags, spk_span_none, "E0910",
                           "no output folder: give it with -o DIR");
-    SPK_TRY(attention_by_name(k->c, o->attention, &k->attention));
     SPK_TRY(fe_target_load(o->target, &k->c->diags, &k->target));
     SPK_TRY(check_schedule(k->c, o->schedule));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
@@ -288,7 +271,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
                                      o->calibrate_limit ? o->calibrate_limit : CALIBRATE_DEFAULT};
         SPK_TRY(api_data_load(k->c, &d, k->model.module, &k->calibration));
     }
-    SPK_TRY(compile_passes(k, o->remarks));
+    SPK_TRY(compile_passes(k, o->attention, o->remarks));
     SPK_TRY(load_rates(k, o->rates));
     SPK_TRY(compile_map(k, o->system, o->seed, o->remarks, true));
     return compile_emit(k, o, r);
@@ -312,11 +295,10 @@ int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result 
 static spk_status estimate_all(struct compile *k, const struct spk_estimate_options *o,
                                struct api_report *r, bool *out_keep)
 {
-    SPK_TRY(attention_by_name(k->c, o->attention, &k->attention));
     SPK_TRY(fe_target_load(o->target, &k->c->diags, &k->target));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
-    spk_status status = compile_passes(k, o->remarks);
+    spk_status status = compile_passes(k, o->attention, o->remarks);
     if (status == SPK_OK)
         SPK_TRY(load_rates(k, o->rates));
     if (status == SPK_OK)

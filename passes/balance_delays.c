@@ -285,8 +285,9 @@ spk_status pass_balance_delays(const struct pass_context *c, const int64_t *opti
 	for (uint32_t i = 0; i < in->n_nodes; i++)
 		attention = attention || in->node[i].op == IR_OP_ATTENTION;
 	if (attention) {
-		SPK_TRY(depth_attention_choice(c->target, names[options[BALANCE_ATTENTION]],
-		                               c->diags, &a));
+		SPK_TRY(depth_attention_choice(in, c->target,
+		                               names[options[BALANCE_ATTENTION]], c->diags,
+		                               &a));
 		SPK_TRY(depth_attention_latency(c->target, a, c->diags, &b.latency));
 	}
 	SPK_TRY(rw_init(&b.rw, in, in->stage, c->diags));

@@ -14,10 +14,10 @@ struct choice {
 	const char *name;
 	enum tgt_attention a;
 };
-/* In the order in which `auto` takes them. */
+/* In the order in which `auto` takes them: on the cores if that is possible, by size if not. */
 static const struct choice choices[] = {
-	{"embedded", TGT_ATTN_EMBEDDED},
 	{"product", TGT_ATTN_PRODUCT},
+	{"embedded", TGT_ATTN_EMBEDDED},
 	{"and_lif", TGT_ATTN_AND_LIF},
 };
 #define N_CHOICES (sizeof choices / sizeof *choices)
@@ -39,20 +39,58 @@ static spk_status no_attention(const struct tgt *t, const char *name, struct dia
 	return s;
 }
 
-spk_status depth_attention_choice(const struct tgt *t, const char *name, struct diag_list *d,
-                                  enum tgt_attention *out)
+/* Largest number of tokens of a layer, and product neurons of all layers (two N*D*d a layer). */
+static void attention_size(const struct ir_module *m, uint64_t *tokens, uint64_t *products)
 {
-	bool automatic = strcmp(name, "auto") == 0;
+	*tokens = *products = 0;
+	for (uint32_t i = 0; m && i < m->n_nodes; i++) {
+		const struct ir_node *n = &m->node[i];
+		uint64_t positions = ir_type_positions(&n->type), d;
+
+		if (n->op != IR_OP_ATTENTION)
+			continue;
+		d = n->type.channels / n->a.attention.heads;
+		*tokens = positions > *tokens ? positions : *tokens;
+		*products += 2 * positions * n->type.channels * d;
+	}
+}
+
+/* Neurons of the target's largest system; 0 where it lists none. */
+static uint64_t largest_system(const struct tgt *t)
+{
+	if (t->n_systems == 0)
+		return 0;
+	const struct tgt_system *s = &t->system[t->n_systems - 1];
+	return (uint64_t)s->chips_x * s->chips_y * t->cores_per_chip *
+	       tgt_limit_value(t, TGT_NEURONS);
+}
+
+static bool choice_fits(const struct tgt *t, enum tgt_attention a, uint64_t tokens,
+                        uint64_t products)
+{
+	if (a == TGT_ATTN_AND_LIF)
+		return tokens <= DEPTH_AND_LIF_TOKENS;
+	return a != TGT_ATTN_PRODUCT || t->n_systems == 0 || products <= largest_system(t) / 2;
+}
+
+spk_status depth_attention_choice(const struct ir_module *m, const struct tgt *t,
+                                  const char *name, struct diag_list *d, enum tgt_attention *out)
+{
+	bool automatic = name == NULL || strcmp(name, "auto") == 0;
+	uint64_t tokens, products;
+	attention_size(m, &tokens, &products);
 	for (size_t i = 0; i < N_CHOICES; i++) {
 		if (!automatic && strcmp(name, choices[i].name) != 0)
 			continue;
-		if (t->attention & choices[i].a) {
-			*out = choices[i].a;
+		bool offered = (t->attention & choices[i].a) != 0;
+		*out = choices[i].a;
+		if (offered && (!automatic || choice_fits(t, *out, tokens, products)))
 			return SPK_OK;
-		}
 		if (!automatic)
 			return no_attention(t, name, d);
 	}
+	if (automatic && tokens == 0 && m != NULL) /* no attention: any lowering will do */
+		return SPK_OK;
 	if (automatic)
 		return no_attention(t, NULL, d);
 	spk_status s = diag_usage(d, spk_span_none, "E0641", "unknown attention lowering '%s'",

@@ -9,10 +9,15 @@
 #include "support/diag.h"
 #include "support/status.h"
 
-/* The lowering of attention that a name means: "product", "and_lif", "embedded", or "auto" for
- * what the target offers: embedded before product before and_lif, the order of rising size at
- * real dimensions. SPK_ERR_USAGE for an unknown name, SPK_ERR_NOFIT where the target has none. */
-spk_status depth_attention_choice(const struct tgt *t, const char *name, struct diag_list *d,
+/* Most tokens of a layer that the and_lif lowering takes: it needs heads*d*d*tokens^2 neurons. */
+#define DEPTH_AND_LIF_TOKENS 16u
+
+/* The lowering of attention that a name means: "product", "embedded", "and_lif"; or, for "auto"
+ * and NULL, the first of these that the target offers and that can do the module's attention
+ * (product neurons within half of the largest system, tokens of and_lif). m NULL: of any size.
+ * SPK_ERR_USAGE for an unknown name, SPK_ERR_NOFIT where the target has none.                  */
+spk_status depth_attention_choice(const struct ir_module *m, const struct tgt *t,
+                                  const char *name, struct diag_list *d,
                                   enum tgt_attention *out) SPK_CHECKED;
 /* Steps from q, k, v to the neuron behind attention: 4 for product and AND-LIF, the target's for
  * embedded processors. SPK_ERR_NOFIT for a lowering that the target does not offer.           */

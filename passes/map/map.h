@@ -22,7 +22,7 @@ enum map_objective {
 
 struct map_options {
     enum map_objective objective;
-    enum tgt_attention attention; /* 0: the cheapest the target can do */
+    enum tgt_attention attention; /* as the module's delays were balanced for */
     const char *system;           /* NULL: the smallest listed one that fits */
     uint64_t seed;
     const double *node_rate;      /* [module nodes], spikes per neuron and frame; NULL: declared */
@@ -50,13 +50,6 @@ struct mapping {
     uint64_t seed;
     double traffic_before, traffic_after; /* spikes * hops per frame: first order, after refining */
 };
-
-/* Chooses the attention lowering where options do not: the first of embedded, product, and_lif
- * that the target lists and that fits the layer. SPK_ERR_NOFIT where the forced one is not among
- * the target's. */
-SPK_CHECKED spk_status map_choose_attention(const struct ir_module *module, const struct tgt *target,
-                                            enum tgt_attention forced, struct diag_list *diags,
-                                            enum tgt_attention *out);
 
 /* SPK_ERR_NOFIT with layer, resource, need, have and the smallest change that fits. The module and
  * the target must outlive the mapping. */

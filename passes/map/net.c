@@ -361,11 +361,16 @@ static spk_status net_attention(struct builder *b, uint32_t neuron, uint32_t att
         SPK_TRY(net_attention_product(b, p->name, &a, &gate));
         n_theta = 1;
     } else {
-        if (a.tokens > 16)
-            return diag_nofit(b->diags, x->span, "E0656",
+        if (a.tokens > DEPTH_AND_LIF_TOKENS) {
+            spk_status status = diag_nofit(b->diags, x->span, "E0656",
                               "'%s': the and_lif lowering needs heads*d*d*tokens^2 neurons and is "
-                              "limited to 16 tokens; this layer has %u",
-                              p->name, a.tokens);
+                              "limited to %u tokens; this layer has %u",
+                              p->name, DEPTH_AND_LIF_TOKENS, a.tokens);
+            diag_help_set(b->diags, "the smallest change that fits: --attention embedded or "
+                                    "product where the target has them, or %u tokens",
+                          DEPTH_AND_LIF_TOKENS);
+            return status;
+        }
         SPK_TRY(net_attention_and(b, p->name, &a, &gate));
         n_theta = a.tokens;
     }

@@ -74,6 +74,11 @@ def write_bytes(path, data):
         f.write(data)
 
 
+def read_bytes(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
 def write_text(path, text):
     write_bytes(path, text.encode())
 

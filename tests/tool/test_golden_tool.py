@@ -69,7 +69,7 @@ class Exact(t.ToolTest):
                     case, t.golden(case, "input.safetensors"), f"{case}.{threads}",
                     "--threads", threads)
                 self.check_outputs(case, spikes, logits, 1)
-                files.append((open(spikes, "rb").read(), open(logits, "rb").read()))
+                files.append((t.read_bytes(spikes), t.read_bytes(logits)))
             self.assertEqual(files[0], files[1], case)
 
     def test_batches(self):
@@ -124,7 +124,7 @@ class Float(t.ToolTest):
         case = "v2-tiny-float"
         wrong = dict(t.read_tensors(t.golden(case, "expected.safetensors")))
         layer = np.array(wrong["block.1.mlp.fc2_lif"])
-        layer[2, 0, 5, 1] ^= 1
+        layer[3, 0, 5, 1] ^= 1  # the last frame: no later one is reset by it
         wrong["block.1.mlp.fc2_lif"] = layer
         t.write_tensors(self.path("e"), wrong)
         r = self.teacher(case, self.path("e"))
@@ -159,10 +159,21 @@ def estimate_energy(test, case, target):
 
 class Energy(t.ToolTest):
     def test_from_rates(self):
+        """Rates of max-pooled values and of event frames are not in a manifest: without them there
+        is no figure (the run of Exact has them); with them it is the manifest's."""
+        known = 0
         for case in t.golden_cases() + ["v2-small-64-exact"]:
+            config = t.manifest(case)["config"]
             for target in ("loihi1", "loihi2"):
                 with self.subTest(case=case, target=target):
-                    estimate_energy(self, case, target)
+                    if config["variant"] == "v2" and config["input_mode"] == "static":
+                        estimate_energy(self, case, target)
+                        known += 1
+                        continue
+                    done = self.run_tool("estimate", *t.model_arguments(case), "--target", target,
+                                         "--rates", t.golden(case, "manifest.json"), "--json")
+                    self.assertNotIn("paper_energy", done.json())
+        self.assertGreaterEqual(known, 10)
 
     def test_other_rates_give_another_figure(self):
         case = "v2-tiny-exact"

@@ -235,8 +235,6 @@ static void test_systems(void **state)
     n.target->cores_per_chip = 1;
     n.target->n_systems = 1;
     assert_int_equal(map_run(n.module, n.target, &o, &n.diags, &m), SPK_ERR_NOFIT);
-    o.attention = TGT_ATTN_PRODUCT;
-    assert_int_equal(map_run(n.module, n.target, &o, &n.diags, &m), SPK_ERR_NOFIT);
     net_close(&n);
 }
 

@@ -175,21 +175,21 @@ static void test_attention_choice(void **state)
 	uint32_t latency;
 	(void)state;
 	diag_init(&d);
-	assert_ok(depth_attention_choice(&graded, "product", &d, &a));
+	assert_ok(depth_attention_choice(NULL, &graded, "product", &d, &a));
 	assert_int_equal(a, TGT_ATTN_PRODUCT);
 	assert_ok(depth_attention_latency(&graded, a, &d, &latency));
 	assert_int_equal(latency, 4);
-	assert_ok(depth_attention_choice(&binary, "auto", &d, &a));
+	assert_ok(depth_attention_choice(NULL, &binary, "auto", &d, &a));
 	assert_int_equal(a, TGT_ATTN_EMBEDDED);
 	assert_ok(depth_attention_latency(&binary, a, &d, &latency));
 	assert_int_equal(latency, 8);
-	assert_int_equal(depth_attention_choice(&binary, "product", &d, &a), SPK_ERR_NOFIT);
+	assert_int_equal(depth_attention_choice(NULL, &binary, "product", &d, &a), SPK_ERR_NOFIT);
 	unit_expect_diag(&d, "it offers embedded, and_lif");
-	assert_int_equal(depth_attention_choice(&binary, "prod", &d, &a), SPK_ERR_USAGE);
+	assert_int_equal(depth_attention_choice(NULL, &binary, "prod", &d, &a), SPK_ERR_USAGE);
 	assert_int_equal(depth_attention_latency(&graded, TGT_ATTN_SERIAL, &d, &latency),
 	                 SPK_ERR_NOFIT);
 	binary.attention = TGT_ATTN_PLASTIC;
-	assert_int_equal(depth_attention_choice(&binary, "auto", &d, &a), SPK_ERR_NOFIT);
+	assert_int_equal(depth_attention_choice(NULL, &binary, "auto", &d, &a), SPK_ERR_NOFIT);
 	diag_fini(&d);
 }
 
