@@ -3,7 +3,7 @@
  * One pass over the nodes in order. `value` of a node is the list of populations whose spikes sum
  * to it: one for a neuron, pool or relay, several for a recorded sum. Conv2d, linear and attention
  * nodes do not become anything themselves: the neuron that follows makes the projection. */
-#include "passes/map/net.h"
+#include "passes/map/net_internal.h"
 
 #include <string.h>
 
@@ -31,25 +31,17 @@ int32_t map_pop_bias(const struct map_net *net, const struct map_pop *pop, uint3
 /* Event counts have no static bound; above this a single one would leave a 24-bit state. */
 #define NET_EVENT_BOUND ((1u << 23) - 1)
 
-struct builder {
-    struct map_net *net;
-    struct diag_list *diags;
-    const double *node_rate;
-    uint32_t *pop_of; /* node -> population, IR_NONE */
-};
-
-static bool net_fixed(const struct builder *b)
+bool net_fixed(const struct net_builder *b)
 {
     return b->net->target->arith.neuron == TGT_NEURON_FIXED;
 }
 
-/* Smallest weight exponent the target has, as a shift into the membrane. */
-static uint8_t net_unit_shift(const struct tgt *t)
+uint8_t net_unit_shift(const struct tgt *t)
 {
     return (uint8_t)(t->arith.current_shift + (t->arith.weight_even ? 1 : 0));
 }
 
-static struct map_pop net_pop_default(const char *name, enum img_layer_kind kind, uint32_t node)
+struct map_pop net_pop_default(const char *name, enum img_layer_kind kind, uint32_t node)
 {
     struct map_pop p;
     memset(&p, 0, sizeof p);
@@ -63,16 +55,14 @@ static struct map_pop net_pop_default(const char *name, enum img_layer_kind kind
     return p;
 }
 
-/* A stateless threshold unit: fires when its current reaches `vth`. On hard-wired neurons the
- * strongest leak makes what is left of a small membrane zero after one step. */
-static void net_gate_program(const struct builder *b, struct map_pop *p, int32_t vth)
+void net_gate_program(const struct net_builder *b, struct map_pop *p, int32_t vth)
 {
     p->program = net_fixed(b) ? IMG_PROG_FIXED : IMG_PROG_PROG;
     p->decay = b->net->target->arith.decay_max;
     p->vth = vth;
 }
 
-static spk_status net_push_pop(struct builder *b, const struct map_pop *p, uint32_t *out)
+spk_status net_push_pop(struct net_builder *b, const struct map_pop *p, uint32_t *out)
 {
     *out = (uint32_t)b->net->pops.len;
     SPK_TRY(vec_push(&b->net->pops, *p));
@@ -80,9 +70,8 @@ static spk_status net_push_pop(struct builder *b, const struct map_pop *p, uint3
     return SPK_OK;
 }
 
-/* Adds an incoming projection to population `target` (which must be the newest population). */
-static spk_status net_push_proj(struct builder *b, const struct map_proj *proj,
-                                const uint32_t *sources, uint32_t n_sources)
+spk_status net_push_proj(struct net_builder *b, const struct map_proj *proj,
+                         const uint32_t *sources, uint32_t n_sources)
 {
     struct map_net *net = b->net;
     struct map_pop *target = &net->pops.data[proj->target];
@@ -109,10 +98,7 @@ static spk_status net_push_proj(struct builder *b, const struct map_proj *proj,
     return SPK_OK;
 }
 
-/* Populations whose spikes sum to value `id`, looking through sums, reshapes and encoders. */
-struct u32_vec VEC_FIELDS(uint32_t);
-
-static spk_status net_sources(struct builder *b, uint32_t id, struct u32_vec *out)
+spk_status net_sources(struct net_builder *b, uint32_t id, struct u32_vec *out)
 {
     const struct ir_node *n = &b->net->module->node[id];
     if (b->pop_of[id] != IR_NONE)
@@ -126,7 +112,7 @@ static spk_status net_sources(struct builder *b, uint32_t id, struct u32_vec *ou
                          ir_op_info(n->op)->name);
 }
 
-static uint32_t net_start_after(const struct builder *b, const struct u32_vec *s)
+static uint32_t net_start_after(const struct net_builder *b, const struct u32_vec *s)
 {
     uint32_t start = 0;
     for (size_t i = 0; i < s->len; i++) {
@@ -137,7 +123,7 @@ static uint32_t net_start_after(const struct builder *b, const struct u32_vec *s
     return start;
 }
 
-static struct map_proj net_proj_default(uint32_t target)
+struct map_proj net_proj_default(uint32_t target)
 {
     struct map_proj p;
     memset(&p, 0, sizeof p);
@@ -148,242 +134,16 @@ static struct map_proj net_proj_default(uint32_t target)
     return p;
 }
 
-/* 1x1 patterns see the source's positions in the target's own geometry. */
-static void net_view_as_target(const struct builder *b, struct map_proj *p)
+void net_view_as_target(const struct net_builder *b, struct map_proj *p)
 {
     const struct map_pop *t = &b->net->pops.data[p->target];
     p->view_h = t->height;
     p->view_w = t->width;
 }
 
-/* ---- attention ---- */
-
-struct attn {
-    uint32_t q, k, v, heads, d, tokens, start;
-    int32_t unit;
-    double rq, rk, rv;
-};
-
-static spk_status net_aux(struct builder *b, const char *base, const char *suffix,
-                          uint32_t channels, uint32_t tokens, uint32_t start,
-                          struct map_pop *out)
-{
-    char *name = arena_printf(&b->net->arena, "%s.%s", base, suffix);
-    if (name == NULL)
-        return SPK_ERR_NOMEM;
-    *out = net_pop_default(name, IMG_LAYER_AUX, IR_NONE);
-    out->channels = channels;
-    out->height = 1;
-    out->width = tokens;
-    out->layout = IR_CN;
-    out->start = start;
-    return SPK_OK;
-}
-
-/* Connects source -> newest population by a constant-weight pattern. */
-static spk_status net_pattern(struct builder *b, uint32_t target, uint32_t source,
-                              enum map_pos pos, enum map_chan chan, uint32_t r, uint32_t d,
-                              uint8_t port, int8_t weight, uint8_t shift)
-{
-    struct map_proj p = net_proj_default(target);
-    p.pos = pos;
-    p.chan = chan;
-    p.r = r;
-    p.d = d;
-    p.port = port;
-    p.weight = weight;
-    p.shift = shift;
-    if (pos == MAP_POS_WINDOW) {
-        net_view_as_target(b, &p);
-    } else {
-        p.view_h = b->net->pops.data[source].height;
-        p.view_w = b->net->pops.data[source].width;
-    }
-    return net_push_proj(b, &p, &source, 1);
-}
-
-/* q delayed by two steps, so that it meets the finished K^T V. */
-static spk_status net_q_relay(struct builder *b, const char *base, const struct attn *a,
-                              uint32_t *out)
-{
-    const struct tgt *t = b->net->target;
-    struct map_pop p;
-    uint8_t shift = net_unit_shift(t);
-    SPK_TRY(net_aux(b, base, "qrelay", a->heads * a->d, a->tokens, a->start + 2, &p));
-    p.kind = IMG_LAYER_RELAY;
-    p.rate = a->rq;
-    net_gate_program(b, &p, (1 << (t->arith.threshold_shift)) + 1);
-    SPK_TRY(net_push_pop(b, &p, out));
-    return net_pattern(b, *out, a->q, MAP_POS_WINDOW, MAP_CHAN_SAME, 0, 0, 0, 1, shift);
-}
-
-/* `product`: products k*v per token, sums over tokens (count relay), products q*sum, attn_lif. */
-static spk_status net_attention_product(struct builder *b, const char *base, const struct attn *a,
-                                        uint32_t *out_gate)
-{
-    const uint32_t channels = a->heads * a->d * a->d;
-    struct map_pop p;
-    uint32_t and_pop, sum, relay, gate;
-    SPK_TRY(net_aux(b, base, "and", channels, a->tokens, a->start + 1, &p));
-    p.program = IMG_PROG_PRODUCT;
-    p.rate = a->rk * a->rv;
-    SPK_TRY(net_push_pop(b, &p, &and_pop));
-    SPK_TRY(net_pattern(b, and_pop, a->k, MAP_POS_WINDOW, MAP_CHAN_EXPAND, a->d, a->d, 0, 1, 0));
-    SPK_TRY(net_pattern(b, and_pop, a->v, MAP_POS_WINDOW, MAP_CHAN_STRIDE, a->d, a->d, 1, 1, 0));
-    SPK_TRY(net_aux(b, base, "sum", channels, 1, a->start + 2, &p));
-    p.program = IMG_PROG_SUM;
-    p.payload_bound = a->tokens;
-    p.rate = 1.0;
-    for (uint32_t i = 0; i < a->tokens; i++)
-        p.rate *= 1.0 - a->rk * a->rv;
-    p.rate = 1.0 - p.rate;
-    double sum_rate = p.rate;
-    SPK_TRY(net_push_pop(b, &p, &sum));
-    SPK_TRY(net_pattern(b, sum, and_pop, MAP_POS_GATHER, MAP_CHAN_SAME, 0, 0, 0, 1, 0));
-    SPK_TRY(net_q_relay(b, base, a, &relay));
-    SPK_TRY(net_aux(b, base, "gate", channels, a->tokens, a->start + 3, &p));
-    p.program = IMG_PROG_PRODUCT;
-    p.payload_bound = a->tokens;
-    p.rate = a->rq * sum_rate;
-    SPK_TRY(net_push_pop(b, &p, &gate));
-    SPK_TRY(net_pattern(b, gate, relay, MAP_POS_WINDOW, MAP_CHAN_EXPAND, a->d, a->d, 0, 1, 0));
-    SPK_TRY(net_pattern(b, gate, sum, MAP_POS_SPREAD, MAP_CHAN_SAME, 0, 0, 1, 1, 0));
-    *out_gate = gate;
-    return SPK_OK;
-}
-
-/* `and_lif`: AND units, a thermometer code of K^T V, gates, attn_lif; binary spikes only. */
-static spk_status net_attention_and(struct builder *b, const char *base, const struct attn *a,
-                                    uint32_t *out_gate)
-{
-    const uint32_t channels = a->heads * a->d * a->d, n = a->tokens;
-    const uint8_t shift = net_unit_shift(b->net->target);
-    const int32_t one = 1 << shift;
-    struct map_pop p;
-    uint32_t and_pop, therm, relay, gate;
-    SPK_TRY(net_aux(b, base, "and", channels, n, a->start + 1, &p));
-    net_gate_program(b, &p, one + one / 2 + 1);
-    p.rate = a->rk * a->rv;
-    SPK_TRY(net_push_pop(b, &p, &and_pop));
-    SPK_TRY(net_pattern(b, and_pop, a->k, MAP_POS_WINDOW, MAP_CHAN_EXPAND, a->d, a->d, 0, 1, shift));
-    SPK_TRY(net_pattern(b, and_pop, a->v, MAP_POS_WINDOW, MAP_CHAN_STRIDE, a->d, a->d, 0, 1, shift));
-    SPK_TRY(net_aux(b, base, "therm", channels * n, 1, a->start + 2, &p));
-    net_gate_program(b, &p, one);
-    p.vth_period = (int32_t)n; /* theta * one - one/2 + 1, theta = 1 .. n */
-    p.rate = a->rk * a->rv;
-    SPK_TRY(net_push_pop(b, &p, &therm));
-    SPK_TRY(net_pattern(b, therm, and_pop, MAP_POS_GATHER, MAP_CHAN_EXPAND, n, a->d, 0, 1, shift));
-    SPK_TRY(net_q_relay(b, base, a, &relay));
-    SPK_TRY(net_aux(b, base, "gate", channels * n, n, a->start + 3, &p));
-    net_gate_program(b, &p, one + one / 2 + 1);
-    p.rate = a->rq * a->rk * a->rv;
-    SPK_TRY(net_push_pop(b, &p, &gate));
-    SPK_TRY(net_pattern(b, gate, relay, MAP_POS_WINDOW, MAP_CHAN_EXPAND, a->d * n, a->d, 0, 1,
-                        shift));
-    SPK_TRY(net_pattern(b, gate, therm, MAP_POS_SPREAD, MAP_CHAN_SAME, 0, 0, 0, 1, shift));
-    *out_gate = gate;
-    return SPK_OK;
-}
-
-static spk_status net_attn_operand(struct builder *b, uint32_t id, uint32_t *out)
-{
-    struct u32_vec s = {0};
-    spk_status status = net_sources(b, id, &s);
-    if (status == SPK_OK && s.len != 1)
-        status = diag_nofit(b->diags, b->net->module->node[id].span, "E0653",
-                            "attention on a sum of %zu spike trains cannot be mapped: its "
-                            "operands must be neurons",
-                            s.len);
-    if (status == SPK_OK)
-        *out = s.data[0];
-    vec_fini(&s);
-    return status;
-}
-
-/* weight * 2^shift == unit, within the target's weight format. */
-static bool net_unit_weight(const struct tgt *t, int32_t unit, int8_t *weight, uint8_t *shift)
-{
-    uint32_t s = net_unit_shift(t), q = (uint32_t)unit >> s;
-    if (unit <= 0 || (q << s) != (uint32_t)unit)
-        return false;
-    for (int e = 0; e <= t->arith.weight_exp_max; e++, s++, q >>= 1) {
-        if (q <= 127) {
-            *weight = (int8_t)q;
-            *shift = (uint8_t)s;
-            return true;
-        }
-        if (q & 1)
-            return false;
-    }
-    return false;
-}
-
-static spk_status net_attention(struct builder *b, uint32_t neuron, uint32_t attention,
-                                struct map_pop *p)
-{
-    struct map_net *net = b->net;
-    const struct ir_node *x = &net->module->node[neuron];
-    const struct ir_node *at = &net->module->node[attention];
-    struct attn a = {0};
-    uint32_t gate, pop, n_theta;
-    int8_t weight;
-    uint8_t shift;
-    SPK_TRY(net_attn_operand(b, at->operand[0], &a.q));
-    SPK_TRY(net_attn_operand(b, at->operand[1], &a.k));
-    SPK_TRY(net_attn_operand(b, at->operand[2], &a.v));
-    a.heads = at->a.attention.heads;
-    a.d = at->type.channels / a.heads;
-    a.tokens = (uint32_t)ir_type_positions(&at->type);
-    a.unit = at->a.attention.unit;
-    a.start = net->pops.data[a.q].start;
-    a.rq = net->pops.data[a.q].rate;
-    a.rk = net->pops.data[a.k].rate;
-    a.rv = net->pops.data[a.v].rate;
-    if (net->pops.data[a.k].start != a.start || net->pops.data[a.v].start != a.start)
-        return diag_internal(b->diags, x->span, "E0654", "q, k and v of '%s' are not aligned",
-                             p->name);
-    if (net->attention == TGT_ATTN_EMBEDDED) {
-        p->kind = IMG_LAYER_EMBEDDED;
-        p->has_compartments = false;
-        p->start = a.start + net->target->arith.embedded_latency;
-        p->q = a.q;
-        p->k = a.k;
-        p->v = a.v;
-        p->heads = a.heads;
-        p->unit = a.unit;
-        return net_push_pop(b, p, &b->pop_of[neuron]);
-    }
-    if (!net_unit_weight(net->target, a.unit, &weight, &shift))
-        return diag_internal(b->diags, x->span, "E0655",
-                             "the attention unit %d of '%s' is no weight of '%s'", a.unit, p->name,
-                             net->target->name);
-    if (net->attention == TGT_ATTN_PRODUCT) {
-        SPK_TRY(net_attention_product(b, p->name, &a, &gate));
-        n_theta = 1;
-    } else {
-        if (a.tokens > DEPTH_AND_LIF_TOKENS) {
-            spk_status status = diag_nofit(b->diags, x->span, "E0656",
-                              "'%s': the and_lif lowering needs heads*d*d*tokens^2 neurons and is "
-                              "limited to %u tokens; this layer has %u",
-                              p->name, DEPTH_AND_LIF_TOKENS, a.tokens);
-            diag_help_set(b->diags, "the smallest change that fits: --attention embedded or "
-                                    "product where the target has them, or %u tokens",
-                          DEPTH_AND_LIF_TOKENS);
-            return status;
-        }
-        SPK_TRY(net_attention_and(b, p->name, &a, &gate));
-        n_theta = a.tokens;
-    }
-    p->start = a.start + 4;
-    SPK_TRY(net_push_pop(b, p, &pop));
-    b->pop_of[neuron] = pop;
-    return net_pattern(b, pop, gate, MAP_POS_WINDOW, MAP_CHAN_REDUCE, n_theta, a.d, 0, weight,
-                       shift);
-}
-
 /* ---- ordinary layers ---- */
 
-static void net_neuron_program(struct builder *b, const struct ir_node *n, struct map_pop *p)
+static void net_neuron_program(struct net_builder *b, const struct ir_node *n, struct map_pop *p)
 {
     p->program = net_fixed(b) ? IMG_PROG_FIXED : IMG_PROG_PROG;
     p->decay = n->a.neuron.q.decay;
@@ -393,7 +153,7 @@ static void net_neuron_program(struct builder *b, const struct ir_node *n, struc
 }
 
 /* Bias by enable spikes (hard-wired neurons have no static bias). */
-static void net_enable(struct builder *b, struct map_pop *p)
+static void net_enable(struct net_builder *b, struct map_pop *p)
 {
     bool any = false;
     if (!net_fixed(b) || p->bias_param == IR_NONE || p->host_current)
@@ -410,7 +170,7 @@ static void net_enable(struct builder *b, struct map_pop *p)
     p->enable = any;
 }
 
-static spk_status net_neuron(struct builder *b, uint32_t id)
+static spk_status net_neuron(struct net_builder *b, uint32_t id)
 {
     struct map_net *net = b->net;
     const struct ir_module *m = net->module;
@@ -478,7 +238,7 @@ static spk_status net_neuron(struct builder *b, uint32_t id)
 }
 
 /* OR over a window, or a relay (identity, or the sum of its operands on graded chips). */
-static spk_status net_pool_or_relay(struct builder *b, uint32_t id)
+static spk_status net_pool_or_relay(struct net_builder *b, uint32_t id)
 {
     struct map_net *net = b->net;
     const struct ir_node *n = &net->module->node[id];
@@ -506,9 +266,9 @@ static spk_status net_pool_or_relay(struct builder *b, uint32_t id)
         const bool graded = !pool && n->type.bound > 1;
         p.start = pool ? after : after - 1 + n->a.delay.steps;
         if (graded && t->arith.payload_bits == 0)
-            status = diag_nofit(b->diags, n->span, "E0658",
-                                "a count relay needs graded spikes, which '%s' does not have",
-                                t->name);
+            status =
+                diag_nofit(b->diags, n->span, "E0658",
+                           "a count relay needs graded spikes, which '%s' does not have", t->name);
         if (graded) {
             p.program = IMG_PROG_SUM;
             p.payload_bound = n->type.bound;
@@ -539,7 +299,7 @@ static spk_status net_pool_or_relay(struct builder *b, uint32_t id)
     return status;
 }
 
-static spk_status net_events(struct builder *b, uint32_t id)
+static spk_status net_events(struct net_builder *b, uint32_t id)
 {
     const struct ir_node *n = &b->net->module->node[id];
     const struct ir_node *in = &b->net->module->node[n->operand[0]];
@@ -557,7 +317,7 @@ static spk_status net_events(struct builder *b, uint32_t id)
     return net_push_pop(b, &p, &b->pop_of[id]);
 }
 
-static spk_status net_sum(struct builder *b, uint32_t id)
+static spk_status net_sum(struct net_builder *b, uint32_t id)
 {
     const struct ir_node *n = &b->net->module->node[id];
     struct u32_vec terms = {0};
@@ -566,15 +326,15 @@ static spk_status net_sum(struct builder *b, uint32_t id)
     spk_status status = net_sources(b, id, &terms);
     if (status == SPK_OK) {
         struct map_sum s = {n->name, n->type.layout, n->type.bound, (uint32_t)terms.len,
-                            arena_memdup(&b->net->arena, terms.data,
-                                         terms.len * sizeof *terms.data, _Alignof(uint32_t))};
+                            arena_memdup(&b->net->arena, terms.data, terms.len * sizeof *terms.data,
+                                         _Alignof(uint32_t))};
         status = s.term ? vec_push(&b->net->sums, s) : SPK_ERR_NOMEM;
     }
     vec_fini(&terms);
     return status;
 }
 
-static spk_status net_readout(struct builder *b, uint32_t id)
+static spk_status net_readout(struct net_builder *b, uint32_t id)
 {
     const struct ir_node *n = &b->net->module->node[id];
     struct u32_vec s = {0};
@@ -588,7 +348,7 @@ static spk_status net_readout(struct builder *b, uint32_t id)
     return status;
 }
 
-static spk_status net_node(struct builder *b, uint32_t id)
+static spk_status net_node(struct net_builder *b, uint32_t id)
 {
     switch (b->net->module->node[id].op) {
     case IR_OP_NEURON:
@@ -608,7 +368,7 @@ static spk_status net_node(struct builder *b, uint32_t id)
 }
 
 /* Interval between images and the step behind the last spike of image 0. */
-static spk_status net_schedule(struct builder *b)
+static spk_status net_schedule(struct net_builder *b)
 {
     struct map_net *net = b->net;
     const uint32_t bits = net->target->arith.state_bits;
@@ -637,7 +397,7 @@ spk_status map_net_build(const struct ir_module *module, const struct tgt *targe
                          enum tgt_attention attention, const double *node_rate,
                          struct diag_list *diags, struct map_net *out)
 {
-    struct builder b = {out, diags, node_rate, NULL};
+    struct net_builder b = {out, diags, node_rate, NULL};
     memset(out, 0, sizeof *out);
     arena_init(&out->arena, 0);
     out->module = module;
