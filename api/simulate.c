@@ -3,12 +3,12 @@
 
 #include "api/cost.h"
 #include "api/paper.h"
+#include "api/sim_rates.h"
 #include "runtime/compare.h"
 #include "runtime/record.h"
 #include "runtime/sim.h"
 #include "support/alloc.h"
 #include "support/file.h"
-#include "support/json.h"
 #include "support/time.h"
 
 struct simulate {
@@ -17,7 +17,8 @@ struct simulate {
     struct api_folder f;
     struct api_data data;
     struct sim *sim;
-    struct record *record;
+    struct record *record;  /* NULL: spikes are not asked for */
+    struct sim_rates rates;
     float *logits;
     double seconds;
 };
@@ -26,6 +27,7 @@ static void simulate_fini(struct simulate *s)
 {
     sim_destroy(s->sim);
     record_destroy(s->record);
+    sim_rates_fini(&s->rates);
     spk_free(s->logits);
     api_data_fini(&s->data);
     api_folder_fini(&s->f);
@@ -35,6 +37,9 @@ static spk_status take_value(void *ctx, uint32_t image, const struct sim_value *
                              const void *data)
 {
     struct simulate *s = ctx;
+    sim_rates_add(&s->rates, value, data);
+    if (s->record == NULL)
+        return SPK_OK;
     const uint32_t index = record_index(s->record, value->name);
     return index == IR_NONE ? SPK_OK : record_put(s->record, index, image, data);
 }
@@ -46,14 +51,15 @@ static spk_status simulate_run(struct simulate *s)
     struct sim_run run = {.input = s->data.input.input,
                           .pool = s->c->pool,
                           .cancelled = api_cancelled,
+                          .recorder = &recorder,
                           .progress = api_progress,
                           .progress_ctx = s->c};
+    SPK_TRY(sim_rates_init(&s->rates, s->f.model));
     SPK_TRY(spk_alloc_array((size_t)n * s->f.image.head.classes, sizeof *s->logits, &s->logits));
     run.logits = s->logits;
     if (s->o->spikes != NULL) {
         SPK_TRY(record_create(n, 0, &s->record));
         SPK_TRY(record_add_module(s->record, s->f.quantised, &s->c->diags));
-        run.recorder = &recorder;
     }
     SPK_TRY(sim_create(&s->f.image, &s->c->diags, &s->sim));
     api_progress_begin(s->c, "simulating", n);
@@ -77,36 +83,6 @@ static spk_status save(struct simulate *s)
     return status;
 }
 
-/* The paper's figure is kept from the folder's cost.json, if it has one. */
-static spk_status old_paper(struct simulate *s, struct cost_paper *out)
-{
-    char *text = NULL;
-    size_t length = 0;
-    struct json_value *v = NULL;
-    struct json_cursor root, p;
-    memset(out, 0, sizeof *out);
-    SPK_TRY(api_folder_text(s->c, s->o->folder, "cost.json", &text, &length));
-    spk_status status = js_parse(text, length, "cost.json", NULL, &s->c->diags, &v);
-    if (status == SPK_OK) {
-        root = js_root(v, "cost.json", &s->c->diags);
-        if (js_has(&root, "paper_energy")) {
-            status = js_member(&root, "paper_energy", &p);
-            out->known = status == SPK_OK;
-            if (status == SPK_OK)
-                status = js_get_f64(&p, "MACs_float", &out->macs);
-            if (status == SPK_OK)
-                status = js_get_f64(&p, "SOPs", &out->sops);
-            if (status == SPK_OK)
-                status = js_get_f64(&p, "E_mJ", &out->energy_mj);
-            if (status == SPK_OK)
-                status = js_get_f64(&p, "MACs_per_step", &out->macs_per_step);
-        }
-    }
-    js_free(v);
-    spk_free(text);
-    return status;
-}
-
 /* Rates of the simulated run give the paper's figure of exactly these images. */
 static spk_status simulate_report(struct simulate *s, struct api_report *r)
 {
@@ -116,7 +92,7 @@ static spk_status simulate_report(struct simulate *s, struct api_report *r)
     struct json_writer w;
     struct cost_paper paper;
     char *path = NULL;
-    SPK_TRY(old_paper(s, &paper));
+    SPK_TRY(sim_rates_paper(&s->rates, &s->data.input.input, &paper));
     jw_init(&w, &cost, 1);
     jw_object_begin(&w, NULL);
     jw_i64(&w, "schema", 1);
@@ -149,7 +125,9 @@ static spk_status simulate_report(struct simulate *s, struct api_report *r)
 static spk_status simulate_all(struct simulate *s, struct api_report *r)
 {
     SPK_TRY(api_folder_open(s->c, s->o->folder,
-                            API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET, &s->f));
+                            API_FOLDER_MODEL | API_FOLDER_QUANTISED | API_FOLDER_IMAGE |
+                                API_FOLDER_TARGET,
+                            &s->f));
     SPK_TRY(api_data_load(s->c, &s->o->data, s->f.quantised, &s->data));
     SPK_TRY(simulate_run(s));
     SPK_TRY(save(s));
