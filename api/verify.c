@@ -217,6 +217,45 @@ static spk_status run_unmapped(struct verify *v)
 
 /* ---- report ---- */
 
+/* Where the first mismatch was computed: a core's compartment, or an embedded processor's chip. */
+static void write_place(const struct verify *v, struct api_report *rep, uint32_t layer,
+                        uint32_t channel, uint32_t position)
+{
+    const struct compare_mismatch *f = &v->mq.first;
+    const struct image *im = &v->f.image;
+    struct json_writer *w = &rep->w;
+    struct strbuf *t = &rep->result->text;
+    uint32_t core = IMG_NONE, comp = 0, chip = IMG_NONE;
+    if (layer == IMG_NONE) {
+        jw_null(w, "step");
+        jw_null(w, "chip");
+        jw_null(w, "core");
+        return;
+    }
+    uint64_t step = (uint64_t)f->image * im->meta.interval + im->layers[layer].start + f->frame;
+    jw_u64(w, "step", step);
+    strbuf_printf(t, "; step %llu", (unsigned long long)step);
+    if (sim_locate(v->sim, layer, channel, position, &core, &comp)) {
+        const struct img_core *c = &im->cores[core];
+        jw_u64(w, "chip", c->chip);
+        jw_u64(w, "core", core);
+        jw_u64(w, "compartment", comp);
+        strbuf_printf(t, ", core %u (chip %u, x %u, y %u), compartment %u", core, c->chip, c->x,
+                      c->y, comp);
+        return;
+    }
+    for (uint64_t i = 0; i < im->n_embedded && chip == IMG_NONE; i++)
+        if (im->embedded[i].layer == layer)
+            chip = im->embedded[i].chip;
+    if (chip == IMG_NONE) {
+        jw_null(w, "chip");
+    } else {
+        jw_u64(w, "chip", chip);
+        strbuf_printf(t, ", an embedded processor of chip %u", chip);
+    }
+    jw_null(w, "core");
+}
+
 static void write_first(const struct verify *v, struct api_report *rep)
 {
     const struct compare_mismatch *f = &v->mq.first;
@@ -229,7 +268,7 @@ static void write_first(const struct verify *v, struct api_report *rep)
     const uint32_t id = ir_find_value(v->f.quantised, name);
     const struct ir_type *t = &v->f.quantised->node[id].type;
     const uint64_t positions = ir_type_positions(t);
-    uint32_t layer = sim_find_layer(v->sim, name), core = IMG_NONE, comp = 0;
+    uint32_t layer = sim_find_layer(v->sim, name);
     uint32_t channel = (uint32_t)(t->layout == IR_NC ? f->index % t->channels
                                                      : f->index / positions);
     uint32_t position = (uint32_t)(t->layout == IR_NC ? f->index / t->channels
@@ -244,22 +283,7 @@ static void write_first(const struct verify *v, struct api_report *rep)
     strbuf_printf(&rep->result->text, "first mismatch: image %u, '%s', channel %u, position %u, "
                                       "frame %u: expected %d, got %d",
                   f->image, name, channel, position, f->frame, f->expected, f->got);
-    if (layer != IMG_NONE && sim_locate(v->sim, layer, channel, position, &core, &comp)) {
-        const struct img_core *c = &v->f.image.cores[core];
-        uint64_t step = (uint64_t)f->image * v->f.image.meta.interval +
-                        v->f.image.layers[layer].start + f->frame;
-        jw_u64(w, "step", step);
-        jw_u64(w, "chip", c->chip);
-        jw_u64(w, "core", core);
-        jw_u64(w, "compartment", comp);
-        strbuf_printf(&rep->result->text,
-                      "; step %llu, core %u (chip %u, x %u, y %u), compartment %u",
-                      (unsigned long long)step, core, c->chip, c->x, c->y, comp);
-    } else {
-        jw_null(w, "step");
-        jw_null(w, "chip");
-        jw_null(w, "core");
-    }
+    write_place(v, rep, layer, channel, position);
     strbuf_char(&rep->result->text, '\n');
     jw_i64(w, "expected", f->expected);
     jw_i64(w, "got", f->got);

@@ -95,8 +95,8 @@ SPK_UNUSED static void sample(struct image *im)
 	SET(im, rows, (struct img_row[]){{0, 1}, {1, 2}});
 	SET(im, runs, (struct img_run[]){{0, 3, 0}, {2, 1, 1}, {5, 6, 3}});
 	SET(im, weights, (int8_t[]){1, -2, 3, 127, -128, 0, 5, 6, 7});
-	SET(im, in_axons, (struct img_in_axon[]){{0, 1, IMG_NONE, 0, 0, 2, IMG_AXON_POP16, 0, 0},
-	                                         {1, 3, 1, 2, 2, 2, IMG_AXON_POP32, 0, 5}});
+	SET(im, in_axons, (struct img_in_axon[]){{0, 1, IMG_NONE, 0, 0, 2, IMG_AXON_POP16, 0, 0, 0},
+	                                         {1, 3, 1, 2, 2, 2, IMG_AXON_POP32, 0, 5, 0}});
 	SET(im, out_axons, (struct img_out_axon[]){{2, 2, 0, 1, IMG_AXON_POP32},
 	                                           {0, 3, 1, 0, IMG_AXON_POP16},
 	                                           {3, 3, 2, 0, IMG_AXON_DISCRETE}});

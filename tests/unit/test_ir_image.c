@@ -150,6 +150,7 @@ BREAK(run_weights, im->runs[2].weight_first = 4)
 BREAK(axon_block, im->in_axons[0].block = 7)
 BREAK(axon_base, im->in_axons[0].base = 2)
 BREAK(axon_atoms, im->in_axons[0].atoms = 3)
+BREAK(axon_row, im->in_axons[0].row = 1)
 BREAK(axon_no_atoms, im->in_axons[0].atoms = 0)
 BREAK(axon_kind, im->in_axons[0].kind = 3)
 BREAK(axon_port, im->in_axons[0].port = 2)
@@ -252,7 +253,8 @@ static const struct {
 	{run_weights, "runs[2].weight_first: 10 is not at most 9"},
 	{axon_block, "in_axons[0].block: 7 is not below 2, the number of blocks"},
 	{axon_base, "in_axons[0].base: 13 is not at most 12, the compartments of the core"},
-	{axon_atoms, "in_axons[0].atoms: 3 is not at most 2"},
+	{axon_atoms, "in_axons[0].row: 3 is not at most 2, the rows of its content"},
+	{axon_row, "in_axons[0].row: 3 is not at most 2, the rows of its content"},
 	{axon_no_atoms, "in_axons[0].atoms: 0 is not at least 1"},
 	{axon_kind, "in_axons[0].kind: 3 is not at most 2"},
 	{axon_port, "in_axons[0].port: 2 is not at most 1"},
