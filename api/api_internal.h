@@ -61,6 +61,11 @@ void api_model_fini(struct api_model *m);
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);
 
+/* fe_target_load, with an error where no target was named. */
+SPK_CHECKED spk_status api_target_load(spk_context *c, const char *name, struct tgt **out);
+/* name NULL: the smallest that fits is chosen later. */
+SPK_CHECKED spk_status api_system_check(spk_context *c, const struct tgt *target, const char *name);
+
 struct api_data {
     struct fe_input input;
     struct fe_labels labels; /* n = 0: none given */
@@ -88,6 +93,8 @@ void api_folder_fini(struct api_folder *f);
 SPK_CHECKED spk_status api_folder_open(spk_context *c, const char *path, uint32_t parts,
                                        struct api_folder *out);
 bool api_is_folder(const char *path);
+/* An error where `path` is no folder that compile made: it has neither its marker nor an image. */
+SPK_CHECKED spk_status api_folder_check(spk_context *c, const char *path);
 
 /* Writes every part of a compiled folder through a directory writer. */
 struct api_compiled {

@@ -7,12 +7,12 @@
 #include "backends/chip/emit.h"
 #include "config.h"
 #include "frontend/rates.h"
-#include "frontend/target_yaml.h"
 #include "passes/depth.h"
 #include "passes/map/map.h"
 #include "passes/pass.h"
 #include "runtime/reference.h"
 #include "support/alloc.h"
+#include "support/file.h"
 
 #define CALIBRATE_DEFAULT 512
 
@@ -262,7 +262,8 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     if (o->output == NULL)
         return diag_usage(&k->c->diags, spk_span_none, "E0910",
                           "no output folder: give it with -o DIR");
-    SPK_TRY(fe_target_load(o->target, &k->c->diags, &k->target));
+    SPK_TRY(api_target_load(k->c, o->target, &k->target));
+    SPK_TRY(api_system_check(k->c, k->target, o->system));
     SPK_TRY(check_schedule(k->c, o->schedule));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
@@ -295,7 +296,8 @@ int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result 
 static spk_status estimate_all(struct compile *k, const struct spk_estimate_options *o,
                                struct api_report *r, bool *out_keep)
 {
-    SPK_TRY(fe_target_load(o->target, &k->c->diags, &k->target));
+    SPK_TRY(api_target_load(k->c, o->target, &k->target));
+    SPK_TRY(api_system_check(k->c, k->target, o->system));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
     spk_status status = compile_passes(k, o->attention, o->remarks);

@@ -263,6 +263,8 @@ int spk_cost_table(spk_context *c, const char *folder, size_t max_cores, spk_res
     api_begin(c);
     spk_status status = api_report_begin(&r, "cost");
     if (status == SPK_OK)
+        status = api_folder_check(c, folder);
+    if (status == SPK_OK)
         status = api_folder_text(c, folder, "cost.json", &text, &length);
     if (status == SPK_OK) {
         status = cost_table(text, length, "cost.json", max_cores, &c->diags, &r.result->text);

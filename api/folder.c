@@ -83,16 +83,26 @@ static spk_status open_target(spk_context *c, const char *path, struct api_folde
     return status;
 }
 
+spk_status api_folder_check(spk_context *c, const char *path)
+{
+    char *marker = path_join(path, DIR_MARKER), *image = path_join(path, "image.h5");
+    spk_status status = marker && image ? SPK_OK : SPK_ERR_NOMEM;
+    if (status == SPK_OK && !file_exists(path))
+        status = diag_io(&c->diags, spk_span_none, "E0928", "there is no folder '%s'", path);
+    else if (status == SPK_OK && !file_exists(marker) && !file_exists(image))
+        status = diag_error(&c->diags, spk_span_none, "E0905",
+                            "'%s' is not a folder made by 'spikec compile'", path);
+    spk_free(marker);
+    spk_free(image);
+    return status;
+}
+
 spk_status api_folder_open(spk_context *c, const char *path, uint32_t parts,
                            struct api_folder *out)
 {
     spk_status status = SPK_OK;
     memset(out, 0, sizeof *out);
-    if (!file_is_directory(path)) {
-        status = diag_error(&c->diags, spk_span_none, "E0905",
-                            "'%s' is not a folder made by 'spikec compile'", path);
-        return status;
-    }
+    SPK_TRY(api_folder_check(c, path));
     if (parts & API_FOLDER_TARGET)
         status = open_target(c, path, out);
     if (status == SPK_OK && (parts & API_FOLDER_MODEL))

@@ -30,6 +30,17 @@ static void print_after(void *ctx, const char *pass, const struct ir_module *m)
     ir_print(m, k->text);
 }
 
+static spk_status check_print_after(struct opt *k)
+{
+    const char *name = k->o->print_after;
+    if (strcmp(name, "all") == 0 || pass_find(name, strlen(name)) != NULL)
+        return SPK_OK;
+    spk_status status = diag_usage(&k->c->diags, spk_span_none, "E0929",
+                                   "no pass '%s' to print after", name);
+    diag_help_set(&k->c->diags, "'spikec opt --list' lists the passes; 'all' prints after each");
+    return status;
+}
+
 static spk_status opt_load(struct opt *k)
 {
     const struct spk_model_options *mo = &k->o->model;
@@ -80,6 +91,8 @@ static spk_status opt_all(struct opt *k, struct api_report *r)
     if (k->o->target != NULL)
         SPK_TRY(fe_target_load(k->o->target, &k->c->diags, &k->target));
     SPK_TRY(opt_load(k));
+    if (k->o->print_after != NULL)
+        SPK_TRY(check_print_after(k));
     struct pass_context pc = {.target = k->target,
                               .diags = &k->c->diags,
                               .pool = k->c->pool,
@@ -207,7 +220,7 @@ static spk_status target_show(spk_context *c, const char *name, bool show, struc
 {
     struct tgt *t = NULL;
     struct strbuf json = {0};
-    SPK_TRY(fe_target_load(name, &c->diags, &t));
+    SPK_TRY(api_target_load(c, name, &t));
     spk_status status = fe_target_check(t, &c->diags);
     if (status == SPK_OK && show) {
         status = fe_target_json(t, 0, &json);

@@ -3,6 +3,7 @@
 
 #include "api/api_internal.h"
 #include "frontend/model.h"
+#include "frontend/target_yaml.h"
 #include "frontend/weights.h"
 #include "runtime/reference.h"
 #include "support/alloc.h"
@@ -77,6 +78,8 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
                              const struct fe_options *options, bool bind, struct api_model *out)
 {
     struct fe_model model = {0};
+    if (o->model == NULL)
+        return diag_usage(&c->diags, spk_span_none, "E0927", "no model was named");
     SPK_TRY(fe_model_open(o->model, options, &c->diags, &model));
     out->module = model.module;
     out->path = model.path;
@@ -113,6 +116,38 @@ spk_status api_model_load(spk_context *c, const struct spk_model_options *o, boo
     arena_fini(&pairs.arena);
     if (status != SPK_OK)
         api_model_fini(out);
+    return status;
+}
+
+/* ---- targets ---- */
+
+spk_status api_target_load(spk_context *c, const char *name, struct tgt **out)
+{
+    *out = NULL;
+    if (name != NULL)
+        return fe_target_load(name, &c->diags, out);
+    spk_status status = diag_usage(&c->diags, spk_span_none, "E0918",
+                                   "no target: give it with --target T");
+    diag_help_set(&c->diags, "'spikec target list' names those that come with spikec");
+    return status;
+}
+
+spk_status api_system_check(spk_context *c, const struct tgt *target, const char *name)
+{
+    struct strbuf known = {0};
+    for (uint32_t i = 0; i < target->n_systems; i++) {
+        if (name == NULL || strcmp(name, target->system[i].name) == 0) {
+            strbuf_fini(&known);
+            return SPK_OK;
+        }
+        strbuf_printf(&known, "%s%s", i > 0 ? ", " : "", target->system[i].name);
+    }
+    if (name == NULL)
+        return SPK_OK;
+    spk_status status = diag_usage(&c->diags, spk_span_none, "E0919",
+                                   "target '%s' has no system '%s'", target->name, name);
+    diag_help_set(&c->diags, "systems, the smallest first: %s", strbuf_cstr(&known));
+    strbuf_fini(&known);
     return status;
 }
 

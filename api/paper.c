@@ -55,7 +55,7 @@ void paper_text(const struct cost_paper *p, struct strbuf *out)
 {
     if (p->known)
         strbuf_printf(out,
-                      "paper's compute-only figure (45 nm): %.6g mJ per image (%.6g MACs x 4.6 pJ + "
-                      "%.6g SOPs x 0.9 pJ)\n",
+                      "paper's compute-only figure (45 nm): %.6g mJ per image (%.6g MACs x 4.6 pJ "
+                      "+ %.6g SOPs x 0.9 pJ)\n",
                       p->energy_mj, p->macs, p->sops);
 }

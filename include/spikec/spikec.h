@@ -60,9 +60,9 @@ const char *spk_result_json(const spk_result *result);
 const char *spk_result_text(const spk_result *result);
 void spk_result_free(spk_result *result); /* NULL is allowed */
 
-/* What every job with a model takes. `settings` and `binds` are "NAME=VALUE" and "FROM=TO" texts. */
+/* What every job with a model takes. `settings` are "NAME=VALUE", `binds` "FROM=TO" texts. */
 struct spk_model_options {
-    const char *model;   /* path, or name of a zoo model; or a folder made by compile where allowed */
+    const char *model;   /* path, or name of a zoo model; where allowed a compiled folder */
     const char *weights; /* safetensors; NULL: the zoo model's own */
     const char *const *settings;
     size_t n_settings;

@@ -61,22 +61,6 @@ static int cmd_opt(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_opt(c, &o, out);
 }
 
-static int write_back(const char *path, const char *text)
-{
-    char temporary[4096];
-    FILE *f;
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary ||
-        (f = fopen(temporary, "w")) == NULL)
-        return SPIKEC_ERR_IO;
-    int bad = fputs(text, f) < 0;
-    bad |= fclose(f) != 0;
-    if (bad || rename(temporary, path) != 0) {
-        remove(temporary);
-        return SPIKEC_ERR_IO;
-    }
-    return SPIKEC_OK;
-}
-
 static int cmd_fmt(spk_context *c, struct tool_args *a, spk_result **out)
 {
     int status = spk_format(c, a->positional[0], out);
@@ -86,9 +70,7 @@ static int cmd_fmt(spk_context *c, struct tool_args *a, spk_result **out)
     if (a->check_only)
         return changed ? SPIKEC_DIFFERENCE : SPIKEC_OK;
     if (a->in_place && changed)
-        status = write_back(a->positional[0], spk_result_text(*out));
-    if (status == SPIKEC_ERR_IO)
-        fprintf(stderr, "spikec: cannot write '%s'\n", a->positional[0]);
+        status = tool_rewrite(a->positional[0], spk_result_text(*out));
     return status;
 }
 

@@ -1,6 +1,7 @@
 /* Entry point: finds the command, runs its job, prints what came of it. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -51,9 +52,9 @@ static void print_commands(FILE *out)
                  "that the mapped network fires the same spikes.\n\n");
     for (const struct tool_command *c = tool_commands; c->name != NULL; c++)
         fprintf(out, "  %-9s %-20s %s\n", c->name, c->usage, c->summary);
-    fprintf(out, "\n'spikec COMMAND --help' tells the options. Exit codes: 0 done; 1 verify or check\n"
-                 "found a difference; 2 usage; 3 bad model, weights, target or input; 4 does not\n"
-                 "fit; 5 file or system error; 70 internal error.\n");
+    fprintf(out, "\n'spikec COMMAND --help' tells the options. Exit codes: 0 done; 1 verify or\n"
+                 "check found a difference; 2 usage; 3 bad model, weights, target or input; 4 does\n"
+                 "not fit; 5 file or system error; 70 internal error.\n");
 }
 
 static void print_time(double seconds)
@@ -80,7 +81,28 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int run_command(const struct tool_command *command, struct tool_args *args)
+/* What is on stdout must have reached its place. */
+static int finish_output(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "spikec: cannot write the result\n");
+    return SPIKEC_ERR_IO;
+}
+
+static void report_internal(int argc, char **argv, spk_context *context)
+{
+    char name[64];
+    const char *text = context != NULL ? spk_context_diagnostics(context) : "";
+    fprintf(stderr, "spikec: internal error: this is a fault of spikec, not of your files\n");
+    if (tool_write_reproducer(argc, argv, text, name, sizeof name) == SPIKEC_OK)
+        fprintf(stderr, "spikec: what is needed to find it was written to %s\n", name);
+    else
+        fprintf(stderr, "spikec: the file with what is needed to find it could not be written\n");
+}
+
+static int run_command(const struct tool_command *command, struct tool_args *args, int argc,
+                       char **argv)
 {
     struct bar bar = {isatty(STDERR_FILENO) && !args->quiet, false};
     struct spk_context_options options = {args->threads, show_progress, is_cancelled, &bar};
@@ -90,6 +112,10 @@ static int run_command(const struct tool_command *command, struct tool_args *arg
     int status = spk_context_create(&options, &context);
     if (status == SPIKEC_OK)
         status = command->run(context, args, &result);
+#if defined(SPIKEC_FAULT_INJECTION)
+    if (getenv("SPIKEC_FAIL_INTERNALLY") != NULL) /* for the test of what follows */
+        status = SPIKEC_ERR_INTERNAL;
+#endif
     if (bar.shown)
         fprintf(stderr, "\r%78s\r", "");
     if (context != NULL)
@@ -102,15 +128,13 @@ static int run_command(const struct tool_command *command, struct tool_args *arg
         fprintf(stderr, "spikec: out of memory\n");
     if (status == SPIKEC_ERR_CANCELLED)
         fprintf(stderr, "spikec: interrupted; nothing was written\n");
+    if (status == SPIKEC_ERR_INTERNAL)
+        report_internal(argc, argv, context);
     if (args->time_report)
         print_time(now() - start);
     spk_result_free(result);
     spk_context_destroy(context);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "spikec: cannot write the result\n");
-        return SPIKEC_ERR_IO;
-    }
-    return exit_code(status);
+    return finish_output(exit_code(status));
 }
 
 int main(int argc, char **argv)
@@ -124,11 +148,11 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         print_commands(stdout);
-        return 0;
+        return finish_output(SPIKEC_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("spikec %s\n", spk_version());
-        return 0;
+        return finish_output(SPIKEC_OK);
     }
     const struct tool_command *command = tool_find(argv[1]);
     if (command == NULL) {
@@ -140,5 +164,5 @@ int main(int argc, char **argv)
     action.sa_handler = on_interrupt;
     sigaction(SIGINT, &action, NULL);
     tool_parse(command, argc - 1, argv + 1, &args);
-    return run_command(command, &args);
+    return run_command(command, &args, argc, argv);
 }

@@ -120,7 +120,8 @@ static bool *flag_option(struct tool_args *a, int key)
     }
 }
 
-static error_t parse_number(struct tool_args *a, int key, const char *text, struct argp_state *state)
+static error_t parse_number(struct tool_args *a, int key, const char *text,
+                            struct argp_state *state)
 {
     switch (key) {
     case K_LIMIT:
@@ -212,7 +213,9 @@ void tool_parse(const struct tool_command *command, int argc, char **argv, struc
     snprintf(name, sizeof name, "spikec %s", command->name);
     snprintf(doc, sizeof doc, "%s\v%s", command->summary, command->help ? command->help : "");
     argp.doc = doc;
+    char *own = argv[0];
     argv[0] = name;
     argp_err_exit_status = SPIKEC_ERR_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &state);
+    argv[0] = own;
 }

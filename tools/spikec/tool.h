@@ -39,4 +39,12 @@ const struct tool_command *tool_find(const char *name);
 /* Parses the arguments behind the command's name; exits the process on --help and usage errors. */
 void tool_parse(const struct tool_command *command, int argc, char **argv, struct tool_args *args);
 
+/* files.c. Replaces the file's content in one step, keeping its permissions; a symbolic link stays
+ * one. Says on stderr what went wrong; SPIKEC_OK or SPIKEC_ERR_IO. */
+int tool_rewrite(const char *path, const char *text);
+/* Writes command line, version and diagnostics to a new file in the working directory, whose name
+ * goes to out_name (at least 64 bytes). SPIKEC_OK or SPIKEC_ERR_IO. */
+int tool_write_reproducer(int argc, char *const *argv, const char *diagnostics, char *out_name,
+                          size_t name_size);
+
 #endif
