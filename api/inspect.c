@@ -78,6 +78,18 @@ static void list_passes(struct api_report *r)
             strbuf_printf(&r->result->text, "%20s%s: %s\n", "", op->name, op->help);
     }
     jw_array_end(&r->w);
+    const struct pass_alias *alias = pass_aliases(&n);
+    jw_array_begin(&r->w, "pipelines");
+    for (size_t i = 0; i < n; i++) {
+        jw_object_begin(&r->w, NULL);
+        jw_string(&r->w, "name", alias[i].name);
+        jw_string(&r->w, "summary", alias[i].summary);
+        jw_string(&r->w, "passes", alias[i].text);
+        jw_object_end(&r->w);
+        strbuf_printf(&r->result->text, "%-18s %s: %s\n", alias[i].name, alias[i].summary,
+                      alias[i].text);
+    }
+    jw_array_end(&r->w);
 }
 
 static spk_status opt_all(struct opt *k, struct api_report *r)

@@ -135,6 +135,11 @@ static const struct pass_alias aliases[] = {
 		.summary = "from the model as written to its lowered float form",
 		.text = "infer-shapes,hoist-constant,fold-batchnorm,cse,dce,lower,order-attention",
 	},
+	{
+		.name = "fuse-neurons",
+		.summary = "one projection with all its summands per neuron, batch norm inside",
+		.text = "hoist-constant,fold-batchnorm,lower",
+	},
 };
 
 const struct pass_alias *pass_aliases(size_t *out_count)

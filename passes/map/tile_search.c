@@ -252,7 +252,8 @@ static spk_status enumerate_shapes(const struct map_net *net, const struct map_p
             }
         }
     }
-    qsort(out->data, out->len, sizeof *out->data, compare_shape);
+    if (out->len > 0)
+        qsort(out->data, out->len, sizeof *out->data, compare_shape);
     return SPK_OK;
 }
 

@@ -179,6 +179,8 @@ def spikec(*arguments, cwd=None, env=None, stdin=b"", tool=None, timeout=300):
     environment.pop("SPIKEC_MODELS", None)
     environment["ASAN_OPTIONS"] = f"exitcode={SANITIZER_EXIT}:allocator_may_return_null=1"
     environment["UBSAN_OPTIONS"] = f"exitcode={SANITIZER_EXIT}:print_stacktrace=1"
+    environment["LSAN_OPTIONS"] = "print_suppressions=0:suppressions=" + \
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "lsan.supp")
     environment["TSAN_OPTIONS"] = f"exitcode={SANITIZER_EXIT}"
     environment.update(env or {})
     done = subprocess.run([tool or TOOL] + arguments, cwd=cwd, env=environment, input=stdin,

@@ -164,5 +164,7 @@ int main(int argc, char **argv)
     action.sa_handler = on_interrupt;
     sigaction(SIGINT, &action, NULL);
     tool_parse(command, argc - 1, argv + 1, &args);
-    return run_command(command, &args, argc, argv);
+    int code = run_command(command, &args, argc, argv);
+    tool_args_fini(&args);
+    return code;
 }

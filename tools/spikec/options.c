@@ -64,7 +64,6 @@ static const struct tool_option OPTIONS[] = {
 struct parse_state {
     const struct tool_command *command;
     struct tool_args *args;
-    const char **settings, **binds;
 };
 
 static uint64_t number(struct argp_state *state, const char *text, const char *option,
@@ -165,10 +164,10 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
     }
     switch (key) {
     case K_SET:
-        p->settings[a->model.n_settings++] = text;
+        a->settings[a->model.n_settings++] = text;
         return 0;
     case K_BIND:
-        p->binds[a->model.n_binds++] = text;
+        a->binds[a->model.n_binds++] = text;
         return 0;
     case ARGP_KEY_ARG:
         if (a->n_positional >= p->command->max_args)
@@ -187,7 +186,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 void tool_parse(const struct tool_command *command, int argc, char **argv, struct tool_args *args)
 {
     struct argp_option options[N_OPTIONS + 1];
-    struct parse_state state = {command, args, NULL, NULL};
+    struct parse_state state = {command, args};
     struct argp argp = {options, parse_option, command->usage, command->summary, NULL, NULL, NULL};
     char name[64], doc[2048];
     size_t n = 0;
@@ -202,14 +201,14 @@ void tool_parse(const struct tool_command *command, int argc, char **argv, struc
         options[n].doc = o->doc;
         options[n++].group = o->letter == '*' ? 2 : 1;
     }
-    state.settings = calloc((size_t)argc + 1, sizeof *state.settings);
-    state.binds = calloc((size_t)argc + 1, sizeof *state.binds);
-    if (state.settings == NULL || state.binds == NULL) {
+    args->settings = calloc((size_t)argc + 1, sizeof *args->settings);
+    args->binds = calloc((size_t)argc + 1, sizeof *args->binds);
+    if (args->settings == NULL || args->binds == NULL) {
         fprintf(stderr, "spikec: out of memory\n");
         exit(SPIKEC_ERR_IO);
     }
-    args->model.settings = state.settings;
-    args->model.binds = state.binds;
+    args->model.settings = args->settings;
+    args->model.binds = args->binds;
     snprintf(name, sizeof name, "spikec %s", command->name);
     snprintf(doc, sizeof doc, "%s\v%s", command->summary, command->help ? command->help : "");
     argp.doc = doc;
@@ -218,4 +217,11 @@ void tool_parse(const struct tool_command *command, int argc, char **argv, struc
     argp_err_exit_status = SPIKEC_ERR_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &state);
     argv[0] = own;
+}
+
+void tool_args_fini(struct tool_args *args)
+{
+    free(args->settings);
+    free(args->binds);
+    memset(args, 0, sizeof *args);
 }

@@ -14,6 +14,7 @@ struct tool_args {
     const char *positional[3];
     int n_positional;
     struct spk_model_options model;
+    const char **settings, **binds; /* heap; what model.settings and model.binds point at */
     struct spk_data_options data;
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes;
@@ -38,6 +39,7 @@ const struct tool_command *tool_find(const char *name);
 
 /* Parses the arguments behind the command's name; exits the process on --help and usage errors. */
 void tool_parse(const struct tool_command *command, int argc, char **argv, struct tool_args *args);
+void tool_args_fini(struct tool_args *args);
 
 /* files.c. Replaces the file's content in one step, keeping its permissions; a symbolic link stays
  * one. Says on stderr what went wrong; SPIKEC_OK or SPIKEC_ERR_IO. */
