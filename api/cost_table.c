@@ -99,7 +99,7 @@ static spk_status print_layer(const struct json_cursor *at, bool dynamic, struct
             SPK_TRY(get_f64(&energy, "total_priced", &pj));
         print_number(out, true, events);
         print_number(out, true, messages);
-        print_number(out, priced, pj * 1e-3);
+        print_number(out, priced && cores > 0, pj * 1e-3);
     }
     strbuf_char(out, '\n');
     return SPK_OK;
