@@ -87,7 +87,10 @@ struct api_folder {
     struct tgt *target;
 };
 enum api_folder_part {
-    API_FOLDER_MODEL = 1, API_FOLDER_QUANTISED = 2, API_FOLDER_IMAGE = 4, API_FOLDER_TARGET = 8
+    API_FOLDER_MODEL = 1,
+    API_FOLDER_QUANTISED = 2,
+    API_FOLDER_IMAGE = 4,
+    API_FOLDER_TARGET = 8
 };
 void api_folder_fini(struct api_folder *f);
 SPK_CHECKED spk_status api_folder_open(spk_context *c, const char *path, uint32_t parts,

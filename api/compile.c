@@ -24,8 +24,8 @@ struct compile {
     struct ir_module *module; /* prepared, later quantised and balanced */
     enum tgt_attention attention;
     enum map_objective objective;
-    double *rates;            /* per node of `module` */
-    bool measured;            /* rates were given */
+    double *rates; /* per node of `module` */
+    bool measured; /* rates were given */
     struct cost_paper paper;
     struct mapping mapping;
     bool mapped;
@@ -47,8 +47,10 @@ static spk_status check_schedule(spk_context *c, const char *schedule)
 {
     if (schedule == NULL || strcmp(schedule, "pipelined") == 0)
         return SPK_OK;
-    return diag_usage(&c->diags, spk_span_none, "E0907", "unknown schedule '%s' (there is: "
-                      "pipelined)", schedule);
+    return diag_usage(&c->diags, spk_span_none, "E0907",
+                      "unknown schedule '%s' (there is: "
+                      "pipelined)",
+                      schedule);
 }
 
 /* Objectives, and the constant without which nobody can tell whether they are met. */
@@ -72,7 +74,8 @@ static spk_status objective_by_name(spk_context *c, const char *name, const stru
             return SPK_OK;
         spk_status status = diag_nofit(&c->diags, spk_span_none, "E0908",
                                        "objective '%s' needs constants that nobody published for "
-                                       "'%s'", name, target->name);
+                                       "'%s'",
+                                       name, target->name);
         diag_help_set(&c->diags, "objectives without constants: cores, traffic");
         return status;
     }
@@ -199,13 +202,15 @@ static void report_summary(const struct compile *k, const struct image *im, stru
     uint64_t neurons = 0;
     for (uint64_t i = 0; i < im->n_cores; i++)
         neurons += im->cores[i].neurons;
-    strbuf_printf(t, "%s on %s (%s): %llu cores, %llu neurons, latency %u steps, interval %u steps "
-                     "per image\n",
+    strbuf_printf(t,
+                  "%s on %s (%s): %llu cores, %llu neurons, latency %u steps, interval %u steps "
+                  "per image\n",
                   k->module->name, k->target->name, k->mapping.system->name,
                   (unsigned long long)im->n_cores, (unsigned long long)neurons, im->meta.latency,
                   im->meta.interval);
-    strbuf_printf(t, "attention: %s; traffic (spikes x hops per frame): %.6g in layer order, %.6g "
-                     "placed\n",
+    strbuf_printf(t,
+                  "attention: %s; traffic (spikes x hops per frame): %.6g in layer order, %.6g "
+                  "placed\n",
                   tgt_attention_name(k->attention), k->mapping.traffic_before,
                   k->mapping.traffic_after);
 }

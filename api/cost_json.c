@@ -98,8 +98,7 @@ static void write_dynamic(const struct cost *c, const struct sim_core_stats *s)
     if (c->stats == NULL)
         return;
     jw_f64(c->w, "synaptic_events", (double)s->synaptic_events / c->images);
-    jw_f64(c->w, "neuron_updates",
-           (double)(s->updates_active + s->updates_inactive) / c->images);
+    jw_f64(c->w, "neuron_updates", (double)(s->updates_active + s->updates_inactive) / c->images);
     jw_f64(c->w, "neuron_updates_active", (double)s->updates_active / c->images);
     jw_f64(c->w, "spikes_out", (double)s->spikes_out / c->images);
     jw_f64(c->w, "messages", (double)s->messages_out / c->images);
@@ -157,8 +156,8 @@ static void write_sum(const struct cost *c, const struct cost_sum *t)
 
 static spk_status write_layers(const struct cost *c)
 {
-    static const char *const kinds[] = {"neuron", "pool", "relay", "attention", "input",
-                                        "embedded"};
+    static const char *const kinds[] = {"neuron",    "pool",  "relay",
+                                        "attention", "input", "embedded"};
     struct cost_sum *sum;
     SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *sum, &sum));
     for (uint32_t i = 0; i < c->im->n_cores; i++) {

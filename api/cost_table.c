@@ -235,8 +235,9 @@ static spk_status print_all(const struct json_cursor *root, size_t max_cores, st
         if (status == SPK_OK)
             status = js_get_f64(&p, "E_mJ", &mj);
         if (status == SPK_OK)
-            strbuf_printf(out, "paper's compute-only figure (45 nm, 4.6 pJ/MAC, 0.9 pJ/AC): "
-                               "%.6g mJ per image\n",
+            strbuf_printf(out,
+                          "paper's compute-only figure (45 nm, 4.6 pJ/MAC, 0.9 pJ/AC): "
+                          "%.6g mJ per image\n",
                           mj);
     }
     spk_free(rows);

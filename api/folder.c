@@ -97,8 +97,7 @@ spk_status api_folder_check(spk_context *c, const char *path)
     return status;
 }
 
-spk_status api_folder_open(spk_context *c, const char *path, uint32_t parts,
-                           struct api_folder *out)
+spk_status api_folder_open(spk_context *c, const char *path, uint32_t parts, struct api_folder *out)
 {
     spk_status status = SPK_OK;
     memset(out, 0, sizeof *out);

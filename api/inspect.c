@@ -35,8 +35,8 @@ static spk_status check_print_after(struct opt *k)
     const char *name = k->o->print_after;
     if (strcmp(name, "all") == 0 || pass_find(name, strlen(name)) != NULL)
         return SPK_OK;
-    spk_status status = diag_usage(&k->c->diags, spk_span_none, "E0929",
-                                   "no pass '%s' to print after", name);
+    spk_status status =
+        diag_usage(&k->c->diags, spk_span_none, "E0929", "no pass '%s' to print after", name);
     diag_help_set(&k->c->diags, "'spikec opt --list' lists the passes; 'all' prints after each");
     return status;
 }
@@ -174,8 +174,8 @@ static spk_status check_all(spk_context *c, const char *folder, struct api_repor
 {
     struct api_folder f;
     struct check_report report = {0};
-    SPK_TRY(api_folder_open(c, folder,
-                            API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET, &f));
+    SPK_TRY(api_folder_open(c, folder, API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET,
+                            &f));
     spk_status status = check_image(&f.image, f.target, f.quantised, NULL, &c->diags, &report);
     if (status == SPK_OK || status == SPK_DIFFERENCE) {
         jw_u64(&r->w, "cores", f.image.n_cores);
@@ -241,8 +241,9 @@ static spk_status target_show(spk_context *c, const char *name, bool show, struc
     } else if (status == SPK_OK) {
         jw_string(&r->w, "target", t->name);
         jw_bool(&r->w, "consistent", true);
-        strbuf_printf(&r->result->text, "%s: every constant has a unit, a basis and a source, and "
-                                        "none contradicts another\n",
+        strbuf_printf(&r->result->text,
+                      "%s: every constant has a unit, a basis and a source, and "
+                      "none contradicts another\n",
                       t->name);
     }
     strbuf_fini(&json);

@@ -62,8 +62,7 @@ void api_model_fini(struct api_model *m)
 static spk_status bind_weights(spk_context *c, struct api_model *m)
 {
     struct fe_weights_report report = {0};
-    spk_status status =
-        fe_weights_bind(m->module, m->weights, &c->diags, &report);
+    spk_status status = fe_weights_bind(m->module, m->weights, &c->diags, &report);
     m->ignored = report.ignored;
     m->n_ignored = report.n_ignored;
     report.ignored = NULL;
@@ -94,8 +93,8 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
     if (!bind)
         return SPK_OK;
     if (out->weights == NULL) {
-        spk_status status = diag_usage(&c->diags, spk_span_none, "E0902",
-                                       "model '%s' ships no weights", o->model);
+        spk_status status =
+            diag_usage(&c->diags, spk_span_none, "E0902", "model '%s' ships no weights", o->model);
         diag_help_set(&c->diags, "give them with --weights FILE.safetensors");
         return status;
     }
@@ -126,8 +125,8 @@ spk_status api_target_load(spk_context *c, const char *name, struct tgt **out)
     *out = NULL;
     if (name != NULL)
         return fe_target_load(name, &c->diags, out);
-    spk_status status = diag_usage(&c->diags, spk_span_none, "E0918",
-                                   "no target: give it with --target T");
+    spk_status status =
+        diag_usage(&c->diags, spk_span_none, "E0918", "no target: give it with --target T");
     diag_help_set(&c->diags, "'spikec target list' names those that come with spikec");
     return status;
 }

@@ -74,9 +74,9 @@ static spk_status run_load(struct run *r)
         return diag_usage(&r->c->diags, spk_span_none, "E0912", "unknown level '%s' (R or Q)",
                           level);
     if (q && !folder) {
-        spk_status status = diag_usage(&r->c->diags, spk_span_none, "E0913",
-                                       "level Q belongs to a target: '%s' is not compiled",
-                                       r->o->model.model);
+        spk_status status =
+            diag_usage(&r->c->diags, spk_span_none, "E0913",
+                       "level Q belongs to a target: '%s' is not compiled", r->o->model.model);
         diag_help_set(&r->c->diags, "run 'spikec compile MODEL --target T -o DIR', then run DIR");
         return status;
     }

@@ -32,8 +32,7 @@ static double pooled_ones(const struct ir_node *pool, const uint8_t *map, uint32
             for (uint32_t k = 0; k < (uint32_t)a->kernel * a->kernel && !any; k++) {
                 int64_t sy = (int64_t)y * a->stride + k / a->kernel - a->pad;
                 int64_t sx = (int64_t)x * a->stride + k % a->kernel - a->pad;
-                any = sy >= 0 && sx >= 0 && sy < height && sx < width &&
-                      map[sy * width + sx] != 0;
+                any = sy >= 0 && sx >= 0 && sy < height && sx < width && map[sy * width + sx] != 0;
             }
             ones += any;
         }

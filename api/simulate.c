@@ -17,7 +17,7 @@ struct simulate {
     struct api_folder f;
     struct api_data data;
     struct sim *sim;
-    struct record *record;  /* NULL: spikes are not asked for */
+    struct record *record; /* NULL: spikes are not asked for */
     struct sim_rates rates;
     float *logits;
     double seconds;
@@ -124,10 +124,9 @@ static spk_status simulate_report(struct simulate *s, struct api_report *r)
 
 static spk_status simulate_all(struct simulate *s, struct api_report *r)
 {
-    SPK_TRY(api_folder_open(s->c, s->o->folder,
-                            API_FOLDER_MODEL | API_FOLDER_QUANTISED | API_FOLDER_IMAGE |
-                                API_FOLDER_TARGET,
-                            &s->f));
+    SPK_TRY(api_folder_open(
+        s->c, s->o->folder,
+        API_FOLDER_MODEL | API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET, &s->f));
     SPK_TRY(api_data_load(s->c, &s->o->data, s->f.quantised, &s->data));
     SPK_TRY(simulate_run(s));
     SPK_TRY(save(s));

@@ -29,7 +29,7 @@ struct verify {
     uint32_t put;                         /* values of rec_m put so far for its image */
     bool have_mq, have_rq;
     struct compare mq, rq;
-    uint64_t *flips;       /* Q taught by R, per node of the quantised module */
+    uint64_t *flips; /* Q taught by R, per node of the quantised module */
     uint64_t *wraps;
 };
 
@@ -101,9 +101,13 @@ static spk_status run_level(struct verify *v, struct engine *e, const struct ir_
                             const struct engine_teacher *teacher, struct engine_stats *stats)
 {
     struct engine_recorder recorder;
-    struct engine_run run = {.input = *in, .logits = logits, .pool = v->c->pool,
-                             .cancelled = api_cancelled, .progress_ctx = v->c,
-                             .teacher = teacher, .stats = stats};
+    struct engine_run run = {.input = *in,
+                             .logits = logits,
+                             .pool = v->c->pool,
+                             .cancelled = api_cancelled,
+                             .progress_ctx = v->c,
+                             .teacher = teacher,
+                             .stats = stats};
     if (rec != NULL) {
         record_destroy(*rec);
         *rec = NULL;
@@ -120,8 +124,8 @@ static spk_status run_forced(struct verify *v, const struct engine_input *in)
 {
     struct record_teacher *teacher = NULL;
     struct engine_stats stats = {.flips = v->flips};
-    SPK_TRY(record_teacher_create(v->rec_r, v->f.quantised, 0, in->n_images, &v->c->diags,
-                                  &teacher));
+    SPK_TRY(
+        record_teacher_create(v->rec_r, v->f.quantised, 0, in->n_images, &v->c->diags, &teacher));
     struct engine_teacher t = record_teacher_engine(teacher);
     spk_status status = run_level(v, v->q, v->f.quantised, NULL, NULL, in, &t, &stats);
     record_teacher_destroy(teacher);
@@ -138,8 +142,8 @@ static spk_status run_batch(struct verify *v, uint32_t first)
     in.data = all->data + (uint64_t)first * all->image_stride;
     v->batch_first = first;
     v->batch_n = in.n_images;
-    SPK_TRY(run_level(v, v->q, v->f.quantised, &v->rec_q,
-                      v->logits_q + (size_t)first * v->classes, &in, NULL, &stats));
+    SPK_TRY(run_level(v, v->q, v->f.quantised, &v->rec_q, v->logits_q + (size_t)first * v->classes,
+                      &in, NULL, &stats));
     if (!v->level_r)
         return SPK_OK;
     SPK_TRY(run_level(v, v->r, v->r_module, &v->rec_r, v->logits_r + (size_t)first * v->classes,
@@ -269,10 +273,10 @@ static void write_first(const struct verify *v, struct api_report *rep)
     const struct ir_type *t = &v->f.quantised->node[id].type;
     const uint64_t positions = ir_type_positions(t);
     uint32_t layer = sim_find_layer(v->sim, name);
-    uint32_t channel = (uint32_t)(t->layout == IR_NC ? f->index % t->channels
-                                                     : f->index / positions);
-    uint32_t position = (uint32_t)(t->layout == IR_NC ? f->index / t->channels
-                                                      : f->index % positions);
+    uint32_t channel =
+        (uint32_t)(t->layout == IR_NC ? f->index % t->channels : f->index / positions);
+    uint32_t position =
+        (uint32_t)(t->layout == IR_NC ? f->index / t->channels : f->index % positions);
     jw_object_begin(w, "first_mismatch");
     jw_u64(w, "image", f->image);
     jw_string(w, "layer", name);
@@ -280,8 +284,9 @@ static void write_first(const struct verify *v, struct api_report *rep)
     jw_u64(w, "channel", channel);
     jw_u64(w, "position", position);
     jw_u64(w, "frame", f->frame);
-    strbuf_printf(&rep->result->text, "first mismatch: image %u, '%s', channel %u, position %u, "
-                                      "frame %u: expected %d, got %d",
+    strbuf_printf(&rep->result->text,
+                  "first mismatch: image %u, '%s', channel %u, position %u, "
+                  "frame %u: expected %d, got %d",
                   f->image, name, channel, position, f->frame, f->expected, f->got);
     write_place(v, rep, layer, channel, position);
     strbuf_char(&rep->result->text, '\n');

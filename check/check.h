@@ -28,16 +28,16 @@
 struct pool;
 
 struct check_options {
-	uint32_t max_reports; /* violations that become diagnostics; 0: 50. All are counted */
-	struct pool *pool;    /* NULL: serial; the outcome is the same */
+    uint32_t max_reports; /* violations that become diagnostics; 0: 50. All are counted */
+    struct pool *pool;    /* NULL: serial; the outcome is the same */
 };
 
 struct check_report {
-	uint64_t violations; /* all of them; a wrong neuron counts once however it is wrong */
-	uint64_t legality, completeness; /* violations of each part */
-	uint64_t cores, neurons, in_axons, out_axons;
-	uint64_t synapses;       /* of the image, one per source neuron, target neuron and axon; counted
-	                            with a module only */
+    uint64_t violations; /* all of them; a wrong neuron counts once however it is wrong */
+    uint64_t legality, completeness; /* violations of each part */
+    uint64_t cores, neurons, in_axons, out_axons;
+    uint64_t synapses; /* of the image, one per source neuron, target neuron and axon; counted
+                          with a module only */
 };
 
 /* `options` may be NULL. Returns SPK_OK where nothing is wrong, SPK_DIFFERENCE where the report

@@ -10,50 +10,50 @@
 
 /* What a layer must be, derived from the module. */
 enum rule_kind {
-	RULE_NONE,
-	RULE_INPUT,     /* event frames */
-	RULE_HOST,      /* neurons with currents written by the host */
-	RULE_PROJECT,   /* neurons behind conv2d or linear */
-	RULE_POOL,      /* OR over a window */
-	RULE_RELAY,     /* delay: identity, or sum on graded chips */
-	RULE_AND,       /* attention: k AND v per (h, i, j, token), or product */
-	RULE_SUM,       /* product lowering: count over tokens */
-	RULE_THERM,     /* and_lif lowering: thermometer of that count */
-	RULE_GATE,      /* q AND thermometer, or q times count */
-	RULE_QRELAY,    /* q, two steps later */
-	RULE_ATTENTION, /* attention neuron fed by gates */
-	RULE_EMBEDDED   /* attention neuron computed by an embedded processor */
+    RULE_NONE,
+    RULE_INPUT,     /* event frames */
+    RULE_HOST,      /* neurons with currents written by the host */
+    RULE_PROJECT,   /* neurons behind conv2d or linear */
+    RULE_POOL,      /* OR over a window */
+    RULE_RELAY,     /* delay: identity, or sum on graded chips */
+    RULE_AND,       /* attention: k AND v per (h, i, j, token), or product */
+    RULE_SUM,       /* product lowering: count over tokens */
+    RULE_THERM,     /* and_lif lowering: thermometer of that count */
+    RULE_GATE,      /* q AND thermometer, or q times count */
+    RULE_QRELAY,    /* q, two steps later */
+    RULE_ATTENTION, /* attention neuron fed by gates */
+    RULE_EMBEDDED   /* attention neuron computed by an embedded processor */
 };
 struct rule {
-	enum rule_kind kind;
-	bool product;                     /* attention: product lowering, else and_lif */
-	uint32_t node;                    /* neuron, pool, delay, encode */
-	uint32_t op;                      /* conv2d, linear, attention, maxpool node */
-	uint32_t source_first, n_sources; /* layers, into sources[] */
-	uint32_t heads, d, tokens;        /* attention */
+    enum rule_kind kind;
+    bool product;                     /* attention: product lowering, else and_lif */
+    uint32_t node;                    /* neuron, pool, delay, encode */
+    uint32_t op;                      /* conv2d, linear, attention, maxpool node */
+    uint32_t source_first, n_sources; /* layers, into sources[] */
+    uint32_t heads, d, tokens;        /* attention */
 };
 
 /* One source neuron. */
 struct source {
-	uint32_t layer, channel, position;
+    uint32_t layer, channel, position;
 };
 
 struct check {
-	const struct image *im;
-	const struct tgt *t;
-	const struct ir_module *m;
-	struct check_options o;
-	struct diag_list *d;
-	struct check_report *r;
-	bool completeness;      /* which counter a violation adds to */
-	uint32_t *axon_core;    /* [n_in_axons] owner */
-	uint32_t *out_core;     /* [n_out_axons] owner */
-	uint32_t *route_core;   /* [n_routes] destination core or IMG_NONE */
-	uint64_t *feeder_first; /* CSR by in-axon: out-axon i, or n_out_axons + injection */
-	uint64_t *feeders;
-	uint32_t *layer_of; /* [n_nodes] layer that fires the value, IMG_NONE */
-	struct rule *rules; /* [n_layers] */
-	VEC(uint32_t) sources;
+    const struct image *im;
+    const struct tgt *t;
+    const struct ir_module *m;
+    struct check_options o;
+    struct diag_list *d;
+    struct check_report *r;
+    bool completeness;      /* which counter a violation adds to */
+    uint32_t *axon_core;    /* [n_in_axons] owner */
+    uint32_t *out_core;     /* [n_out_axons] owner */
+    uint32_t *route_core;   /* [n_routes] destination core or IMG_NONE */
+    uint64_t *feeder_first; /* CSR by in-axon: out-axon i, or n_out_axons + injection */
+    uint64_t *feeders;
+    uint32_t *layer_of; /* [n_nodes] layer that fires the value, IMG_NONE */
+    struct rule *rules; /* [n_layers] */
+    VEC(uint32_t) sources;
 };
 
 /* Counts a violation and, below the limit, reports it. layer and core may be IMG_NONE. */

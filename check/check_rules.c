@@ -15,84 +15,84 @@
 static uint32_t layer_named(struct check *c, const char *name, uint32_t channels, uint32_t height,
                             uint32_t width)
 {
-	uint32_t id = check_find_layer(c, name);
-	const struct img_layer *l;
+    uint32_t id = check_find_layer(c, name);
+    const struct img_layer *l;
 
-	if (id == IMG_NONE) {
-		check_violation(c, "E0940", IMG_NONE, IMG_NONE, "layer '%s' is missing", name);
-		return IMG_NONE;
-	}
-	l = &c->im->layers[id];
-	if (l->channels != channels || l->height != height || l->width != width) {
-		check_violation(c, "E0942", id, IMG_NONE, "is %u x %u x %u, expected %u x %u x %u",
-		                l->channels, l->height, l->width, channels, height, width);
-		return IMG_NONE;
-	}
-	return id;
+    if (id == IMG_NONE) {
+        check_violation(c, "E0940", IMG_NONE, IMG_NONE, "layer '%s' is missing", name);
+        return IMG_NONE;
+    }
+    l = &c->im->layers[id];
+    if (l->channels != channels || l->height != height || l->width != width) {
+        check_violation(c, "E0942", id, IMG_NONE, "is %u x %u x %u, expected %u x %u x %u",
+                        l->channels, l->height, l->width, channels, height, width);
+        return IMG_NONE;
+    }
+    return id;
 }
 
 /* Sets layer_of[node]. */
 static spk_status layer_of_node(struct check *c, uint32_t node, const char *prefix)
 {
-	const struct ir_node *n = &c->m->node[node];
-	struct strbuf name = {0};
-	spk_status status;
+    const struct ir_node *n = &c->m->node[node];
+    struct strbuf name = {0};
+    spk_status status;
 
-	if (n->name)
-		strbuf_append(&name, n->name);
-	else
-		strbuf_printf(&name, "%s.%u", prefix, node);
-	status = name.status;
-	if (status == SPK_OK)
-		c->layer_of[node] =
-			layer_named(c, strbuf_cstr(&name), n->type.channels, n->type.height, n->type.width);
-	strbuf_fini(&name);
-	return status;
+    if (n->name)
+        strbuf_append(&name, n->name);
+    else
+        strbuf_printf(&name, "%s.%u", prefix, node);
+    status = name.status;
+    if (status == SPK_OK)
+        c->layer_of[node] =
+            layer_named(c, strbuf_cstr(&name), n->type.channels, n->type.height, n->type.width);
+    strbuf_fini(&name);
+    return status;
 }
 
 spk_status check_sources_of(struct check *c, uint32_t value, struct check_layers *out, bool *out_ok)
 {
-	const struct ir_node *n = &c->m->node[value];
+    const struct ir_node *n = &c->m->node[value];
 
-	*out_ok = true;
-	if (c->layer_of[value] != IMG_NONE)
-		return vec_push(out, c->layer_of[value]);
-	if (n->op == IR_OP_ADD || n->op == IR_OP_RESHAPE || n->op == IR_OP_REPEAT) {
-		for (uint32_t i = 0; i < n->n_operands && *out_ok; i++)
-			SPK_TRY(check_sources_of(c, n->operand[i], out, out_ok));
-		return SPK_OK;
-	}
-	*out_ok = false; /* reported where its layer was missing */
-	return SPK_OK;
+    *out_ok = true;
+    if (c->layer_of[value] != IMG_NONE)
+        return vec_push(out, c->layer_of[value]);
+    if (n->op == IR_OP_ADD || n->op == IR_OP_RESHAPE || n->op == IR_OP_REPEAT) {
+        for (uint32_t i = 0; i < n->n_operands && *out_ok; i++)
+            SPK_TRY(check_sources_of(c, n->operand[i], out, out_ok));
+        return SPK_OK;
+    }
+    *out_ok = false; /* reported where its layer was missing */
+    return SPK_OK;
 }
 
 /* Sets rule `r` of a layer and its sources from the operands of `op`. */
 static spk_status set_rule(struct check *c, uint32_t layer, struct rule r, const uint32_t *operands,
                            uint32_t n_operands)
 {
-	struct check_layers found = {0};
-	spk_status status = SPK_OK;
-	bool ok = true;
+    struct check_layers found = {0};
+    spk_status status = SPK_OK;
+    bool ok = true;
 
-	if (layer == IMG_NONE)
-		return SPK_OK;
-	if (c->rules[layer].kind != RULE_NONE) {
-		check_violation(c, "E0942", layer, IMG_NONE, "stands for two values of the module");
-		return SPK_OK;
-	}
-	for (uint32_t i = 0; i < n_operands && ok && status == SPK_OK; i++)
-		status = check_sources_of(c, operands[i], &found, &ok);
-	r.source_first = (uint32_t)c->sources.len;
-	r.n_sources = ok ? (uint32_t)found.len : 0;
-	if (status == SPK_OK)
-		status = vec_append(&c->sources, found.data, r.n_sources);
-	vec_fini(&found);
-	if (status == SPK_OK && ok)
-		c->rules[layer] = r;
-	else if (status == SPK_OK)
-		check_violation(c, "E0953", layer, IMG_NONE,
-		                "cannot be checked, because a layer it reads is missing");
-	return status;
+    if (layer == IMG_NONE)
+        return SPK_OK;
+    if (c->rules[layer].kind != RULE_NONE) {
+        check_violation(c, "E0942", layer, IMG_NONE, "stands for two values of the module");
+        return SPK_OK;
+    }
+    for (uint32_t i = 0; i < n_operands && ok && status == SPK_OK; i++)
+        status = check_sources_of(c, operands[i], &found, &ok);
+    r.source_first = (uint32_t)c->sources.len;
+    r.n_sources = ok ? (uint32_t)found.len : 0;
+    if (status == SPK_OK)
+        status = vec_append(&c->sources, found.data, r.n_sources);
+    vec_fini(&found);
+    if (status == SPK_OK && ok)
+        c->rules[layer] = r;
+    else if (status == SPK_OK)
+        check_violation(c, "E0953", layer, IMG_NONE,
+                        "cannot be checked, because a layer it reads is missing");
+    return status;
 }
 
 /* An inner population of attention; its sources are the given layers. */
@@ -100,178 +100,178 @@ static spk_status set_inner(struct check *c, const char *base, const char *suffi
                             uint32_t channels, uint32_t tokens, uint32_t source0, uint32_t source1,
                             uint32_t *out_layer)
 {
-	struct strbuf name = {0};
-	spk_status status;
+    struct strbuf name = {0};
+    spk_status status;
 
-	strbuf_printf(&name, "%s.%s", base, suffix);
-	status = name.status;
-	*out_layer =
-		status == SPK_OK ? layer_named(c, strbuf_cstr(&name), channels, 1, tokens) : IMG_NONE;
-	strbuf_fini(&name);
-	if (status != SPK_OK)
-		return status;
-	if (*out_layer == IMG_NONE || source0 == IMG_NONE)
-		return SPK_OK;
-	r.source_first = (uint32_t)c->sources.len;
-	r.n_sources = source1 == IMG_NONE ? 1 : 2;
-	SPK_TRY(vec_push(&c->sources, source0));
-	if (source1 != IMG_NONE)
-		SPK_TRY(vec_push(&c->sources, source1));
-	c->rules[*out_layer] = r;
-	return SPK_OK;
+    strbuf_printf(&name, "%s.%s", base, suffix);
+    status = name.status;
+    *out_layer =
+        status == SPK_OK ? layer_named(c, strbuf_cstr(&name), channels, 1, tokens) : IMG_NONE;
+    strbuf_fini(&name);
+    if (status != SPK_OK)
+        return status;
+    if (*out_layer == IMG_NONE || source0 == IMG_NONE)
+        return SPK_OK;
+    r.source_first = (uint32_t)c->sources.len;
+    r.n_sources = source1 == IMG_NONE ? 1 : 2;
+    SPK_TRY(vec_push(&c->sources, source0));
+    if (source1 != IMG_NONE)
+        SPK_TRY(vec_push(&c->sources, source1));
+    c->rules[*out_layer] = r;
+    return SPK_OK;
 }
 
 /* Whether there is a layer "BASE.SUFFIX". */
 static bool exists(const struct check *c, const char *base, const char *suffix)
 {
-	size_t n = strlen(base);
+    size_t n = strlen(base);
 
-	for (uint32_t i = 0; i < c->im->n_layers; i++) {
-		const char *name = check_layer_name(c, i);
+    for (uint32_t i = 0; i < c->im->n_layers; i++) {
+        const char *name = check_layer_name(c, i);
 
-		if (strncmp(name, base, n) == 0 && name[n] == '.' && strcmp(name + n + 1, suffix) == 0)
-			return true;
-	}
-	return false;
+        if (strncmp(name, base, n) == 0 && name[n] == '.' && strcmp(name + n + 1, suffix) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* Attention on cores: and/product, sum or thermometer, relay of q, gate, then the neuron. */
 static spk_status attention_on_cores(struct check *c, uint32_t layer, struct rule r,
                                      const uint32_t *qkv)
 {
-	const char *base = check_layer_name(c, layer);
-	uint32_t inner = r.heads * r.d * r.d, and_layer, middle, relay = qkv[0], gate;
+    const char *base = check_layer_name(c, layer);
+    uint32_t inner = r.heads * r.d * r.d, and_layer, middle, relay = qkv[0], gate;
 
-	r.product = exists(c, base, "sum");
-	r.kind = RULE_AND;
-	SPK_TRY(set_inner(c, base, "and", r, inner, r.tokens, qkv[1], qkv[2], &and_layer));
-	if (!r.product)
-		inner *= r.tokens;
-	r.kind = r.product ? RULE_SUM : RULE_THERM;
-	SPK_TRY(
-		set_inner(c, base, r.product ? "sum" : "therm", r, inner, 1, and_layer, IMG_NONE, &middle));
-	if (exists(c, base, "qrelay")) {
-		r.kind = RULE_QRELAY;
-		SPK_TRY(set_inner(c, base, "qrelay", r, r.heads * r.d, r.tokens, qkv[0], IMG_NONE, &relay));
-	}
-	r.kind = RULE_GATE;
-	SPK_TRY(set_inner(c, base, "gate", r, inner, r.tokens, relay, middle, &gate));
-	if (gate == IMG_NONE)
-		return SPK_OK;
-	r.kind = RULE_ATTENTION;
-	r.source_first = (uint32_t)c->sources.len;
-	r.n_sources = 1;
-	c->rules[layer] = r;
-	return vec_push(&c->sources, gate);
+    r.product = exists(c, base, "sum");
+    r.kind = RULE_AND;
+    SPK_TRY(set_inner(c, base, "and", r, inner, r.tokens, qkv[1], qkv[2], &and_layer));
+    if (!r.product)
+        inner *= r.tokens;
+    r.kind = r.product ? RULE_SUM : RULE_THERM;
+    SPK_TRY(
+        set_inner(c, base, r.product ? "sum" : "therm", r, inner, 1, and_layer, IMG_NONE, &middle));
+    if (exists(c, base, "qrelay")) {
+        r.kind = RULE_QRELAY;
+        SPK_TRY(set_inner(c, base, "qrelay", r, r.heads * r.d, r.tokens, qkv[0], IMG_NONE, &relay));
+    }
+    r.kind = RULE_GATE;
+    SPK_TRY(set_inner(c, base, "gate", r, inner, r.tokens, relay, middle, &gate));
+    if (gate == IMG_NONE)
+        return SPK_OK;
+    r.kind = RULE_ATTENTION;
+    r.source_first = (uint32_t)c->sources.len;
+    r.n_sources = 1;
+    c->rules[layer] = r;
+    return vec_push(&c->sources, gate);
 }
 
 static spk_status attention_rule(struct check *c, uint32_t layer, uint32_t neuron, uint32_t op)
 {
-	const struct ir_node *a = &c->m->node[op];
-	struct rule r = {.node = neuron,
-	                 .op = op,
-	                 .heads = a->a.attention.heads,
-	                 .tokens = (uint32_t)ir_type_positions(&a->type)};
-	struct check_layers found = {0};
-	spk_status status = SPK_OK;
-	bool ok = true;
+    const struct ir_node *a = &c->m->node[op];
+    struct rule r = {.node = neuron,
+                     .op = op,
+                     .heads = a->a.attention.heads,
+                     .tokens = (uint32_t)ir_type_positions(&a->type)};
+    struct check_layers found = {0};
+    spk_status status = SPK_OK;
+    bool ok = true;
 
-	if (layer == IMG_NONE)
-		return SPK_OK;
-	r.d = r.heads ? a->type.channels / r.heads : 0;
-	for (uint32_t i = 0; i < 3 && ok && status == SPK_OK; i++) {
-		status = check_sources_of(c, a->operand[i], &found, &ok);
-		ok = ok && found.len == i + 1;
-	}
-	if (status == SPK_OK && (!ok || r.d == 0))
-		check_violation(c, "E0953", layer, IMG_NONE,
-		                "cannot be checked: its attention has not three single layers as operands");
-	else if (status == SPK_OK && c->im->layers[layer].kind == IMG_LAYER_EMBEDDED) {
-		r.kind = RULE_EMBEDDED;
-		r.source_first = (uint32_t)c->sources.len;
-		r.n_sources = 3;
-		c->rules[layer] = r;
-		status = vec_append(&c->sources, found.data, 3);
-	} else if (status == SPK_OK) {
-		status = attention_on_cores(c, layer, r, found.data);
-	}
-	vec_fini(&found);
-	return status;
+    if (layer == IMG_NONE)
+        return SPK_OK;
+    r.d = r.heads ? a->type.channels / r.heads : 0;
+    for (uint32_t i = 0; i < 3 && ok && status == SPK_OK; i++) {
+        status = check_sources_of(c, a->operand[i], &found, &ok);
+        ok = ok && found.len == i + 1;
+    }
+    if (status == SPK_OK && (!ok || r.d == 0))
+        check_violation(c, "E0953", layer, IMG_NONE,
+                        "cannot be checked: its attention has not three single layers as operands");
+    else if (status == SPK_OK && c->im->layers[layer].kind == IMG_LAYER_EMBEDDED) {
+        r.kind = RULE_EMBEDDED;
+        r.source_first = (uint32_t)c->sources.len;
+        r.n_sources = 3;
+        c->rules[layer] = r;
+        status = vec_append(&c->sources, found.data, 3);
+    } else if (status == SPK_OK) {
+        status = attention_on_cores(c, layer, r, found.data);
+    }
+    vec_fini(&found);
+    return status;
 }
 
 static spk_status neuron_rule(struct check *c, uint32_t id)
 {
-	uint32_t op = c->m->node[id].operand[0];
-	struct rule r = {.node = id};
+    uint32_t op = c->m->node[id].operand[0];
+    struct rule r = {.node = id};
 
-	while (c->m->node[op].op == IR_OP_RESHAPE || c->m->node[op].op == IR_OP_REPEAT)
-		op = c->m->node[op].operand[0];
-	const struct ir_node *n = &c->m->node[op];
-	r.op = op;
-	SPK_TRY(layer_of_node(c, id, "neuron"));
-	if (n->op == IR_OP_ATTENTION)
-		return attention_rule(c, c->layer_of[id], id, op);
-	if (n->op == IR_OP_ENCODE && n->a.encode.kind == IR_ENCODE_CURRENT) {
-		r.kind = RULE_HOST;
-		return set_rule(c, c->layer_of[id], r, NULL, 0);
-	}
-	r.kind = RULE_PROJECT;
-	if (n->op != IR_OP_CONV2D && n->op != IR_OP_LINEAR) {
-		check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
-		                "is fed by '%s', which is no projection", ir_op_info(n->op)->name);
-		return SPK_OK;
-	}
-	const struct ir_param *w = &c->m->param[n->param[0]];
-	if (w->dtype != IR_DT_I8 || !w->data || w->rank < 2) {
-		check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
-		                "its weights '%s' are absent or not i8", w->name);
-		return SPK_OK;
-	}
-	if (n->n_params > 1)
-		check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
-		                "its projection has a bias of its own; biases belong to neurons");
-	return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
+    while (c->m->node[op].op == IR_OP_RESHAPE || c->m->node[op].op == IR_OP_REPEAT)
+        op = c->m->node[op].operand[0];
+    const struct ir_node *n = &c->m->node[op];
+    r.op = op;
+    SPK_TRY(layer_of_node(c, id, "neuron"));
+    if (n->op == IR_OP_ATTENTION)
+        return attention_rule(c, c->layer_of[id], id, op);
+    if (n->op == IR_OP_ENCODE && n->a.encode.kind == IR_ENCODE_CURRENT) {
+        r.kind = RULE_HOST;
+        return set_rule(c, c->layer_of[id], r, NULL, 0);
+    }
+    r.kind = RULE_PROJECT;
+    if (n->op != IR_OP_CONV2D && n->op != IR_OP_LINEAR) {
+        check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
+                        "is fed by '%s', which is no projection", ir_op_info(n->op)->name);
+        return SPK_OK;
+    }
+    const struct ir_param *w = &c->m->param[n->param[0]];
+    if (w->dtype != IR_DT_I8 || !w->data || w->rank < 2) {
+        check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
+                        "its weights '%s' are absent or not i8", w->name);
+        return SPK_OK;
+    }
+    if (n->n_params > 1)
+        check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
+                        "its projection has a bias of its own; biases belong to neurons");
+    return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
 }
 
 static spk_status node_rule(struct check *c, uint32_t id)
 {
-	const struct ir_node *n = &c->m->node[id];
-	struct rule r = {.node = id, .op = id};
+    const struct ir_node *n = &c->m->node[id];
+    struct rule r = {.node = id, .op = id};
 
-	switch (n->op) {
-	case IR_OP_NEURON:
-		return neuron_rule(c, id);
-	case IR_OP_MAXPOOL:
-		r.kind = RULE_POOL;
-		SPK_TRY(layer_of_node(c, id, "pool"));
-		return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
-	case IR_OP_DELAY:
-		r.kind = RULE_RELAY;
-		SPK_TRY(layer_of_node(c, id, "delay"));
-		return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
-	case IR_OP_ENCODE:
-		if (n->a.encode.kind != IR_ENCODE_EVENTS)
-			return SPK_OK;
-		r.kind = RULE_INPUT;
-		const struct ir_node *in = &c->m->node[n->operand[0]];
-		c->layer_of[id] = layer_named(c, in->name ? in->name : "input", n->type.channels,
-		                              n->type.height, n->type.width);
-		return set_rule(c, c->layer_of[id], r, NULL, 0);
-	default:
-		return SPK_OK;
-	}
+    switch (n->op) {
+    case IR_OP_NEURON:
+        return neuron_rule(c, id);
+    case IR_OP_MAXPOOL:
+        r.kind = RULE_POOL;
+        SPK_TRY(layer_of_node(c, id, "pool"));
+        return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
+    case IR_OP_DELAY:
+        r.kind = RULE_RELAY;
+        SPK_TRY(layer_of_node(c, id, "delay"));
+        return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
+    case IR_OP_ENCODE:
+        if (n->a.encode.kind != IR_ENCODE_EVENTS)
+            return SPK_OK;
+        r.kind = RULE_INPUT;
+        const struct ir_node *in = &c->m->node[n->operand[0]];
+        c->layer_of[id] = layer_named(c, in->name ? in->name : "input", n->type.channels,
+                                      n->type.height, n->type.width);
+        return set_rule(c, c->layer_of[id], r, NULL, 0);
+    default:
+        return SPK_OK;
+    }
 }
 
 spk_status check_build_rules(struct check *c)
 {
-	SPK_TRY(spk_alloc_array(c->m->n_nodes, sizeof *c->layer_of, &c->layer_of));
-	SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *c->rules, &c->rules));
-	memset(c->layer_of, 0xff, c->m->n_nodes * sizeof *c->layer_of);
-	for (uint32_t i = 0; i < c->m->n_nodes; i++)
-		SPK_TRY(node_rule(c, i));
-	for (uint32_t i = 0; i < c->im->n_layers; i++) {
-		if (c->rules[i].kind == RULE_NONE)
-			check_violation(c, "E0941", i, IMG_NONE, "stands for no value of the module");
-	}
-	return SPK_OK;
+    SPK_TRY(spk_alloc_array(c->m->n_nodes, sizeof *c->layer_of, &c->layer_of));
+    SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *c->rules, &c->rules));
+    memset(c->layer_of, 0xff, c->m->n_nodes * sizeof *c->layer_of);
+    for (uint32_t i = 0; i < c->m->n_nodes; i++)
+        SPK_TRY(node_rule(c, i));
+    for (uint32_t i = 0; i < c->im->n_layers; i++) {
+        if (c->rules[i].kind == RULE_NONE)
+            check_violation(c, "E0941", i, IMG_NONE, "stands for no value of the module");
+    }
+    return SPK_OK;
 }

@@ -20,52 +20,52 @@
 
 enum wrong { WRONG_SYNAPSES, WRONG_BIAS, WRONG_THRESHOLD };
 struct finding {
-	uint32_t comp;
-	enum wrong what;
-	int64_t expected, found;
+    uint32_t comp;
+    enum wrong what;
+    int64_t expected, found;
 };
 struct core_result {
-	struct finding kept[KEPT];
-	uint64_t wrong, synapses;
+    struct finding kept[KEPT];
+    uint64_t wrong, synapses;
 };
 
 /* What arrives at the compartments of one core. */
 struct arrivals {
-	uint64_t *hash[2], *expected; /* by port; [neurons] */
-	int64_t *bias, *low, *high;   /* enable sum; extreme weights that are not 0 */
-	size_t size;
-	int8_t *scratch;
-	size_t scratch_size;
+    uint64_t *hash[2], *expected; /* by port; [neurons] */
+    int64_t *bias, *low, *high;   /* enable sum; extreme weights that are not 0 */
+    size_t size;
+    int8_t *scratch;
+    size_t scratch_size;
 };
 struct job {
-	struct check *c;
-	struct arrivals *worker;
-	struct core_result *result;
+    struct check *c;
+    struct arrivals *worker;
+    struct core_result *result;
 };
 
 /* The source neurons of a feeder: atom i is channel first + i (or compartment first + i). */
 static bool feeder_source(const struct check *c, uint64_t id, uint32_t atom, struct source *out)
 {
-	if (id < c->im->n_out_axons)
-		return check_neuron_of(c, c->out_core[id], c->im->out_axons[id].comp_first + atom, out,
-		                       NULL);
-	const struct img_injection *j = &c->im->injections[id - c->im->n_out_axons];
-	*out = (struct source){j->layer, j->channel_first + atom, j->position};
-	return true;
+    if (id < c->im->n_out_axons)
+        return check_neuron_of(c, c->out_core[id], c->im->out_axons[id].comp_first + atom, out,
+                               NULL);
+    const struct img_injection *j = &c->im->injections[id - c->im->n_out_axons];
+    *out = (struct source){j->layer, j->channel_first + atom, j->position};
+    return true;
 }
 
 static uint32_t feeder_atoms(const struct check *c, uint64_t id)
 {
-	if (id < c->im->n_out_axons)
-		return c->im->out_axons[id].comp_count;
-	const struct img_injection *j = &c->im->injections[id - c->im->n_out_axons];
-	return j->kind == IMG_INJECT_ENABLE ? 1 : j->n_channels;
+    if (id < c->im->n_out_axons)
+        return c->im->out_axons[id].comp_count;
+    const struct img_injection *j = &c->im->injections[id - c->im->n_out_axons];
+    return j->kind == IMG_INJECT_ENABLE ? 1 : j->n_channels;
 }
 
 static bool is_enable(const struct check *c, uint64_t id)
 {
-	return id >= c->im->n_out_axons &&
-	       c->im->injections[id - c->im->n_out_axons].kind == IMG_INJECT_ENABLE;
+    return id >= c->im->n_out_axons &&
+           c->im->injections[id - c->im->n_out_axons].kind == IMG_INJECT_ENABLE;
 }
 
 /* Calls fn for every run of synapses of an axon's row: compartments first .. first + n - 1. */
@@ -73,497 +73,497 @@ typedef void (*run_fn)(void *ctx, uint32_t first, uint32_t n, const int8_t *weig
 static void each_run(const struct check *c, const struct img_in_axon *a, uint32_t atom, run_fn fn,
                      void *ctx)
 {
-	const struct image *im = c->im;
-	const struct img_content *t = &im->contents[im->blocks[a->block].content];
+    const struct image *im = c->im;
+    const struct img_content *t = &im->contents[im->blocks[a->block].content];
 
-	if (t->kind == IMG_BLOCK_LIST) {
-		const struct img_row *row = &im->rows[t->row_first + a->row + atom];
+    if (t->kind == IMG_BLOCK_LIST) {
+        const struct img_row *row = &im->rows[t->row_first + a->row + atom];
 
-		for (uint64_t i = row->run_first; i < row->run_first + row->n_runs; i++)
-			fn(ctx, a->base + im->runs[i].start, im->runs[i].length,
-			   im->weights + im->runs[i].weight_first);
-		return;
-	}
-	const struct img_group *g = &im->groups[a->group];
-	const int8_t *w =
-		im->weights + t->weight_first + (size_t)(a->row + atom) * t->kernel_h * t->kernel_w * t->nc;
-	int64_t sy = a->base / a->src_width + t->pad, sx = a->base % a->src_width + t->pad;
-	for (uint32_t y = 0; y < g->ny; y++) {
-		int64_t ky = sy - (int64_t)(g->y0 + y) * t->stride;
+        for (uint64_t i = row->run_first; i < row->run_first + row->n_runs; i++)
+            fn(ctx, a->base + im->runs[i].start, im->runs[i].length,
+               im->weights + im->runs[i].weight_first);
+        return;
+    }
+    const struct img_group *g = &im->groups[a->group];
+    const int8_t *w =
+        im->weights + t->weight_first + (size_t)(a->row + atom) * t->kernel_h * t->kernel_w * t->nc;
+    int64_t sy = a->base / a->src_width + t->pad, sx = a->base % a->src_width + t->pad;
+    for (uint32_t y = 0; y < g->ny; y++) {
+        int64_t ky = sy - (int64_t)(g->y0 + y) * t->stride;
 
-		if (ky < 0 || ky >= t->kernel_h)
-			continue;
-		for (uint32_t x = 0; x < g->nx; x++) {
-			int64_t kx = sx - (int64_t)(g->x0 + x) * t->stride;
+        if (ky < 0 || ky >= t->kernel_h)
+            continue;
+        for (uint32_t x = 0; x < g->nx; x++) {
+            int64_t kx = sx - (int64_t)(g->x0 + x) * t->stride;
 
-			if (kx >= 0 && kx < t->kernel_w)
-				fn(ctx, g->comp_first + (y * g->nx + x) * g->nc, g->nc,
-				   w + (size_t)(ky * t->kernel_w + kx) * t->nc);
-		}
-	}
+            if (kx >= 0 && kx < t->kernel_w)
+                fn(ctx, g->comp_first + (y * g->nx + x) * g->nc, g->nc,
+                   w + (size_t)(ky * t->kernel_w + kx) * t->nc);
+        }
+    }
 }
 
 struct adding {
-	struct arrivals *to;
-	uint64_t scale; /* hash of the source << shift */
-	uint32_t port, shift;
-	bool enable, uniform;
-	uint64_t synapses;
+    struct arrivals *to;
+    uint64_t scale; /* hash of the source << shift */
+    uint32_t port, shift;
+    bool enable, uniform;
+    uint64_t synapses;
 };
 
 static void add_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights)
 {
-	struct adding *a = ctx;
-	uint64_t *hash = a->to->hash[a->port] + first;
+    struct adding *a = ctx;
+    uint64_t *hash = a->to->hash[a->port] + first;
 
-	a->synapses += n;
-	if (a->enable) {
-		for (uint32_t i = 0; i < n; i++)
-			a->to->bias[first + i] += (int64_t)weights[i] * ((int64_t)1 << a->shift);
-		return;
-	}
-	for (uint32_t i = 0; i < n; i++)
-		hash[i] += a->scale * (uint64_t)(int64_t)weights[i];
-	for (uint32_t i = 0; i < n && a->uniform; i++) {
-		int64_t w = (int64_t)weights[i] * ((int64_t)1 << a->shift);
+    a->synapses += n;
+    if (a->enable) {
+        for (uint32_t i = 0; i < n; i++)
+            a->to->bias[first + i] += (int64_t)weights[i] * ((int64_t)1 << a->shift);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        hash[i] += a->scale * (uint64_t)(int64_t)weights[i];
+    for (uint32_t i = 0; i < n && a->uniform; i++) {
+        int64_t w = (int64_t)weights[i] * ((int64_t)1 << a->shift);
 
-		if (w != 0) {
-			a->to->low[first + i] = w < a->to->low[first + i] ? w : a->to->low[first + i];
-			a->to->high[first + i] = w > a->to->high[first + i] ? w : a->to->high[first + i];
-		}
-	}
+        if (w != 0) {
+            a->to->low[first + i] = w < a->to->low[first + i] ? w : a->to->low[first + i];
+            a->to->high[first + i] = w > a->to->high[first + i] ? w : a->to->high[first + i];
+        }
+    }
 }
 
 static uint64_t add_axon(const struct check *c, const struct img_in_axon *a, uint64_t first,
                          uint64_t last, struct arrivals *to, bool uniform)
 {
-	struct adding add = {
-		.to = to, .port = a->port, .shift = c->im->blocks[a->block].shift, .uniform = uniform};
+    struct adding add = {
+        .to = to, .port = a->port, .shift = c->im->blocks[a->block].shift, .uniform = uniform};
 
-	for (uint64_t f = first; f < last; f++) {
-		uint64_t id = c->feeders[f];
-		uint32_t atoms = feeder_atoms(c, id);
+    for (uint64_t f = first; f < last; f++) {
+        uint64_t id = c->feeders[f];
+        uint32_t atoms = feeder_atoms(c, id);
 
-		add.enable = is_enable(c, id);
-		for (uint32_t i = 0; i < atoms; i++) {
-			struct source s;
+        add.enable = is_enable(c, id);
+        for (uint32_t i = 0; i < atoms; i++) {
+            struct source s;
 
-			if (!add.enable && !feeder_source(c, id, i, &s))
-				continue; /* padding never fires */
-			if (!add.enable)
-				add.scale = check_hash(c, &s) << add.shift;
-			each_run(c, a, i, add_run, &add);
-		}
-	}
-	return add.synapses;
+            if (!add.enable && !feeder_source(c, id, i, &s))
+                continue; /* padding never fires */
+            if (!add.enable)
+                add.scale = check_hash(c, &s) << add.shift;
+            each_run(c, a, i, add_run, &add);
+        }
+    }
+    return add.synapses;
 }
 
 struct summing {
-	const struct check *c;
-	uint64_t hash[2];
+    const struct check *c;
+    uint64_t hash[2];
 };
 
 static void add_expected(void *ctx, const struct source *s, uint32_t port, int64_t weight)
 {
-	struct summing *sum = ctx;
+    struct summing *sum = ctx;
 
-	sum->hash[port] += check_hash(sum->c, s) * (uint64_t)weight;
+    sum->hash[port] += check_hash(sum->c, s) * (uint64_t)weight;
 }
 
 /* Threshold of an inner population with synapses of weight w each. */
 static bool threshold_fits(const struct rule *r, const struct img_config *f, uint32_t channel,
                            int64_t w, bool graded_source)
 {
-	int64_t below = 0, vth = f->vth; /* largest sum that must not fire */
+    int64_t below = 0, vth = f->vth; /* largest sum that must not fire */
 
-	if (w <= 0 || f->soft_reset || graded_source)
-		return false;
-	if ((r->kind == RULE_RELAY || r->kind == RULE_POOL) && r->n_sources != 1)
-		return false; /* a sum of spikes is a count */
-	if (r->kind == RULE_AND || r->kind == RULE_GATE)
-		below = w;
-	else if (r->kind == RULE_THERM)
-		below = w * (int64_t)(channel % r->tokens);
-	return vth > below && vth <= below + w && below * (4096 - (int64_t)f->decay) / 4096 == 0;
+    if (w <= 0 || f->soft_reset || graded_source)
+        return false;
+    if ((r->kind == RULE_RELAY || r->kind == RULE_POOL) && r->n_sources != 1)
+        return false; /* a sum of spikes is a count */
+    if (r->kind == RULE_AND || r->kind == RULE_GATE)
+        below = w;
+    else if (r->kind == RULE_THERM)
+        below = w * (int64_t)(channel % r->tokens);
+    return vth > below && vth <= below + w && below * (4096 - (int64_t)f->decay) / 4096 == 0;
 }
 
 static bool graded_source(const struct check *c, const struct rule *r)
 {
-	for (uint32_t i = 0; i < r->n_sources; i++) {
-		if (c->im->layers[c->sources.data[r->source_first + i]].payload_bound > 1)
-			return true;
-	}
-	return false;
+    for (uint32_t i = 0; i < r->n_sources; i++) {
+        if (c->im->layers[c->sources.data[r->source_first + i]].payload_bound > 1)
+            return true;
+    }
+    return false;
 }
 
 static void found(struct core_result *res, uint32_t comp, enum wrong what, int64_t expected,
                   int64_t have)
 {
-	if (res->wrong < KEPT)
-		res->kept[res->wrong] = (struct finding){comp, what, expected, have};
-	res->wrong++;
+    if (res->wrong < KEPT)
+        res->kept[res->wrong] = (struct finding){comp, what, expected, have};
+    res->wrong++;
 }
 
 /* Compares compartment `at` of group g (channel, position given by s). */
 static void compare_one(const struct check *c, const struct img_group *g, const struct source *s,
                         uint32_t comp, const struct arrivals *a, struct core_result *res)
 {
-	const struct image *im = c->im;
-	const struct rule *r = &c->rules[g->layer];
-	const struct img_config *f =
-		&im->configs[im->cores[g->core].config_first +
-	                 im->channel_config[g->channel_config + s->channel - g->c0]];
-	bool neuron = r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION;
-	const int32_t *biases = neuron ? check_i32_param(c, r->node, 1) : NULL;
-	int64_t bias = biases ? biases[s->channel] : 0, have = a->bias[comp];
-	struct summing sum = {.c = c};
-	bool same;
+    const struct image *im = c->im;
+    const struct rule *r = &c->rules[g->layer];
+    const struct img_config *f =
+        &im->configs[im->cores[g->core].config_first +
+                     im->channel_config[g->channel_config + s->channel - g->c0]];
+    bool neuron = r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION;
+    const int32_t *biases = neuron ? check_i32_param(c, r->node, 1) : NULL;
+    int64_t bias = biases ? biases[s->channel] : 0, have = a->bias[comp];
+    struct summing sum = {.c = c};
+    bool same;
 
-	if (g->channel_bias != IMG_NONE)
-		have += im->biases[g->channel_bias + s->channel - g->c0];
-	if (r->kind == RULE_PROJECT)
-		sum.hash[0] = a->expected[comp];
-	else
-		check_expect(c, g->layer, s->channel, s->position, add_expected, &sum);
-	if (check_rule_uniform(r, f)) {
-		int64_t w = a->high[comp] == a->low[comp] ? a->low[comp] : 0;
+    if (g->channel_bias != IMG_NONE)
+        have += im->biases[g->channel_bias + s->channel - g->c0];
+    if (r->kind == RULE_PROJECT)
+        sum.hash[0] = a->expected[comp];
+    else
+        check_expect(c, g->layer, s->channel, s->position, add_expected, &sum);
+    if (check_rule_uniform(r, f)) {
+        int64_t w = a->high[comp] == a->low[comp] ? a->low[comp] : 0;
 
-		same = a->hash[0][comp] == (sum.hash[0] + sum.hash[1]) * (uint64_t)w &&
-		       a->hash[1][comp] == 0 && w != 0;
-		if (same && !threshold_fits(r, f, s->channel, w, graded_source(c, r))) {
-			found(res, comp, WRONG_THRESHOLD, w, f->vth);
-			return;
-		}
-	} else {
-		same = a->hash[0][comp] == sum.hash[0] && a->hash[1][comp] == sum.hash[1];
-		if (r->product && (r->kind == RULE_AND || r->kind == RULE_GATE)) {
-			same = same || (a->hash[0][comp] == sum.hash[1] && a->hash[1][comp] == sum.hash[0]);
-			same = same && f->program == IMG_PROG_PRODUCT;
-		} else if (r->kind == RULE_SUM || (r->kind == RULE_RELAY && f->program >= IMG_PROG_SUM)) {
-			same = same && f->program == IMG_PROG_SUM;
-		}
-	}
-	if (!same)
-		found(res, comp, WRONG_SYNAPSES, 0, 0);
-	else if (have != bias)
-		found(res, comp, WRONG_BIAS, bias, have);
+        same = a->hash[0][comp] == (sum.hash[0] + sum.hash[1]) * (uint64_t)w &&
+               a->hash[1][comp] == 0 && w != 0;
+        if (same && !threshold_fits(r, f, s->channel, w, graded_source(c, r))) {
+            found(res, comp, WRONG_THRESHOLD, w, f->vth);
+            return;
+        }
+    } else {
+        same = a->hash[0][comp] == sum.hash[0] && a->hash[1][comp] == sum.hash[1];
+        if (r->product && (r->kind == RULE_AND || r->kind == RULE_GATE)) {
+            same = same || (a->hash[0][comp] == sum.hash[1] && a->hash[1][comp] == sum.hash[0]);
+            same = same && f->program == IMG_PROG_PRODUCT;
+        } else if (r->kind == RULE_SUM || (r->kind == RULE_RELAY && f->program >= IMG_PROG_SUM)) {
+            same = same && f->program == IMG_PROG_SUM;
+        }
+    }
+    if (!same)
+        found(res, comp, WRONG_SYNAPSES, 0, 0);
+    else if (have != bias)
+        found(res, comp, WRONG_BIAS, bias, have);
 }
 
 static spk_status reserve(struct arrivals *a, uint32_t n)
 {
-	void *pointers[] = {&a->hash[0], &a->hash[1], &a->expected, &a->bias, &a->low, &a->high};
+    void *pointers[] = {&a->hash[0], &a->hash[1], &a->expected, &a->bias, &a->low, &a->high};
 
-	if (n > a->size) {
-		for (size_t i = 0; i < sizeof pointers / sizeof *pointers; i++)
-			SPK_TRY(spk_realloc_array(n, sizeof(uint64_t), pointers[i]));
-		a->size = n;
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		a->hash[0][i] = a->hash[1][i] = a->expected[i] = 0;
-		a->bias[i] = 0;
-		a->low[i] = INT64_MAX;
-		a->high[i] = INT64_MIN;
-	}
-	return SPK_OK;
+    if (n > a->size) {
+        for (size_t i = 0; i < sizeof pointers / sizeof *pointers; i++)
+            SPK_TRY(spk_realloc_array(n, sizeof(uint64_t), pointers[i]));
+        a->size = n;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        a->hash[0][i] = a->hash[1][i] = a->expected[i] = 0;
+        a->bias[i] = 0;
+        a->low[i] = INT64_MAX;
+        a->high[i] = INT64_MIN;
+    }
+    return SPK_OK;
 }
 
 static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
 {
-	struct job *job = ctx;
-	const struct check *c = job->c;
-	const struct img_core *k = &c->im->cores[core];
-	struct arrivals *a = &job->worker[worker];
-	struct core_result *res = &job->result[core];
-	bool uniform = false;
+    struct job *job = ctx;
+    const struct check *c = job->c;
+    const struct img_core *k = &c->im->cores[core];
+    struct arrivals *a = &job->worker[worker];
+    struct core_result *res = &job->result[core];
+    bool uniform = false;
 
-	SPK_TRY(reserve(a, k->neurons));
-	for (uint32_t i = 0; i < k->n_groups; i++)
-		uniform |= c->rules[c->im->groups[k->group_first + i].layer].kind != RULE_PROJECT;
-	for (uint32_t i = 0; i < k->n_in_axons; i++) {
-		uint64_t id = (uint64_t)k->in_axon_first + i;
+    SPK_TRY(reserve(a, k->neurons));
+    for (uint32_t i = 0; i < k->n_groups; i++)
+        uniform |= c->rules[c->im->groups[k->group_first + i].layer].kind != RULE_PROJECT;
+    for (uint32_t i = 0; i < k->n_in_axons; i++) {
+        uint64_t id = (uint64_t)k->in_axon_first + i;
 
-		res->synapses += add_axon(c, &c->im->in_axons[id], c->feeder_first[id],
-		                          c->feeder_first[id + 1], a, uniform);
-	}
-	for (uint32_t i = 0; i < k->n_groups; i++) {
-		const struct img_group *g = &c->im->groups[k->group_first + i];
+        res->synapses += add_axon(c, &c->im->in_axons[id], c->feeder_first[id],
+                                  c->feeder_first[id + 1], a, uniform);
+    }
+    for (uint32_t i = 0; i < k->n_groups; i++) {
+        const struct img_group *g = &c->im->groups[k->group_first + i];
 
-		if (c->rules[g->layer].kind == RULE_NONE)
-			continue;
-		if (c->rules[g->layer].kind == RULE_PROJECT)
-			SPK_TRY(check_expect_group(c, g, a->expected + g->comp_first, &a->scratch,
-			                           &a->scratch_size));
-		for (uint32_t at = 0; at < g->ny * g->nx * g->nc; at++) {
-			uint32_t p = at / g->nc;
-			struct source s = {g->layer, g->c0 + at % g->nc,
-			                   (g->y0 + p / g->nx) * c->im->layers[g->layer].width + g->x0 +
-			                       p % g->nx};
+        if (c->rules[g->layer].kind == RULE_NONE)
+            continue;
+        if (c->rules[g->layer].kind == RULE_PROJECT)
+            SPK_TRY(check_expect_group(c, g, a->expected + g->comp_first, &a->scratch,
+                                       &a->scratch_size));
+        for (uint32_t at = 0; at < g->ny * g->nx * g->nc; at++) {
+            uint32_t p = at / g->nc;
+            struct source s = {g->layer, g->c0 + at % g->nc,
+                               (g->y0 + p / g->nx) * c->im->layers[g->layer].width + g->x0 +
+                                   p % g->nx};
 
-			compare_one(c, g, &s, g->comp_first + at, a, res);
-		}
-	}
-	return SPK_OK;
+            compare_one(c, g, &s, g->comp_first + at, a, res);
+        }
+    }
+    return SPK_OK;
 }
 
 /* ---- locating the difference of one compartment, exactly ---- */
 
 struct synapse {
-	struct source s;
-	uint32_t port;
-	int64_t expected, found;
+    struct source s;
+    uint32_t port;
+    int64_t expected, found;
 };
 struct listing {
-	const struct check *c;
-	VEC(struct synapse) all;
-	uint32_t comp;   /* wanted */
-	struct source s; /* of the row being walked */
-	uint32_t port, shift;
-	int64_t unit; /* weight of expected synapses whose weight is open */
-	spk_status status;
+    const struct check *c;
+    VEC(struct synapse) all;
+    uint32_t comp;   /* wanted */
+    struct source s; /* of the row being walked */
+    uint32_t port, shift;
+    int64_t unit; /* weight of expected synapses whose weight is open */
+    spk_status status;
 };
 
 static void list_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights)
 {
-	struct listing *l = ctx;
+    struct listing *l = ctx;
 
-	if (l->comp - first < n && weights[l->comp - first] != 0 && l->status == SPK_OK)
-		l->status = vec_push(&l->all, (struct synapse){l->s, l->port, 0,
-		                                               (int64_t)weights[l->comp - first] *
-		                                                   ((int64_t)1 << l->shift)});
+    if (l->comp - first < n && weights[l->comp - first] != 0 && l->status == SPK_OK)
+        l->status = vec_push(&l->all, (struct synapse){l->s, l->port, 0,
+                                                       (int64_t)weights[l->comp - first] *
+                                                           ((int64_t)1 << l->shift)});
 }
 
 static void list_expected(void *ctx, const struct source *s, uint32_t port, int64_t weight)
 {
-	struct listing *l = ctx;
+    struct listing *l = ctx;
 
-	if (l->status == SPK_OK && weight != 0)
-		l->status = vec_push(&l->all, (struct synapse){*s, port, weight * l->unit, 0});
+    if (l->status == SPK_OK && weight != 0)
+        l->status = vec_push(&l->all, (struct synapse){*s, port, weight * l->unit, 0});
 }
 
 static int compare_synapses(const void *a, const void *b)
 {
-	const struct synapse *p = a, *q = b;
-	const uint32_t x[4] = {p->port, p->s.layer, p->s.channel, p->s.position};
-	const uint32_t y[4] = {q->port, q->s.layer, q->s.channel, q->s.position};
+    const struct synapse *p = a, *q = b;
+    const uint32_t x[4] = {p->port, p->s.layer, p->s.channel, p->s.position};
+    const uint32_t y[4] = {q->port, q->s.layer, q->s.channel, q->s.position};
 
-	for (int i = 0; i < 4; i++) {
-		if (x[i] != y[i])
-			return x[i] < y[i] ? -1 : 1;
-	}
-	return 0;
+    for (int i = 0; i < 4; i++) {
+        if (x[i] != y[i])
+            return x[i] < y[i] ? -1 : 1;
+    }
+    return 0;
 }
 
 /* Adds up parallel synapses; returns the first that differs and the number of those. */
 static const struct synapse *merge(struct listing *l, uint64_t *out_differing)
 {
-	const struct synapse *first = NULL;
-	size_t n = 0;
+    const struct synapse *first = NULL;
+    size_t n = 0;
 
-	*out_differing = 0;
-	if (l->all.len)
-		qsort(l->all.data, l->all.len, sizeof *l->all.data, compare_synapses);
-	for (size_t i = 0; i < l->all.len; i++) {
-		if (n > 0 && compare_synapses(&l->all.data[n - 1], &l->all.data[i]) == 0) {
-			l->all.data[n - 1].expected += l->all.data[i].expected;
-			l->all.data[n - 1].found += l->all.data[i].found;
-		} else {
-			l->all.data[n++] = l->all.data[i];
-		}
-	}
-	l->all.len = n;
-	for (size_t i = n; i-- > 0;) {
-		if (l->all.data[i].expected != l->all.data[i].found) {
-			first = &l->all.data[i];
-			++*out_differing;
-		}
-	}
-	return first;
+    *out_differing = 0;
+    if (l->all.len)
+        qsort(l->all.data, l->all.len, sizeof *l->all.data, compare_synapses);
+    for (size_t i = 0; i < l->all.len; i++) {
+        if (n > 0 && compare_synapses(&l->all.data[n - 1], &l->all.data[i]) == 0) {
+            l->all.data[n - 1].expected += l->all.data[i].expected;
+            l->all.data[n - 1].found += l->all.data[i].found;
+        } else {
+            l->all.data[n++] = l->all.data[i];
+        }
+    }
+    l->all.len = n;
+    for (size_t i = n; i-- > 0;) {
+        if (l->all.data[i].expected != l->all.data[i].found) {
+            first = &l->all.data[i];
+            ++*out_differing;
+        }
+    }
+    return first;
 }
 
 static void list_found(struct check *c, uint32_t core, struct listing *l)
 {
-	const struct img_core *k = &c->im->cores[core];
+    const struct img_core *k = &c->im->cores[core];
 
-	for (uint32_t i = 0; i < k->n_in_axons; i++) {
-		uint64_t id = (uint64_t)k->in_axon_first + i;
-		const struct img_in_axon *a = &c->im->in_axons[id];
+    for (uint32_t i = 0; i < k->n_in_axons; i++) {
+        uint64_t id = (uint64_t)k->in_axon_first + i;
+        const struct img_in_axon *a = &c->im->in_axons[id];
 
-		l->port = a->port;
-		l->shift = c->im->blocks[a->block].shift;
-		for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1]; f++) {
-			if (is_enable(c, c->feeders[f]))
-				continue;
-			for (uint32_t atom = 0; atom < feeder_atoms(c, c->feeders[f]); atom++) {
-				if (feeder_source(c, c->feeders[f], atom, &l->s))
-					each_run(c, a, atom, list_run, l);
-			}
-		}
-	}
+        l->port = a->port;
+        l->shift = c->im->blocks[a->block].shift;
+        for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1]; f++) {
+            if (is_enable(c, c->feeders[f]))
+                continue;
+            for (uint32_t atom = 0; atom < feeder_atoms(c, c->feeders[f]); atom++) {
+                if (feeder_source(c, c->feeders[f], atom, &l->s))
+                    each_run(c, a, atom, list_run, l);
+            }
+        }
+    }
 }
 
 static spk_status report_synapses(struct check *c, uint32_t core, const struct source *s,
                                   uint32_t comp)
 {
-	struct listing l = {.c = c, .comp = comp, .unit = 1, .status = SPK_OK};
-	const struct synapse *first;
-	uint64_t differing;
+    struct listing l = {.c = c, .comp = comp, .unit = 1, .status = SPK_OK};
+    const struct synapse *first;
+    uint64_t differing;
 
-	list_found(c, core, &l);
-	for (size_t i = 0; i < l.all.len; i++) {
-		/* where the weight is open, measure against the commonest sign and size: the first */
-		if (c->rules[s->layer].kind != RULE_PROJECT && c->rules[s->layer].kind != RULE_ATTENTION)
-			l.unit = l.all.data[0].found;
-	}
-	check_expect(c, s->layer, s->channel, s->position, list_expected, &l);
-	first = merge(&l, &differing);
-	if (l.status == SPK_OK && first)
-		check_violation(
-			c, "E0945", s->layer, core,
-			"neuron (channel %u, position %u), compartment %u: from '%s' (channel %u, "
-			"position %u) on port %u expected weight %lld, found %lld; %llu sources differ",
-			s->channel, s->position, comp, check_layer_name(c, first->s.layer), first->s.channel,
-			first->s.position, first->port, (long long)first->expected, (long long)first->found,
-			(unsigned long long)differing);
-	else if (l.status == SPK_OK)
-		check_violation(
-			c, "E0945", s->layer, core,
-			"neuron (channel %u, position %u), compartment %u: the synapses are right, the "
-			"neuron's program does not make it what it stands for",
-			s->channel, s->position, comp);
-	vec_fini(&l.all);
-	return l.status;
+    list_found(c, core, &l);
+    for (size_t i = 0; i < l.all.len; i++) {
+        /* where the weight is open, measure against the commonest sign and size: the first */
+        if (c->rules[s->layer].kind != RULE_PROJECT && c->rules[s->layer].kind != RULE_ATTENTION)
+            l.unit = l.all.data[0].found;
+    }
+    check_expect(c, s->layer, s->channel, s->position, list_expected, &l);
+    first = merge(&l, &differing);
+    if (l.status == SPK_OK && first)
+        check_violation(
+            c, "E0945", s->layer, core,
+            "neuron (channel %u, position %u), compartment %u: from '%s' (channel %u, "
+            "position %u) on port %u expected weight %lld, found %lld; %llu sources differ",
+            s->channel, s->position, comp, check_layer_name(c, first->s.layer), first->s.channel,
+            first->s.position, first->port, (long long)first->expected, (long long)first->found,
+            (unsigned long long)differing);
+    else if (l.status == SPK_OK)
+        check_violation(
+            c, "E0945", s->layer, core,
+            "neuron (channel %u, position %u), compartment %u: the synapses are right, the "
+            "neuron's program does not make it what it stands for",
+            s->channel, s->position, comp);
+    vec_fini(&l.all);
+    return l.status;
 }
 
 static spk_status report_core(struct check *c, uint32_t core, const struct core_result *res)
 {
-	for (uint64_t i = 0; i < res->wrong && i < KEPT; i++) {
-		const struct finding *f = &res->kept[i];
-		struct source s;
+    for (uint64_t i = 0; i < res->wrong && i < KEPT; i++) {
+        const struct finding *f = &res->kept[i];
+        struct source s;
 
-		if (!check_neuron_of(c, core, f->comp, &s, NULL))
-			continue;
-		if (f->what == WRONG_SYNAPSES)
-			SPK_TRY(report_synapses(c, core, &s, f->comp));
-		else if (f->what == WRONG_BIAS)
-			check_violation(c, "E0946", s.layer, core,
-			                "neuron (channel %u, position %u), compartment %u: expected bias %lld, "
-			                "found %lld",
-			                s.channel, s.position, f->comp, (long long)f->expected,
-			                (long long)f->found);
-		else
-			check_violation(c, "E0944", s.layer, core,
-			                "neuron (channel %u, position %u), compartment %u: synapses of weight "
-			                "%lld and threshold %lld do not make it what it stands for",
-			                s.channel, s.position, f->comp, (long long)f->expected,
-			                (long long)f->found);
-	}
-	if (res->wrong > KEPT)
-		check_count(c, res->wrong - KEPT);
-	return SPK_OK;
+        if (!check_neuron_of(c, core, f->comp, &s, NULL))
+            continue;
+        if (f->what == WRONG_SYNAPSES)
+            SPK_TRY(report_synapses(c, core, &s, f->comp));
+        else if (f->what == WRONG_BIAS)
+            check_violation(c, "E0946", s.layer, core,
+                            "neuron (channel %u, position %u), compartment %u: expected bias %lld, "
+                            "found %lld",
+                            s.channel, s.position, f->comp, (long long)f->expected,
+                            (long long)f->found);
+        else
+            check_violation(c, "E0944", s.layer, core,
+                            "neuron (channel %u, position %u), compartment %u: synapses of weight "
+                            "%lld and threshold %lld do not make it what it stands for",
+                            s.channel, s.position, f->comp, (long long)f->expected,
+                            (long long)f->found);
+    }
+    if (res->wrong > KEPT)
+        check_count(c, res->wrong - KEPT);
+    return SPK_OK;
 }
 
 /* ---- times ---- */
 
 struct timing {
-	struct check *c;
-	uint32_t core;
-	uint64_t arrival; /* step at which the targets see frame 0 */
-	uint32_t wrong_layer;
+    struct check *c;
+    uint32_t core;
+    uint64_t arrival; /* step at which the targets see frame 0 */
+    uint32_t wrong_layer;
 };
 
 static void time_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights)
 {
-	struct timing *t = ctx;
-	const struct img_core *k = &t->c->im->cores[t->core];
+    struct timing *t = ctx;
+    const struct img_core *k = &t->c->im->cores[t->core];
 
-	(void)weights;
-	for (uint32_t i = k->group_first; i < k->group_first + k->n_groups; i++) {
-		const struct img_group *g = &t->c->im->groups[i];
+    (void)weights;
+    for (uint32_t i = k->group_first; i < k->group_first + k->n_groups; i++) {
+        const struct img_group *g = &t->c->im->groups[i];
 
-		if (g->comp_first < first + n && first < g->comp_first + g->ny * g->nx * g->nc &&
-		    t->c->im->layers[g->layer].start != t->arrival)
-			t->wrong_layer = g->layer;
-	}
+        if (g->comp_first < first + n && first < g->comp_first + g->ny * g->nx * g->nc &&
+            t->c->im->layers[g->layer].start != t->arrival)
+            t->wrong_layer = g->layer;
+    }
 }
 
 static void check_time(struct check *c, uint32_t core, uint32_t local, uint64_t feeder)
 {
-	const struct image *im = c->im;
-	const struct img_core *k = &im->cores[core];
-	const struct img_in_axon *a = &im->in_axons[k->in_axon_first + local];
-	struct timing t = {.c = c, .core = core, .wrong_layer = IMG_NONE};
-	uint32_t from = IMG_NONE, start, rows = 1;
-	struct source s;
+    const struct image *im = c->im;
+    const struct img_core *k = &im->cores[core];
+    const struct img_in_axon *a = &im->in_axons[k->in_axon_first + local];
+    struct timing t = {.c = c, .core = core, .wrong_layer = IMG_NONE};
+    uint32_t from = IMG_NONE, start, rows = 1;
+    struct source s;
 
-	if (feeder >= im->n_out_axons) {
-		const struct img_injection *j = &im->injections[feeder - im->n_out_axons];
+    if (feeder >= im->n_out_axons) {
+        const struct img_injection *j = &im->injections[feeder - im->n_out_axons];
 
-		start = j->start;
-		if (j->kind != IMG_INJECT_ENABLE) {
-			from = j->layer;
-			if (start != im->layers[from].start)
-				check_violation(c, "E0947", from, core,
-				                "injected for in-axon %u at step %u, the layer fires at %u", local,
-				                start, im->layers[from].start);
-		} else if (k->n_groups == 1 && im->groups[k->group_first].layer != j->layer) {
-			check_violation(c, "E0947", j->layer, core, "its enable spike goes to '%s'",
-			                check_layer_name(c, im->groups[k->group_first].layer));
-		}
-	} else {
-		if (!feeder_source(c, feeder, 0, &s))
-			return;
-		from = s.layer;
-		start = im->layers[from].start;
-	}
-	t.arrival = (uint64_t)start + 1 + a->delay;
-	if (k->n_groups == 1 && im->layers[im->groups[k->group_first].layer].start == t.arrival)
-		return;
-	if (feeder < im->n_out_axons || from != IMG_NONE)
-		rows = feeder_atoms(c, feeder);
-	for (uint32_t i = 0; i < rows; i++)
-		each_run(c, a, i, time_run, &t);
-	if (t.wrong_layer != IMG_NONE)
-		check_violation(
-			c, "E0947", t.wrong_layer, core,
-			"in-axon %u: %s%s%s fires at step %u and is seen at %llu with delay %u; the "
-			"layer starts at %u",
-			local, from == IMG_NONE ? "the enable spike" : "'",
-			from == IMG_NONE ? "" : check_layer_name(c, from), from == IMG_NONE ? "" : "'", start,
-			(unsigned long long)t.arrival, a->delay, im->layers[t.wrong_layer].start);
+        start = j->start;
+        if (j->kind != IMG_INJECT_ENABLE) {
+            from = j->layer;
+            if (start != im->layers[from].start)
+                check_violation(c, "E0947", from, core,
+                                "injected for in-axon %u at step %u, the layer fires at %u", local,
+                                start, im->layers[from].start);
+        } else if (k->n_groups == 1 && im->groups[k->group_first].layer != j->layer) {
+            check_violation(c, "E0947", j->layer, core, "its enable spike goes to '%s'",
+                            check_layer_name(c, im->groups[k->group_first].layer));
+        }
+    } else {
+        if (!feeder_source(c, feeder, 0, &s))
+            return;
+        from = s.layer;
+        start = im->layers[from].start;
+    }
+    t.arrival = (uint64_t)start + 1 + a->delay;
+    if (k->n_groups == 1 && im->layers[im->groups[k->group_first].layer].start == t.arrival)
+        return;
+    if (feeder < im->n_out_axons || from != IMG_NONE)
+        rows = feeder_atoms(c, feeder);
+    for (uint32_t i = 0; i < rows; i++)
+        each_run(c, a, i, time_run, &t);
+    if (t.wrong_layer != IMG_NONE)
+        check_violation(
+            c, "E0947", t.wrong_layer, core,
+            "in-axon %u: %s%s%s fires at step %u and is seen at %llu with delay %u; the "
+            "layer starts at %u",
+            local, from == IMG_NONE ? "the enable spike" : "'",
+            from == IMG_NONE ? "" : check_layer_name(c, from), from == IMG_NONE ? "" : "'", start,
+            (unsigned long long)t.arrival, a->delay, im->layers[t.wrong_layer].start);
 }
 
 spk_status check_synapses(struct check *c)
 {
-	const struct image *im = c->im;
-	uint32_t workers = pool_threads(c->o.pool);
-	struct job job = {.c = c};
-	spk_status status;
+    const struct image *im = c->im;
+    uint32_t workers = pool_threads(c->o.pool);
+    struct job job = {.c = c};
+    spk_status status;
 
-	for (uint32_t i = 0; i < im->n_cores; i++) {
-		for (uint32_t j = 0; j < im->cores[i].n_in_axons; j++) {
-			uint64_t id = (uint64_t)im->cores[i].in_axon_first + j;
+    for (uint32_t i = 0; i < im->n_cores; i++) {
+        for (uint32_t j = 0; j < im->cores[i].n_in_axons; j++) {
+            uint64_t id = (uint64_t)im->cores[i].in_axon_first + j;
 
-			for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1]; f++)
-				check_time(c, i, j, c->feeders[f]);
-		}
-	}
-	status = spk_alloc_array(workers, sizeof *job.worker, &job.worker);
-	if (status == SPK_OK)
-		status = spk_alloc_array(im->n_cores, sizeof *job.result, &job.result);
-	if (status == SPK_OK)
-		status = pool_run(c->o.pool, (uint32_t)im->n_cores, compare_core, &job);
-	for (uint32_t i = 0; i < im->n_cores && status == SPK_OK; i++) {
-		c->r->synapses += job.result[i].synapses;
-		status = report_core(c, i, &job.result[i]);
-	}
-	for (uint32_t i = 0; job.worker && i < workers; i++) {
-		struct arrivals *a = &job.worker[i];
-		void *owned[] = {a->hash[0], a->hash[1], a->expected, a->bias, a->low, a->high, a->scratch};
+            for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1]; f++)
+                check_time(c, i, j, c->feeders[f]);
+        }
+    }
+    status = spk_alloc_array(workers, sizeof *job.worker, &job.worker);
+    if (status == SPK_OK)
+        status = spk_alloc_array(im->n_cores, sizeof *job.result, &job.result);
+    if (status == SPK_OK)
+        status = pool_run(c->o.pool, (uint32_t)im->n_cores, compare_core, &job);
+    for (uint32_t i = 0; i < im->n_cores && status == SPK_OK; i++) {
+        c->r->synapses += job.result[i].synapses;
+        status = report_core(c, i, &job.result[i]);
+    }
+    for (uint32_t i = 0; job.worker && i < workers; i++) {
+        struct arrivals *a = &job.worker[i];
+        void *owned[] = {a->hash[0], a->hash[1], a->expected, a->bias, a->low, a->high, a->scratch};
 
-		for (size_t o = 0; o < sizeof owned / sizeof *owned; o++)
-			spk_free(owned[o]);
-	}
-	spk_free(job.worker);
-	spk_free(job.result);
-	return status;
+        for (size_t o = 0; o < sizeof owned / sizeof *owned; o++)
+            spk_free(owned[o]);
+    }
+    spk_free(job.worker);
+    spk_free(job.result);
+    return status;
 }

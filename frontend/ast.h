@@ -25,8 +25,8 @@
 /* ---- tokens ---- */
 
 struct fe_token {
-	int kind; /* enum yytokentype of the grammar, or FE_COMMENT */
-	uint32_t begin, end;
+    int kind; /* enum yytokentype of the grammar, or FE_COMMENT */
+    uint32_t begin, end;
 };
 #define FE_COMMENT (-2)
 struct fe_token_vec VEC_FIELDS(struct fe_token);
@@ -40,130 +40,158 @@ spk_status fe_lex(const char *text, size_t length, uint32_t file, struct diag_li
 /* ---- expressions ---- */
 
 struct fe_name {
-	const char *text;
-	struct spk_span span;
+    const char *text;
+    struct spk_span span;
 };
 
 /* A string with interpolations: pieces alternate between text and a name to be inserted. */
 struct fe_piece {
-	const char *text; /* literal text, or the name between braces */
-	bool is_name;
-	struct spk_span span;
-	struct fe_piece *next;
+    const char *text; /* literal text, or the name between braces */
+    bool is_name;
+    struct spk_span span;
+    struct fe_piece *next;
 };
 struct fe_string {
-	struct fe_piece *first;
-	struct spk_span span;
+    struct fe_piece *first;
+    struct spk_span span;
 };
 
 enum fe_expr_kind {
-	FE_INT, FE_FLOAT, FE_BOOL, FE_STRING, FE_NAME,
-	FE_INPUT,  /* `input` in a neuron equation */
-	FE_MEMBER, /* left . name */
-	FE_UNARY, FE_BINARY, FE_CALL,
-	FE_AS      /* left `as` string */
+    FE_INT,
+    FE_FLOAT,
+    FE_BOOL,
+    FE_STRING,
+    FE_NAME,
+    FE_INPUT,  /* `input` in a neuron equation */
+    FE_MEMBER, /* left . name */
+    FE_UNARY,
+    FE_BINARY,
+    FE_CALL,
+    FE_AS /* left `as` string */
 };
 enum fe_operator {
-	FE_ADD, FE_SUB, FE_MUL, FE_DIV, FE_MOD, FE_POW, FE_NEG, FE_NOT, FE_AND, FE_OR,
-	FE_EQ, FE_NE, FE_LT, FE_LE, FE_GT, FE_GE
+    FE_ADD,
+    FE_SUB,
+    FE_MUL,
+    FE_DIV,
+    FE_MOD,
+    FE_POW,
+    FE_NEG,
+    FE_NOT,
+    FE_AND,
+    FE_OR,
+    FE_EQ,
+    FE_NE,
+    FE_LT,
+    FE_LE,
+    FE_GT,
+    FE_GE
 };
 const char *fe_operator_text(enum fe_operator op);
 
 struct fe_expr;
 struct fe_arg {
-	struct fe_name name; /* text NULL: positional */
-	struct fe_expr *value;
-	struct fe_arg *next;
+    struct fe_name name; /* text NULL: positional */
+    struct fe_expr *value;
+    struct fe_arg *next;
 };
 
 struct fe_expr {
-	enum fe_expr_kind kind;
-	uint16_t depth;
-	struct spk_span span;
-	struct spk_span op_span; /* of the operator, or of the called name */
-	enum fe_operator op;
-	int64_t i;
-	double f;
-	bool b;
-	const char *name; /* FE_NAME, FE_MEMBER, FE_CALL */
-	struct fe_expr *left, *right;
-	struct fe_arg *args;
-	struct fe_string *string; /* FE_STRING; FE_AS: the name; FE_CALL: the scope after `in` */
+    enum fe_expr_kind kind;
+    uint16_t depth;
+    struct spk_span span;
+    struct spk_span op_span; /* of the operator, or of the called name */
+    enum fe_operator op;
+    int64_t i;
+    double f;
+    bool b;
+    const char *name; /* FE_NAME, FE_MEMBER, FE_CALL */
+    struct fe_expr *left, *right;
+    struct fe_arg *args;
+    struct fe_string *string; /* FE_STRING; FE_AS: the name; FE_CALL: the scope after `in` */
 };
 
 /* ---- statements ---- */
 
 enum fe_stmt_kind {
-	FE_LET, FE_ASSIGN, FE_FOR, FE_IF, FE_RETURN, FE_IN, FE_OUT, FE_WEIGHTS, FE_BIND
+    FE_LET,
+    FE_ASSIGN,
+    FE_FOR,
+    FE_IF,
+    FE_RETURN,
+    FE_IN,
+    FE_OUT,
+    FE_WEIGHTS,
+    FE_BIND
 };
 struct fe_list { /* of numbers after `mean` and `std` */
-	struct fe_expr *value;
-	struct fe_list *next;
+    struct fe_expr *value;
+    struct fe_list *next;
 };
 struct fe_stmt {
-	enum fe_stmt_kind kind;
-	uint16_t depth;
-	struct spk_span span;
-	struct fe_name name;   /* let, assign, for, input, output */
-	struct fe_expr *value; /* let, assign, return, output; if: condition; for: first */
-	struct fe_expr *limit; /* for: end of the range; input: number of steps */
-	struct fe_stmt *body, *other; /* for, if */
-	/* input NAME : frame[c, h, w] repeat T  |  frames[c, h, w] steps T */
-	bool events;
-	struct fe_expr *shape[3];
-	struct fe_list *mean, *std;
-	struct fe_string *string, *string2; /* weights; bind */
-	struct fe_stmt *next;
+    enum fe_stmt_kind kind;
+    uint16_t depth;
+    struct spk_span span;
+    struct fe_name name;          /* let, assign, for, input, output */
+    struct fe_expr *value;        /* let, assign, return, output; if: condition; for: first */
+    struct fe_expr *limit;        /* for: end of the range; input: number of steps */
+    struct fe_stmt *body, *other; /* for, if */
+    /* input NAME : frame[c, h, w] repeat T  |  frames[c, h, w] steps T */
+    bool events;
+    struct fe_expr *shape[3];
+    struct fe_list *mean, *std;
+    struct fe_string *string, *string2; /* weights; bind */
+    struct fe_stmt *next;
 };
 
 /* ---- definitions ---- */
 
 struct fe_parameter {
-	struct fe_name name;
-	struct fe_expr *value; /* default, or NULL */
-	struct fe_parameter *next;
+    struct fe_name name;
+    struct fe_expr *value; /* default, or NULL */
+    struct fe_parameter *next;
 };
 
 enum fe_equation_kind { FE_EQ_STATE, FE_EQ_CHARGE, FE_EQ_FIRE, FE_EQ_RESET, FE_EQ_RATE };
 struct fe_equation {
-	enum fe_equation_kind kind;
-	struct spk_span span;
-	struct fe_name name;   /* state, charge, reset */
-	struct fe_expr *value; /* fire: a comparison */
-	struct fe_equation *next;
+    enum fe_equation_kind kind;
+    struct spk_span span;
+    struct fe_name name;   /* state, charge, reset */
+    struct fe_expr *value; /* fire: a comparison */
+    struct fe_equation *next;
 };
 
 enum fe_def_kind { FE_NEURON, FE_BLOCK, FE_MODEL };
 struct fe_def {
-	enum fe_def_kind kind;
-	struct spk_span span;
-	struct fe_name name;
-	struct fe_parameter *params;
-	struct fe_equation *equations; /* neuron */
-	struct fe_stmt *body;          /* block, model */
-	struct fe_unit *unit;
-	struct fe_def *next;
+    enum fe_def_kind kind;
+    struct spk_span span;
+    struct fe_name name;
+    struct fe_parameter *params;
+    struct fe_equation *equations; /* neuron */
+    struct fe_stmt *body;          /* block, model */
+    struct fe_unit *unit;
+    struct fe_def *next;
 };
 
 struct fe_import {
-	struct fe_string *path;
-	struct spk_span span;
-	struct fe_unit *unit; /* set once it is loaded */
-	struct fe_import *next;
+    struct fe_string *path;
+    struct spk_span span;
+    struct fe_unit *unit; /* set once it is loaded */
+    struct fe_import *next;
 };
 
 struct fe_unit {
-	const char *path; /* as shown in messages; imports are relative to it */
-	const char *id;   /* canonical path: tells whether two imports mean the same file */
-	uint32_t file; /* id in the diagnostic list */
-	struct fe_import *imports, *last_import;
-	struct fe_def *defs, *last_def;
-	struct fe_unit *next;
+    const char *path; /* as shown in messages; imports are relative to it */
+    const char *id;   /* canonical path: tells whether two imports mean the same file */
+    uint32_t file;    /* id in the diagnostic list */
+    struct fe_import *imports, *last_import;
+    struct fe_def *defs, *last_def;
+    struct fe_unit *next;
 };
 
 struct fe_program {
-	struct arena arena;
-	struct fe_unit *units; /* main unit first */
+    struct arena arena;
+    struct fe_unit *units; /* main unit first */
 };
 void fe_program_init(struct fe_program *p);
 void fe_program_fini(struct fe_program *p);
@@ -172,14 +200,14 @@ void fe_program_fini(struct fe_program *p);
 
 /* State of one parse, shared by the grammar's actions and the constructors. */
 struct fe_parser {
-	struct fe_program *program;
-	struct fe_unit *unit;
-	struct diag_list *diags;
-	const char *text;
-	const struct fe_token *tokens;
-	size_t n_tokens, at;
-	uint32_t last_end; /* end of the last token handed out */
-	spk_status status; /* first hard failure: SPK_ERR_NOMEM */
+    struct fe_program *program;
+    struct fe_unit *unit;
+    struct diag_list *diags;
+    const char *text;
+    const struct fe_token *tokens;
+    size_t n_tokens, at;
+    uint32_t last_end; /* end of the last token handed out */
+    spk_status status; /* first hard failure: SPK_ERR_NOMEM */
 };
 
 /* The grammar: runs the parser over p->tokens. */

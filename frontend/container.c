@@ -11,36 +11,36 @@
 
 spk_status container_look(struct container *file, struct diag_list *diags)
 {
-	struct file_map map = {.data = file->data, .size = file->size};
-	if (!file->data)
-		SPK_TRY(file_map_open(file->name, diags, &map));
-	memset(file->head, 0, sizeof file->head);
-	if (map.size)
-		memcpy(file->head, map.data, map.size < sizeof file->head ? map.size : sizeof file->head);
-	if (!file->data)
-		file_map_close(&map);
-	return SPK_OK;
+    struct file_map map = {.data = file->data, .size = file->size};
+    if (!file->data)
+        SPK_TRY(file_map_open(file->name, diags, &map));
+    memset(file->head, 0, sizeof file->head);
+    if (map.size)
+        memcpy(file->head, map.data, map.size < sizeof file->head ? map.size : sizeof file->head);
+    if (!file->data)
+        file_map_close(&map);
+    return SPK_OK;
 }
 
 bool container_is_idx(const struct container *file)
 {
-	const uint8_t *h = file->head;
-	return (h[0] == 0x1f && h[1] == 0x8b) ||
-	       (h[0] == 0 && h[1] == 0 && h[2] == 8 && h[3] >= 1 && h[3] <= IDX_MAX_RANK);
+    const uint8_t *h = file->head;
+    return (h[0] == 0x1f && h[1] == 0x8b) ||
+           (h[0] == 0 && h[1] == 0 && h[2] == 8 && h[3] >= 1 && h[3] <= IDX_MAX_RANK);
 }
 
 spk_status container_open_idx(const struct container *file, struct diag_list *diags,
                               struct idx_array *out_array)
 {
-	if (file->data)
-		return idx_parse(file->data, file->size, file->name, diags, out_array);
-	return idx_read(file->name, 0, diags, out_array);
+    if (file->data)
+        return idx_parse(file->data, file->size, file->name, diags, out_array);
+    return idx_read(file->name, 0, diags, out_array);
 }
 
 spk_status container_open_tensors(const struct container *file, struct diag_list *diags,
                                   struct st_file **out_tensors)
 {
-	if (file->data)
-		return st_open_memory(file->data, file->size, file->name, diags, out_tensors);
-	return st_open(file->name, diags, out_tensors);
+    if (file->data)
+        return st_open_memory(file->data, file->size, file->name, diags, out_tensors);
+    return st_open(file->name, diags, out_tensors);
 }

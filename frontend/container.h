@@ -12,10 +12,10 @@
 #include "support/status.h"
 
 struct container {
-	const char *name;    /* path, or a name for messages when data is given */
-	const uint8_t *data; /* NULL: the file `name` */
-	size_t size;
-	uint8_t head[4];     /* first bytes, set by container_look */
+    const char *name;    /* path, or a name for messages when data is given */
+    const uint8_t *data; /* NULL: the file `name` */
+    size_t size;
+    uint8_t head[4]; /* first bytes, set by container_look */
 };
 
 /* Reads the first bytes; needed before the others. A file that cannot be opened is an error. */
@@ -24,8 +24,7 @@ SPK_CHECKED spk_status container_look(struct container *file, struct diag_list *
 bool container_is_idx(const struct container *file);
 SPK_CHECKED spk_status container_open_idx(const struct container *file, struct diag_list *diags,
                                           struct idx_array *out_array);
-SPK_CHECKED spk_status container_open_tensors(const struct container *file,
-                                              struct diag_list *diags,
+SPK_CHECKED spk_status container_open_tensors(const struct container *file, struct diag_list *diags,
                                               struct st_file **out_tensors);
 
 #endif

@@ -20,92 +20,92 @@
 #define MAX_BATCH 0x7fffffffu
 
 struct reader {
-	const struct ir_node *node; /* the model's input */
-	const char *name;           /* of the file */
-	uint64_t limit;
-	struct diag_list *diags;
-	struct fe_input *out;
+    const struct ir_node *node; /* the model's input */
+    const char *name;           /* of the file */
+    uint64_t limit;
+    struct diag_list *diags;
+    struct fe_input *out;
 };
 
 void fe_input_fini(struct fe_input *input)
 {
-	st_close(input->file);
-	spk_free(input->converted);
-	*input = (struct fe_input){0};
+    st_close(input->file);
+    spk_free(input->converted);
+    *input = (struct fe_input){0};
 }
 
 static struct spk_span file_place(const struct reader *r)
 {
-	return diag_place(r->diags, "%s", r->name);
+    return diag_place(r->diags, "%s", r->name);
 }
 
 /* "[B,3,32,32]" or "[B,4,2,128,128]": what the model takes. */
 static void describe_wanted(const struct reader *r, struct strbuf *out)
 {
-	const struct ir_type *t = &r->node->type;
-	strbuf_append(out, "[B,");
-	if (r->node->a.input.events)
-		strbuf_printf(out, "%u,", t->timesteps);
-	strbuf_printf(out, "%u,%u,%u]", t->channels, t->height, t->width);
+    const struct ir_type *t = &r->node->type;
+    strbuf_append(out, "[B,");
+    if (r->node->a.input.events)
+        strbuf_printf(out, "%u,", t->timesteps);
+    strbuf_printf(out, "%u,%u,%u]", t->channels, t->height, t->width);
 }
 
 static uint64_t image_elements(const struct reader *r)
 {
-	uint64_t frames = r->node->a.input.events ? r->node->type.timesteps : 1;
-	return frames * ir_type_elements(&r->node->type);
+    uint64_t frames = r->node->a.input.events ? r->node->type.timesteps : 1;
+    return frames * ir_type_elements(&r->node->type);
 }
 
 /* Settles how many of `available` images are used; with `convert`, allocates their buffer. */
 static spk_status begin_images(struct reader *r, uint64_t available, bool convert)
 {
-	uint64_t stride = image_elements(r), n = available, bytes;
-	if (available == 0)
-		return diag_error(r->diags, file_place(r), "E0413", "the file holds no image");
-	if (r->limit && r->limit < n)
-		n = r->limit;
-	if (n > MAX_BATCH)
-		return diag_error(r->diags, file_place(r), "E0413",
-		                  "%llu images, at most %u are read in one run",
-		                  (unsigned long long)n, MAX_BATCH);
-	r->out->n_available = available;
-	r->out->input.n_images = (uint32_t)n;
-	r->out->input.image_stride = stride;
-	if (!convert)
-		return SPK_OK;
-	if (!checked_mul_u64(stride * sizeof(float), n, &bytes) || bytes > FE_INPUT_MAX_BYTES) {
-		spk_status status = diag_error(r->diags, file_place(r), "E0413",
-		                               "%llu images of %llu values are too large to convert",
-		                               (unsigned long long)n, (unsigned long long)stride);
-		diag_help_set(r->diags, "use --limit %llu or less, or store the input as F32",
-		              (unsigned long long)(FE_INPUT_MAX_BYTES / (stride * sizeof(float))));
-		return status;
-	}
-	SPK_TRY(spk_alloc_array_raw((size_t)(n * stride), sizeof(float), &r->out->converted));
-	r->out->input.data = r->out->converted;
-	return SPK_OK;
+    uint64_t stride = image_elements(r), n = available, bytes;
+    if (available == 0)
+        return diag_error(r->diags, file_place(r), "E0413", "the file holds no image");
+    if (r->limit && r->limit < n)
+        n = r->limit;
+    if (n > MAX_BATCH)
+        return diag_error(r->diags, file_place(r), "E0413",
+                          "%llu images, at most %u are read in one run", (unsigned long long)n,
+                          MAX_BATCH);
+    r->out->n_available = available;
+    r->out->input.n_images = (uint32_t)n;
+    r->out->input.image_stride = stride;
+    if (!convert)
+        return SPK_OK;
+    if (!checked_mul_u64(stride * sizeof(float), n, &bytes) || bytes > FE_INPUT_MAX_BYTES) {
+        spk_status status = diag_error(r->diags, file_place(r), "E0413",
+                                       "%llu images of %llu values are too large to convert",
+                                       (unsigned long long)n, (unsigned long long)stride);
+        diag_help_set(r->diags, "use --limit %llu or less, or store the input as F32",
+                      (unsigned long long)(FE_INPUT_MAX_BYTES / (stride * sizeof(float))));
+        return status;
+    }
+    SPK_TRY(spk_alloc_array_raw((size_t)(n * stride), sizeof(float), &r->out->converted));
+    r->out->input.data = r->out->converted;
+    return SPK_OK;
 }
 
 static spk_status check_finite(const struct reader *r)
 {
-	const struct engine_input *in = &r->out->input;
-	for (uint32_t image = 0; image < in->n_images; image++) {
-		const float *x = in->data + image * in->image_stride;
-		bool bad = false;
-		for (uint64_t i = 0; i < in->image_stride; i++)
-			bad |= !isfinite(x[i]);
-		for (uint64_t i = 0; bad && i < in->image_stride; i++) {
-			if (isfinite(x[i]))
-				continue;
-			struct strbuf text = {0};
-			strbuf_f32(&text, x[i]);
-			spk_status status = diag_error(r->diags, file_place(r), "E0414",
-			                               "image %u, value %llu is %s; inputs must be finite",
-			                               image, (unsigned long long)i, strbuf_cstr(&text));
-			strbuf_fini(&text);
-			return status;
-		}
-	}
-	return SPK_OK;
+    const struct engine_input *in = &r->out->input;
+    for (uint32_t image = 0; image < in->n_images; image++) {
+        const float *x = in->data + image * in->image_stride;
+        bool bad = false;
+        for (uint64_t i = 0; i < in->image_stride; i++)
+            bad |= !isfinite(x[i]);
+        for (uint64_t i = 0; bad && i < in->image_stride; i++) {
+            if (isfinite(x[i]))
+                continue;
+            struct strbuf text = {0};
+            strbuf_f32(&text, x[i]);
+            spk_status status = diag_error(r->diags, file_place(r), "E0414",
+                                           "image %u, value %llu is %s; inputs must be finite",
+                                           image, (unsigned long long)i, strbuf_cstr(&text));
+            strbuf_fini(&text);
+            return status;
+        }
+    }
+    return SPK_OK;
 }
 
 /* ---- bytes ---- */
@@ -113,242 +113,243 @@ static spk_status check_finite(const struct reader *r)
 /* table[c][byte]; without a normalisation the byte itself. */
 static spk_status byte_tables(const struct reader *r, float (**out_tables)[256])
 {
-	const struct ir_attr_input *a = &r->node->a.input;
-	uint32_t channels = r->node->type.channels;
-	if (a->normalise && a->n_norm != 1 && a->n_norm != channels)
-		return diag_error(r->diags, r->node->span, "E0415",
-		                  "the input has %u channels, but its normalisation has %u", channels,
-		                  a->n_norm);
-	SPK_TRY(spk_alloc_array(channels, sizeof **out_tables, out_tables));
-	for (uint32_t c = 0; c < channels; c++) {
-		uint32_t at = a->n_norm == 1 ? 0 : c;
-		for (uint32_t b = 0; b < 256; b++) {
-			float x = (float)b;
-			if (a->normalise) {
-				x = x / 255.0f;
-				x = x - a->mean[at];
-				x = x / a->std[at];
-			}
-			(*out_tables)[c][b] = x;
-		}
-	}
-	return SPK_OK;
+    const struct ir_attr_input *a = &r->node->a.input;
+    uint32_t channels = r->node->type.channels;
+    if (a->normalise && a->n_norm != 1 && a->n_norm != channels)
+        return diag_error(r->diags, r->node->span, "E0415",
+                          "the input has %u channels, but its normalisation has %u", channels,
+                          a->n_norm);
+    SPK_TRY(spk_alloc_array(channels, sizeof **out_tables, out_tables));
+    for (uint32_t c = 0; c < channels; c++) {
+        uint32_t at = a->n_norm == 1 ? 0 : c;
+        for (uint32_t b = 0; b < 256; b++) {
+            float x = (float)b;
+            if (a->normalise) {
+                x = x / 255.0f;
+                x = x - a->mean[at];
+                x = x / a->std[at];
+            }
+            (*out_tables)[c][b] = x;
+        }
+    }
+    return SPK_OK;
 }
 
 /* Converts n images of bytes; interleaved: [H,W,C] instead of [.., C,H,W]. */
 static void convert_bytes(const struct reader *r, float (*tables)[256], const uint8_t *bytes,
                           bool interleaved)
 {
-	const struct ir_type *t = &r->node->type;
-	uint64_t positions = ir_type_positions(t);
-	uint64_t frames = r->out->input.n_images * (image_elements(r) / ir_type_elements(t));
-	float *out = r->out->converted;
-	for (uint64_t f = 0; f < frames; f++) {
-		for (uint32_t c = 0; c < t->channels; c++) {
-			const uint8_t *in = interleaved ? bytes + c : bytes + c * positions;
-			uint64_t step = interleaved ? t->channels : 1;
-			for (uint64_t i = 0; i < positions; i++)
-				*out++ = tables[c][in[i * step]];
-		}
-		bytes += positions * t->channels;
-	}
+    const struct ir_type *t = &r->node->type;
+    uint64_t positions = ir_type_positions(t);
+    uint64_t frames = r->out->input.n_images * (image_elements(r) / ir_type_elements(t));
+    float *out = r->out->converted;
+    for (uint64_t f = 0; f < frames; f++) {
+        for (uint32_t c = 0; c < t->channels; c++) {
+            const uint8_t *in = interleaved ? bytes + c : bytes + c * positions;
+            uint64_t step = interleaved ? t->channels : 1;
+            for (uint64_t i = 0; i < positions; i++)
+                *out++ = tables[c][in[i * step]];
+        }
+        bytes += positions * t->channels;
+    }
 }
 
 static spk_status take_bytes(struct reader *r, const uint8_t *bytes, bool interleaved)
 {
-	float(*tables)[256] = NULL;
-	spk_status status = byte_tables(r, &tables);
-	if (status == SPK_OK)
-		convert_bytes(r, tables, bytes, interleaved);
-	spk_free(tables);
-	return status;
+    float(*tables)[256] = NULL;
+    spk_status status = byte_tables(r, &tables);
+    if (status == SPK_OK)
+        convert_bytes(r, tables, bytes, interleaved);
+    spk_free(tables);
+    return status;
 }
 
 /* ---- IDX ---- */
 
 static spk_status check_idx(const struct reader *r, const struct idx_array *a)
 {
-	const struct ir_type *t = &r->node->type;
-	uint32_t channels = a->rank == 4 ? a->dims[3] : 1;
-	bool shape_good = (a->rank == 3 || a->rank == 4) && a->dims[1] == t->height &&
-	                  a->dims[2] == t->width && channels == t->channels;
-	if (r->node->a.input.events) {
-		spk_status status = diag_error(r->diags, file_place(r), "E0411",
-		                               "IDX files hold still images, the model takes event frames");
-		diag_help_set(r->diags, "give a safetensors file with tensor 'input' [B,T,C,H,W]");
-		return status;
-	}
-	if (!shape_good) {
-		struct strbuf have = {0};
-		for (uint32_t i = 0; i < a->rank; i++)
-			strbuf_printf(&have, "%s%u", i ? "," : "", a->dims[i]);
-		spk_status status = diag_error(r->diags, file_place(r), "E0411",
-		                               "IDX images [%s], the model takes [N,%u,%u%s]",
-		                               strbuf_cstr(&have), t->height, t->width,
-		                               t->channels == 1 ? "" : ",C");
-		diag_help_set(r->diags, "height %u, width %u and %u channel(s) would fit", t->height,
-		              t->width, t->channels);
-		strbuf_fini(&have);
-		return status;
-	}
-	if (!r->node->a.input.normalise) {
-		spk_status status = diag_error(r->diags, file_place(r), "E0415",
-		                               "bytes of an IDX file need a normalisation, the model's "
-		                               "input declares none");
-		diag_note_add(r->diags, r->node->span, "the input is declared here");
-		diag_help_set(r->diags, "declare mean and std with the input, or give a safetensors file");
-		return status;
-	}
-	return SPK_OK;
+    const struct ir_type *t = &r->node->type;
+    uint32_t channels = a->rank == 4 ? a->dims[3] : 1;
+    bool shape_good = (a->rank == 3 || a->rank == 4) && a->dims[1] == t->height &&
+                      a->dims[2] == t->width && channels == t->channels;
+    if (r->node->a.input.events) {
+        spk_status status = diag_error(r->diags, file_place(r), "E0411",
+                                       "IDX files hold still images, the model takes event frames");
+        diag_help_set(r->diags, "give a safetensors file with tensor 'input' [B,T,C,H,W]");
+        return status;
+    }
+    if (!shape_good) {
+        struct strbuf have = {0};
+        for (uint32_t i = 0; i < a->rank; i++)
+            strbuf_printf(&have, "%s%u", i ? "," : "", a->dims[i]);
+        spk_status status = diag_error(
+            r->diags, file_place(r), "E0411", "IDX images [%s], the model takes [N,%u,%u%s]",
+            strbuf_cstr(&have), t->height, t->width, t->channels == 1 ? "" : ",C");
+        diag_help_set(r->diags, "height %u, width %u and %u channel(s) would fit", t->height,
+                      t->width, t->channels);
+        strbuf_fini(&have);
+        return status;
+    }
+    if (!r->node->a.input.normalise) {
+        spk_status status = diag_error(r->diags, file_place(r), "E0415",
+                                       "bytes of an IDX file need a normalisation, the model's "
+                                       "input declares none");
+        diag_note_add(r->diags, r->node->span, "the input is declared here");
+        diag_help_set(r->diags, "declare mean and std with the input, or give a safetensors file");
+        return status;
+    }
+    return SPK_OK;
 }
 
 static spk_status load_idx(struct reader *r, struct idx_array *a)
 {
-	SPK_TRY(check_idx(r, a));
-	SPK_TRY(begin_images(r, a->dims[0], true));
-	SPK_TRY(take_bytes(r, a->data, a->rank == 4));
-	return check_finite(r);
+    SPK_TRY(check_idx(r, a));
+    SPK_TRY(begin_images(r, a->dims[0], true));
+    SPK_TRY(take_bytes(r, a->data, a->rank == 4));
+    return check_finite(r);
 }
 
 /* ---- safetensors ---- */
 
 static bool type_good(enum st_dtype type, bool events)
 {
-	switch (type) {
-	case ST_F32:
-	case ST_F16:
-	case ST_BF16:
-	case ST_F64:
-	case ST_U8:
-		return true;
-	case ST_I8:
-	case ST_I16:
-	case ST_U16:
-	case ST_I32:
-		return events;
-	default:
-		return false;
-	}
+    switch (type) {
+    case ST_F32:
+    case ST_F16:
+    case ST_BF16:
+    case ST_F64:
+    case ST_U8:
+        return true;
+    case ST_I8:
+    case ST_I16:
+    case ST_U16:
+    case ST_I32:
+        return events;
+    default:
+        return false;
+    }
 }
 
 static spk_status check_tensor(const struct reader *r, const struct st_tensor *t)
 {
-	const struct ir_type *type = &r->node->type;
-	bool events = r->node->a.input.events;
-	uint32_t first = events ? 2 : 1;
-	bool shape_good = t->rank == first + 3;
-	if (shape_good)
-		shape_good = (!events || t->shape[1] == type->timesteps) &&
-		             t->shape[first] == type->channels && t->shape[first + 1] == type->height &&
-		             t->shape[first + 2] == type->width;
-	if (shape_good && type_good(t->dtype, events))
-		return SPK_OK;
-	struct strbuf have = {0}, want = {0};
-	st_describe(t, &have);
-	describe_wanted(r, &want);
-	struct spk_span place = diag_place(r->diags, "%s: tensor %s", r->name, t->name);
-	spk_status status;
-	if (t->rank != first + 3) {
-		status = diag_error(r->diags, place, "E0411", "tensor of rank %u, %s; the model takes rank "
-		                    "%u, %s", t->rank, strbuf_cstr(&have), first + 3, strbuf_cstr(&want));
-		diag_help_set(r->diags, events ? "this model takes one frame per time step: [B,T,C,H,W]"
-		                               : "this model takes still images: [B,C,H,W]; B may be 1");
-	} else if (!shape_good && events && t->shape[1] != type->timesteps) {
-		status = diag_error(r->diags, place, "E0411", "%llu time steps, %s; the model takes %u, %s",
-		                    (unsigned long long)t->shape[1], strbuf_cstr(&have), type->timesteps,
-		                    strbuf_cstr(&want));
-		diag_help_set(r->diags, "set the model's number of time steps, or cut the input");
-	} else if (!shape_good) {
-		status = diag_error(r->diags, place, "E0411", "tensor %s, the model takes %s",
-		                    strbuf_cstr(&have), strbuf_cstr(&want));
-	} else {
-		status = diag_error(r->diags, place, "E0412", "element type %s, the model takes %s",
-		                    st_dtype_name(t->dtype),
-		                    events ? "F32, F16, BF16, F64, U8, I8, I16, U16 or I32"
-		                           : "F32, F16, BF16, F64 or U8");
-	}
-	strbuf_fini(&have);
-	strbuf_fini(&want);
-	return status;
+    const struct ir_type *type = &r->node->type;
+    bool events = r->node->a.input.events;
+    uint32_t first = events ? 2 : 1;
+    bool shape_good = t->rank == first + 3;
+    if (shape_good)
+        shape_good = (!events || t->shape[1] == type->timesteps) &&
+                     t->shape[first] == type->channels && t->shape[first + 1] == type->height &&
+                     t->shape[first + 2] == type->width;
+    if (shape_good && type_good(t->dtype, events))
+        return SPK_OK;
+    struct strbuf have = {0}, want = {0};
+    st_describe(t, &have);
+    describe_wanted(r, &want);
+    struct spk_span place = diag_place(r->diags, "%s: tensor %s", r->name, t->name);
+    spk_status status;
+    if (t->rank != first + 3) {
+        status = diag_error(r->diags, place, "E0411",
+                            "tensor of rank %u, %s; the model takes rank "
+                            "%u, %s",
+                            t->rank, strbuf_cstr(&have), first + 3, strbuf_cstr(&want));
+        diag_help_set(r->diags, events ? "this model takes one frame per time step: [B,T,C,H,W]"
+                                       : "this model takes still images: [B,C,H,W]; B may be 1");
+    } else if (!shape_good && events && t->shape[1] != type->timesteps) {
+        status = diag_error(r->diags, place, "E0411", "%llu time steps, %s; the model takes %u, %s",
+                            (unsigned long long)t->shape[1], strbuf_cstr(&have), type->timesteps,
+                            strbuf_cstr(&want));
+        diag_help_set(r->diags, "set the model's number of time steps, or cut the input");
+    } else if (!shape_good) {
+        status = diag_error(r->diags, place, "E0411", "tensor %s, the model takes %s",
+                            strbuf_cstr(&have), strbuf_cstr(&want));
+    } else {
+        status = diag_error(r->diags, place, "E0412", "element type %s, the model takes %s",
+                            st_dtype_name(t->dtype),
+                            events ? "F32, F16, BF16, F64, U8, I8, I16, U16 or I32"
+                                   : "F32, F16, BF16, F64 or U8");
+    }
+    strbuf_fini(&have);
+    strbuf_fini(&want);
+    return status;
 }
 
 static bool in_place(const struct st_tensor *t)
 {
-	return t->dtype == ST_F32 && (uintptr_t)t->data % _Alignof(float) == 0 &&
-	       __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+    return t->dtype == ST_F32 && (uintptr_t)t->data % _Alignof(float) == 0 &&
+           __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
 }
 
 /* Takes the open file over, also on error. */
 static spk_status load_tensor(struct reader *r, struct st_file *file)
 {
-	const struct st_tensor *t;
-	r->out->file = file;
-	SPK_TRY(st_require(file, "input", r->diags, &t));
-	SPK_TRY(check_tensor(r, t));
-	SPK_TRY(begin_images(r, t->shape[0], !in_place(t)));
-	if (in_place(t)) {
-		const void *data = t->data;
-		r->out->input.data = data;
-		return check_finite(r);
-	}
-	if (t->dtype == ST_U8 && !r->node->a.input.events) {
-		SPK_TRY(take_bytes(r, t->data, false));
-	} else {
-		struct st_tensor used = *t;
-		used.shape[0] = r->out->input.n_images;
-		used.count = r->out->input.n_images * r->out->input.image_stride;
-		used.size = (size_t)used.count * st_dtype_size(t->dtype);
-		SPK_TRY(st_to_f32(&used, r->out->converted));
-	}
-	st_close(file);
-	r->out->file = NULL;
-	return check_finite(r);
+    const struct st_tensor *t;
+    r->out->file = file;
+    SPK_TRY(st_require(file, "input", r->diags, &t));
+    SPK_TRY(check_tensor(r, t));
+    SPK_TRY(begin_images(r, t->shape[0], !in_place(t)));
+    if (in_place(t)) {
+        const void *data = t->data;
+        r->out->input.data = data;
+        return check_finite(r);
+    }
+    if (t->dtype == ST_U8 && !r->node->a.input.events) {
+        SPK_TRY(take_bytes(r, t->data, false));
+    } else {
+        struct st_tensor used = *t;
+        used.shape[0] = r->out->input.n_images;
+        used.count = r->out->input.n_images * r->out->input.image_stride;
+        used.size = (size_t)used.count * st_dtype_size(t->dtype);
+        SPK_TRY(st_to_f32(&used, r->out->converted));
+    }
+    st_close(file);
+    r->out->file = NULL;
+    return check_finite(r);
 }
 
 static spk_status load(const struct container *file, const struct ir_module *m, uint64_t limit,
                        struct diag_list *diags, struct fe_input *out_input)
 {
-	struct fe_input input = {0};
-	struct reader r = {.name = file->name, .limit = limit, .diags = diags, .out = &input};
-	for (uint32_t i = 0; i < m->n_nodes && !r.node; i++) {
-		if (m->node[i].op == IR_OP_INPUT)
-			r.node = &m->node[i];
-	}
-	if (!r.node || image_elements(&r) == 0)
-		return diag_internal(diags, spk_span_none, "E0410", "the module has no input");
-	spk_status status;
-	if (container_is_idx(file)) {
-		struct idx_array array = {0};
-		status = container_open_idx(file, diags, &array);
-		if (status == SPK_OK)
-			status = load_idx(&r, &array);
-		idx_fini(&array);
-	} else {
-		struct st_file *tensors = NULL;
-		status = container_open_tensors(file, diags, &tensors);
-		if (status == SPK_OK)
-			status = load_tensor(&r, tensors);
-	}
-	if (status == SPK_OK)
-		*out_input = input;
-	else
-		fe_input_fini(&input);
-	return status;
+    struct fe_input input = {0};
+    struct reader r = {.name = file->name, .limit = limit, .diags = diags, .out = &input};
+    for (uint32_t i = 0; i < m->n_nodes && !r.node; i++) {
+        if (m->node[i].op == IR_OP_INPUT)
+            r.node = &m->node[i];
+    }
+    if (!r.node || image_elements(&r) == 0)
+        return diag_internal(diags, spk_span_none, "E0410", "the module has no input");
+    spk_status status;
+    if (container_is_idx(file)) {
+        struct idx_array array = {0};
+        status = container_open_idx(file, diags, &array);
+        if (status == SPK_OK)
+            status = load_idx(&r, &array);
+        idx_fini(&array);
+    } else {
+        struct st_file *tensors = NULL;
+        status = container_open_tensors(file, diags, &tensors);
+        if (status == SPK_OK)
+            status = load_tensor(&r, tensors);
+    }
+    if (status == SPK_OK)
+        *out_input = input;
+    else
+        fe_input_fini(&input);
+    return status;
 }
 
 spk_status fe_input_load(const char *path, const struct ir_module *m, uint64_t limit,
                          struct diag_list *diags, struct fe_input *out_input)
 {
-	struct container file = {.name = path};
-	SPK_TRY(container_look(&file, diags));
-	return load(&file, m, limit, diags, out_input);
+    struct container file = {.name = path};
+    SPK_TRY(container_look(&file, diags));
+    return load(&file, m, limit, diags, out_input);
 }
 
 spk_status fe_input_parse(const void *data, size_t size, const char *name,
                           const struct ir_module *m, uint64_t limit, struct diag_list *diags,
                           struct fe_input *out_input)
 {
-	struct container file = {.name = name, .data = data, .size = size};
-	SPK_TRY(container_look(&file, diags));
-	return load(&file, m, limit, diags, out_input);
+    struct container file = {.name = name, .data = data, .size = size};
+    SPK_TRY(container_look(&file, diags));
+    return load(&file, m, limit, diags, out_input);
 }

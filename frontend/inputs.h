@@ -17,10 +17,10 @@
 struct st_file;
 
 struct fe_input {
-	struct engine_input input; /* what an engine takes; borrows from the two below */
-	uint64_t n_available;      /* images in the file; input.n_images of them are used */
-	struct st_file *file;      /* kept open when the data is used in place, else NULL */
-	float *converted;          /* else owned */
+    struct engine_input input; /* what an engine takes; borrows from the two below */
+    uint64_t n_available;      /* images in the file; input.n_images of them are used */
+    struct st_file *file;      /* kept open when the data is used in place, else NULL */
+    float *converted;          /* else owned */
 };
 /* A zero-initialised input is allowed. */
 void fe_input_fini(struct fe_input *input);
@@ -42,8 +42,8 @@ SPK_CHECKED spk_status fe_input_parse(const void *data, size_t size, const char 
                                       struct diag_list *diags, struct fe_input *out_input);
 
 struct fe_labels {
-	uint32_t n;      /* = images used */
-	uint32_t *label; /* class of each, below the model's number of classes */
+    uint32_t n;      /* = images used */
+    uint32_t *label; /* class of each, below the model's number of classes */
 };
 /* A zero-initialised object is allowed. */
 void fe_labels_fini(struct fe_labels *labels);

@@ -8,72 +8,72 @@
 
 #define FE_MAX_NODES 1000000u
 #define FE_MAX_ELEMENTS ((uint64_t)1 << 40)
-#define FE_MAX_CALLS 64u         /* blocks within blocks */
-#define FE_MAX_NESTING 1000u     /* expressions and statements within each other, blocks included */
-#define FE_MAX_STEPS 50000000u   /* expressions and statements evaluated */
-#define FE_MAX_PROGRAMS 1024u    /* different neurons */
-#define FE_MAX_NAME 400u         /* bytes of a value's name */
+#define FE_MAX_CALLS 64u       /* blocks within blocks */
+#define FE_MAX_NESTING 1000u   /* expressions and statements within each other, blocks included */
+#define FE_MAX_STEPS 50000000u /* expressions and statements evaluated */
+#define FE_MAX_PROGRAMS 1024u  /* different neurons */
+#define FE_MAX_NAME 400u       /* bytes of a value's name */
 
 /* The name that a value is to get (`as "…"`), handed down to the op that makes it. */
 struct fe_hint {
-	const char *text; /* full name; NULL: none */
-	struct spk_span span;
+    const char *text; /* full name; NULL: none */
+    struct spk_span span;
 };
 
 struct fe_variable {
-	const char *name;
-	struct fe_value value;
+    const char *name;
+    struct fe_value value;
 };
 
 /* One call of a block; the model itself is the outermost. */
 struct fe_frame {
-	struct fe_frame *parent;
-	const struct fe_def *def;
-	struct spk_span call; /* of the call in the parent */
-	const char *scope;    /* prefix or pattern for names */
-	size_t base;          /* its first variable */
-	struct fe_hint hint;  /* name for its result */
-	bool returned;
-	struct fe_value result;
-	uint32_t depth;
+    struct fe_frame *parent;
+    const struct fe_def *def;
+    struct spk_span call; /* of the call in the parent */
+    const char *scope;    /* prefix or pattern for names */
+    size_t base;          /* its first variable */
+    struct fe_hint hint;  /* name for its result */
+    bool returned;
+    struct fe_value result;
+    uint32_t depth;
 };
 
 struct fe_program_use { /* one compiled neuron */
-	const struct fe_def *def;
-	const struct fe_value *values;
-	uint32_t n;
-	uint32_t program;
+    const struct fe_def *def;
+    const struct fe_value *values;
+    uint32_t n;
+    uint32_t program;
 };
 
 struct fe_names; /* names given so far */
 
 struct fe_eval {
-	const struct fe_symbols *symbols;
-	struct arena *arena;
-	struct diag_list *d;
-	struct ir_module *m;
-	struct fe_frame *frame;
-	VEC(struct fe_variable) variables;
-	VEC(struct fe_program_use) programs;
-	VEC(struct fe_binding) binds; /* of the description */
-	VEC(struct spk_span) bind_spans;
-	struct fe_names *names;
-	uint32_t steps, nesting;
-	uint32_t input; /* node, IR_NONE before */
-	uint32_t n_outputs;
-	double rate;
-	struct spk_span rate_span;
-	const char *weights;
+    const struct fe_symbols *symbols;
+    struct arena *arena;
+    struct diag_list *d;
+    struct ir_module *m;
+    struct fe_frame *frame;
+    VEC(struct fe_variable) variables;
+    VEC(struct fe_program_use) programs;
+    VEC(struct fe_binding) binds; /* of the description */
+    VEC(struct spk_span) bind_spans;
+    struct fe_names *names;
+    uint32_t steps, nesting;
+    uint32_t input; /* node, IR_NONE before */
+    uint32_t n_outputs;
+    double rate;
+    struct spk_span rate_span;
+    const char *weights;
 };
 
 /* Reports an error with the chain of block calls that led to it. Always SPK_OK, so that
  * evaluation goes on with FE_V_ERROR: `return fe_error(…)`; running out of memory here shows in
  * the list at the end. Hard limits use fe_stop.                                               */
-spk_status fe_error(struct fe_eval *ev, struct spk_span span, const char *code,
-                    const char *format, ...) SPK_PRINTF(4, 5);
+spk_status fe_error(struct fe_eval *ev, struct spk_span span, const char *code, const char *format,
+                    ...) SPK_PRINTF(4, 5);
 /* The same, but returns SPK_ERR_INPUT, which ends the evaluation. */
-spk_status fe_stop(struct fe_eval *ev, struct spk_span span, const char *code,
-                   const char *format, ...) SPK_PRINTF(4, 5) SPK_CHECKED;
+spk_status fe_stop(struct fe_eval *ev, struct spk_span span, const char *code, const char *format,
+                   ...) SPK_PRINTF(4, 5) SPK_CHECKED;
 /* Adds the chain of calls to the error reported last. */
 void fe_note_calls(struct fe_eval *ev);
 
@@ -98,11 +98,11 @@ bool fe_check_kind(struct fe_eval *ev, enum fe_formal_kind want, const struct fe
 /* ---- names ---- */
 
 /* Full name: the scope's '*' replaced by `local`, or scope.local. */
-spk_status fe_join(struct fe_eval *ev, const char *scope, const char *local,
-                   struct spk_span span, const char **out) SPK_CHECKED;
+spk_status fe_join(struct fe_eval *ev, const char *scope, const char *local, struct spk_span span,
+                   const char **out) SPK_CHECKED;
 /* Text of a string with its interpolations. *out NULL where one of them failed (reported). */
-spk_status fe_interpolate(struct fe_eval *ev, const struct fe_string *s, const char **out)
-    SPK_CHECKED;
+spk_status fe_interpolate(struct fe_eval *ev, const struct fe_string *s,
+                          const char **out) SPK_CHECKED;
 /* Takes a name for a value (or, with `param`, a weight). *out_taken is false where it is in use
  * already (reported).                                                                         */
 spk_status fe_take_name(struct fe_eval *ev, const char *name, bool param, struct spk_span span,

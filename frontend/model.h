@@ -22,7 +22,7 @@
 /* NAME=VALUE from the command line. Values are read as the type of the parameter's default. The
  * last one of a name wins; all are applied before anything is checked or derived.             */
 struct fe_setting {
-	const char *name, *value;
+    const char *name, *value;
 };
 
 /* The checkpoint's tensor (or prefix of tensor names, up to a '.') `from` is the model's `to`.
@@ -31,21 +31,21 @@ struct fe_setting {
  * param counts; those of the caller come before those of the description. A binding that fits
  * nothing is an error.                                                                        */
 struct fe_binding {
-	const char *from, *to;
+    const char *from, *to;
 };
 
 struct fe_options {
-	const struct fe_setting *sets;
-	uint32_t n_sets;
-	const struct fe_binding *binds;
-	uint32_t n_binds;
+    const struct fe_setting *sets;
+    uint32_t n_sets;
+    const struct fe_binding *binds;
+    uint32_t n_binds;
 };
 
 /* A loaded model. fe_model_fini frees what is left in it (take the module out by setting NULL). */
 struct fe_model {
-	struct ir_module *module;
-	char *path;    /* of the description */
-	char *weights; /* path of the weights that the description names, or NULL; not opened */
+    struct ir_module *module;
+    char *path;    /* of the description */
+    char *weights; /* path of the weights that the description names, or NULL; not opened */
 };
 void fe_model_fini(struct fe_model *model);
 
@@ -69,8 +69,8 @@ spk_status fe_model_find(const char *model, const char *const *dirs, uint32_t n_
                          struct diag_list *d, char **out_path) SPK_CHECKED;
 /* Sorted names of all zoo models, each once; freed by fe_model_names_fini. */
 struct fe_model_names {
-	char **name;
-	uint32_t n;
+    char **name;
+    uint32_t n;
 };
 spk_status fe_model_list(const char *const *dirs, uint32_t n_dirs, struct diag_list *d,
                          struct fe_model_names *out) SPK_CHECKED;
@@ -80,16 +80,16 @@ void fe_model_names_fini(struct fe_model_names *names);
 
 enum fe_param_type { FE_PARAM_INT, FE_PARAM_FLOAT, FE_PARAM_BOOL };
 struct fe_param {
-	char *name;
-	enum fe_param_type type;
-	int64_t i; /* default */
-	double f;
-	bool b;
+    char *name;
+    enum fe_param_type type;
+    int64_t i; /* default */
+    double f;
+    bool b;
 };
 struct fe_param_list {
-	char *model; /* its name */
-	struct fe_param *param;
-	uint32_t n;
+    char *model; /* its name */
+    struct fe_param *param;
+    uint32_t n;
 };
 /* The settable parameters of MODEL, in the order of the description. */
 spk_status fe_model_params(const char *model, struct diag_list *d,

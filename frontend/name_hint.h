@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 struct name_hint {
-	const char *wanted, *best; /* borrowed */
-	uint32_t distance;         /* of best; the bound until there is one */
+    const char *wanted, *best; /* borrowed */
+    uint32_t distance;         /* of best; the bound until there is one */
 };
 
 /* Starts a search for `wanted`; both it and every candidate must outlive the search. */

@@ -11,13 +11,13 @@
 #include "support/status.h"
 
 struct fe_rate {
-	uint32_t n;         /* 0: not given, 1: one rate for all, else one per channel */
-	const double *rate; /* mean of the value's elements (0..1 for spikes, larger for counts) */
+    uint32_t n;         /* 0: not given, 1: one rate for all, else one per channel */
+    const double *rate; /* mean of the value's elements (0..1 for spikes, larger for counts) */
 };
 struct fe_rates {
-	struct arena arena;
-	uint32_t n_nodes;
-	struct fe_rate *of_node; /* [n_nodes], by node id */
+    struct arena arena;
+    uint32_t n_nodes;
+    struct fe_rate *of_node; /* [n_nodes], by node id */
 };
 /* A zero-initialised object is allowed. */
 void fe_rates_fini(struct fe_rates *rates);

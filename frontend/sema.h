@@ -16,12 +16,12 @@
 
 enum fe_value_kind { FE_V_ERROR, FE_V_TENSOR, FE_V_INT, FE_V_FLOAT, FE_V_BOOL, FE_V_STRING };
 struct fe_value {
-	enum fe_value_kind kind; /* ERROR: reported already, silences what depends on it */
-	uint32_t node;           /* TENSOR: value id in the module */
-	int64_t i;
-	double f;
-	bool b;
-	const char *text;
+    enum fe_value_kind kind; /* ERROR: reported already, silences what depends on it */
+    uint32_t node;           /* TENSOR: value id in the module */
+    int64_t i;
+    double f;
+    bool b;
+    const char *text;
 };
 const char *fe_value_kind_name(enum fe_value_kind kind); /* "a tensor", "a whole number", … */
 /* Numbers as double; false for the other kinds. */
@@ -36,42 +36,56 @@ bool fe_fold(const struct fe_expr *e, const struct fe_value *a, const struct fe_
 /* ---- built-in functions ---- */
 
 enum fe_builtin_id {
-	FE_B_CONV2D, FE_B_LINEAR, FE_B_BATCHNORM, FE_B_MAXPOOL, FE_B_ATTENTION, FE_B_TOKENS, FE_B_MEAN,
-	FE_B_MIN, FE_B_MAX, FE_B_ABS, FE_B_DIV
+    FE_B_CONV2D,
+    FE_B_LINEAR,
+    FE_B_BATCHNORM,
+    FE_B_MAXPOOL,
+    FE_B_ATTENTION,
+    FE_B_TOKENS,
+    FE_B_MEAN,
+    FE_B_MIN,
+    FE_B_MAX,
+    FE_B_ABS,
+    FE_B_DIV
 };
 enum fe_formal_kind {
-	FE_F_ANY,    /* user definitions: whatever is given */
-	FE_F_TENSOR, FE_F_INT, FE_F_FLOAT, FE_F_BOOL, FE_F_STRING, FE_F_NUMBER,
-	FE_F_AXIS    /* a word, not evaluated: tokens, pixels or time */
+    FE_F_ANY, /* user definitions: whatever is given */
+    FE_F_TENSOR,
+    FE_F_INT,
+    FE_F_FLOAT,
+    FE_F_BOOL,
+    FE_F_STRING,
+    FE_F_NUMBER,
+    FE_F_AXIS /* a word, not evaluated: tokens, pixels or time */
 };
 struct fe_formal {
-	const char *name;
-	enum fe_formal_kind kind;
-	bool required;
-	double number;    /* default of int, float, bool */
-	const char *text; /* default of string */
-	uint8_t same_as;  /* default is the value of this formal; 0: use number */
+    const char *name;
+    enum fe_formal_kind kind;
+    bool required;
+    double number;    /* default of int, float, bool */
+    const char *text; /* default of string */
+    uint8_t same_as;  /* default is the value of this formal; 0: use number */
 };
 struct fe_builtin {
-	const char *name;
-	enum fe_builtin_id id;
-	uint32_t n;
-	struct fe_formal formal[8];
+    const char *name;
+    enum fe_builtin_id id;
+    uint32_t n;
+    struct fe_formal formal[8];
 };
 const struct fe_builtin *fe_builtin_find(const char *name);
 
 /* What a call refers to; exactly one member is set, or none when the name is unknown. */
 struct fe_callee {
-	const struct fe_builtin *builtin;
-	const struct fe_def *def;
+    const struct fe_builtin *builtin;
+    const struct fe_def *def;
 };
 
 /* All neurons and blocks of a program, and the main unit's model. */
 struct fe_symbols {
-	const struct fe_program *program;
-	struct fe_table_entry *table; /* hash, by name */
-	const struct fe_def *model;
-	struct arena *arena; /* for the table */
+    const struct fe_program *program;
+    struct fe_table_entry *table; /* hash, by name */
+    const struct fe_def *model;
+    struct arena *arena; /* for the table */
 };
 /* Collects definitions; duplicates and a missing model are errors. Always call fe_symbols_fini. */
 spk_status fe_symbols_init(struct fe_symbols *s, const struct fe_program *program,
@@ -85,8 +99,8 @@ void fe_symbols_nearest(const struct fe_symbols *s, struct name_hint *best);
 /* Matches the arguments of a call to the formals: slot[i] becomes the argument of formal i, or NULL
  * where it is left out. Axis words fill slots from the first axis formal on. Problems are reported
  * when d is not NULL; false then.                                                             */
-bool fe_match_args(const struct fe_callee *callee, const struct fe_expr *call,
-                   struct diag_list *d, const struct fe_arg **slot);
+bool fe_match_args(const struct fe_callee *callee, const struct fe_expr *call, struct diag_list *d,
+                   const struct fe_arg **slot);
 uint32_t fe_formal_count(const struct fe_callee *callee);
 
 /* ---- passes ---- */

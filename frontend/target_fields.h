@@ -11,28 +11,31 @@
 #include "ir/target.h"
 
 enum tf_kind {
-	TF_COUNT, /* integer, struct tgt_const */
-	TF_REAL,  /* real, struct tgt_const */
-	TF_U8, TF_U16, TF_U32, TF_I8,
-	TF_FLAG, /* true, false: bool */
-	TF_WORD, /* one of words[]: enum, by index */
-	TF_SET,  /* list of words[]: uint32_t, bit i for word i */
-	TF_PAIR  /* [x, y]: two consecutive uint32_t */
+    TF_COUNT, /* integer, struct tgt_const */
+    TF_REAL,  /* real, struct tgt_const */
+    TF_U8,
+    TF_U16,
+    TF_U32,
+    TF_I8,
+    TF_FLAG, /* true, false: bool */
+    TF_WORD, /* one of words[]: enum, by index */
+    TF_SET,  /* list of words[]: uint32_t, bit i for word i */
+    TF_PAIR  /* [x, y]: two consecutive uint32_t */
 };
 enum tf_need {
-	TF_REQUIRED,
-	TF_OPTIONAL, /* absent: never published, or no limit */
-	TF_FIXED     /* required for hard-wired neurons, not allowed for programmable ones */
+    TF_REQUIRED,
+    TF_OPTIONAL, /* absent: never published, or no limit */
+    TF_FIXED     /* required for hard-wired neurons, not allowed for programmable ones */
 };
 
 struct tf_field {
-	const char *section, *key, *unit;
-	enum tf_kind kind;
-	enum tf_need need;
-	double min, max;    /* numbers and both parts of a pair */
-	size_t offset;      /* in struct tgt */
-	const char *const *words;
-	uint32_t n_words;
+    const char *section, *key, *unit;
+    enum tf_kind kind;
+    enum tf_need need;
+    double min, max; /* numbers and both parts of a pair */
+    size_t offset;   /* in struct tgt */
+    const char *const *words;
+    uint32_t n_words;
 };
 
 /* All constants but those of `systems`, section by section. */

@@ -10,10 +10,10 @@
 #include "support/status.h"
 
 struct fe_weights_report {
-	uint32_t n_bound, n_in_place, n_converted; /* params; bound = in place + converted */
-	uint64_t elements;                         /* of all bound params */
-	uint32_t n_ignored;
-	char **ignored; /* names of the file's tensors that nobody asked for, in the file's order */
+    uint32_t n_bound, n_in_place, n_converted; /* params; bound = in place + converted */
+    uint64_t elements;                         /* of all bound params */
+    uint32_t n_ignored;
+    char **ignored; /* names of the file's tensors that nobody asked for, in the file's order */
 };
 /* A zero-initialised report is allowed. */
 void fe_weights_report_fini(struct fe_weights_report *report);

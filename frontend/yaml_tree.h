@@ -21,14 +21,14 @@
 enum yt_kind { YT_SCALAR, YT_MAP, YT_LIST };
 
 struct yt_node {
-	enum yt_kind kind;
-	bool quoted;           /* scalar in quotes or a block scalar: text, never a number or flag */
-	const char *text;      /* scalar: NUL-terminated UTF-8 without NUL inside */
-	const char *key;       /* of the mapping entry that this node is the value of, or NULL */
-	struct spk_span span;  /* scalar: its text; map and list: the first line of it */
-	struct spk_span key_span;
-	uint32_t n_children;
-	struct yt_node *first, *next; /* children in the order of the file */
+    enum yt_kind kind;
+    bool quoted;          /* scalar in quotes or a block scalar: text, never a number or flag */
+    const char *text;     /* scalar: NUL-terminated UTF-8 without NUL inside */
+    const char *key;      /* of the mapping entry that this node is the value of, or NULL */
+    struct spk_span span; /* scalar: its text; map and list: the first line of it */
+    struct spk_span key_span;
+    uint32_t n_children;
+    struct yt_node *first, *next; /* children in the order of the file */
 };
 
 /* "a text", "a mapping", "a list". */

@@ -9,62 +9,62 @@ struct pool;
 
 /* Input images: f32, [n, T, C, H, W] for event models (T as in the module), else [n, C, H, W]. */
 struct engine_input {
-	uint32_t n_images;
-	const float *data;
-	uint64_t image_stride; /* floats per image */
+    uint32_t n_images;
+    const float *data;
+    uint64_t image_stride; /* floats per image */
 };
 
 /* Sees every recorded value of every image, in node order within an image, images in order.
  * data is in the golden layout without the batch axis: [T, axes...], u8 or i32 elements.
  * bound <= 255: u8, else i32. Called from one thread at a time.                              */
 struct engine_recorder {
-	void *ctx;
-	spk_status (*value)(void *ctx, uint32_t image, uint32_t node, const struct ir_type *type,
-	                    const void *data, bool is_i32);
+    void *ctx;
+    spk_status (*value)(void *ctx, uint32_t image, uint32_t node, const struct ir_type *type,
+                        const void *data, bool is_i32);
 };
 
 /* Teacher forcing: gives, for a recorded neuron value of an image, the expected data in the
  * same layout (u8), or NULL to run free. The engine then compares, resets by the expected
  * spikes and hands the expected values on.                                                    */
 struct engine_teacher {
-	void *ctx;
-	const uint8_t *(*expected)(void *ctx, uint32_t image, uint32_t node);
+    void *ctx;
+    const uint8_t *(*expected)(void *ctx, uint32_t image, uint32_t node);
 };
 
 /* Running statistics the caller may ask for; all arrays [n_nodes], allocated by the caller,
  * zeroed by the engine's caller, accumulated over images. NULL members are skipped.           */
 struct engine_stats {
-	double *sum;           /* sum of all elements over T and images (rate = sum / elements) */
-	double *abs_max;       /* largest |x| of currents and reals */
-	double *min, *max;
-	uint64_t *flips;         /* teacher: spikes that differ */
-	uint64_t *flips_outside; /* teacher: differ with |H - v_th| >= 1e-5 */
-	uint64_t *wraps;         /* quantised: currents that left the state width */
-	/* Per-channel sums for rates: [n_nodes] pointers to [channels] doubles, or NULL. */
-	double **channel_sum;
+    double *sum;     /* sum of all elements over T and images (rate = sum / elements) */
+    double *abs_max; /* largest |x| of currents and reals */
+    double *min, *max;
+    uint64_t *flips;         /* teacher: spikes that differ */
+    uint64_t *flips_outside; /* teacher: differ with |H - v_th| >= 1e-5 */
+    uint64_t *wraps;         /* quantised: currents that left the state width */
+    /* Per-channel sums for rates: [n_nodes] pointers to [channels] doubles, or NULL. */
+    double **channel_sum;
 };
 
 struct engine_run {
-	struct engine_input input;
-	float *logits;          /* [n_images, classes], may be NULL */
-	int64_t *features;      /* quantised: [n_images, channels] counts, may be NULL */
-	float *features_f32;    /* float: [n_images, channels] means, may be NULL */
-	const struct engine_recorder *recorder;
-	const struct engine_teacher *teacher;
-	struct engine_stats *stats;
-	struct pool *pool;      /* NULL: serial */
-	bool (*cancelled)(void *ctx); /* may be NULL; polled between images */
-	void (*progress)(void *ctx, uint64_t done, uint64_t total);
-	void *progress_ctx;
+    struct engine_input input;
+    float *logits;       /* [n_images, classes], may be NULL */
+    int64_t *features;   /* quantised: [n_images, channels] counts, may be NULL */
+    float *features_f32; /* float: [n_images, channels] means, may be NULL */
+    const struct engine_recorder *recorder;
+    const struct engine_teacher *teacher;
+    struct engine_stats *stats;
+    struct pool *pool;            /* NULL: serial */
+    bool (*cancelled)(void *ctx); /* may be NULL; polled between images */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total);
+    void *progress_ctx;
 };
 
 struct engine; /* a module made ready: weights re-laid, buffers planned */
 
 struct engine_vtable {
-	const char *name; /* "reference", "packed", "native" */
-	spk_status (*create)(const struct ir_module *m, struct diag_list *d, struct engine **out);
-	spk_status (*run)(struct engine *e, const struct engine_run *r, struct diag_list *d);
-	void (*destroy)(struct engine *e);
+    const char *name; /* "reference", "packed", "native" */
+    spk_status (*create)(const struct ir_module *m, struct diag_list *d, struct engine **out);
+    spk_status (*run)(struct engine *e, const struct engine_run *r, struct diag_list *d);
+    void (*destroy)(struct engine *e);
 };
 
 #endif

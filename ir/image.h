@@ -24,13 +24,13 @@
 #define IMG_NONE 0xffffffffu
 
 struct img_core {
-	uint32_t chip, x, y;    /* x, y within the chip's mesh */
-	uint32_t neurons;       /* compartments in use (incl. padding) */
-	uint32_t group_first, n_groups;
-	uint32_t config_first, n_configs;
-	uint32_t in_axon_first, n_in_axons;
-	uint32_t out_axon_first, n_out_axons;
-	uint32_t block_first, n_blocks;
+    uint32_t chip, x, y; /* x, y within the chip's mesh */
+    uint32_t neurons;    /* compartments in use (incl. padding) */
+    uint32_t group_first, n_groups;
+    uint32_t config_first, n_configs;
+    uint32_t in_axon_first, n_in_axons;
+    uint32_t out_axon_first, n_out_axons;
+    uint32_t block_first, n_blocks;
 };
 
 /* Neuron programs. FIXED and PROG share one update, see docs/integers.md:
@@ -44,193 +44,197 @@ struct img_core {
 enum img_program { IMG_PROG_FIXED, IMG_PROG_PROG, IMG_PROG_SUM, IMG_PROG_PRODUCT };
 
 struct img_config {
-	int32_t vth;
-	uint16_t decay;
-	uint8_t program; /* enum img_program */
-	uint8_t soft_reset;
+    int32_t vth;
+    uint16_t decay;
+    uint8_t program; /* enum img_program */
+    uint8_t soft_reset;
 };
 
 /* A compartment group: a tile of one layer on one core, compartments laid out
  * ((y - y0) * nx + (x - x0)) * nc + (c - c0), from comp_first.                                */
 struct img_group {
-	uint32_t core, layer;
-	uint32_t comp_first;
-	uint32_t y0, x0, c0;
-	uint32_t ny, nx, nc;
-	uint32_t channel_config; /* first entry in channel_config[]: nc core-local config indices */
-	uint32_t channel_bias;   /* first entry in biases[] (nc, PROG), or IMG_NONE */
-	uint32_t host_current;   /* 1: its currents are written by the host encoder at window start */
+    uint32_t core, layer;
+    uint32_t comp_first;
+    uint32_t y0, x0, c0;
+    uint32_t ny, nx, nc;
+    uint32_t channel_config; /* first entry in channel_config[]: nc core-local config indices */
+    uint32_t channel_bias;   /* first entry in biases[] (nc, PROG), or IMG_NONE */
+    uint32_t host_current;   /* 1: its currents are written by the host encoder at window start */
 };
 
 enum img_layer_kind {
-	IMG_LAYER_NEURON,   /* a recorded neuron population of the model */
-	IMG_LAYER_POOL,     /* OR of spikes */
-	IMG_LAYER_RELAY,    /* delay or count relay */
-	IMG_LAYER_AUX,      /* inner populations of an attention lowering */
-	IMG_LAYER_INPUT,    /* host-injected event frames: no compartments */
-	IMG_LAYER_EMBEDDED  /* computed by embedded processors: no compartments */
+    IMG_LAYER_NEURON,  /* a recorded neuron population of the model */
+    IMG_LAYER_POOL,    /* OR of spikes */
+    IMG_LAYER_RELAY,   /* delay or count relay */
+    IMG_LAYER_AUX,     /* inner populations of an attention lowering */
+    IMG_LAYER_INPUT,   /* host-injected event frames: no compartments */
+    IMG_LAYER_EMBEDDED /* computed by embedded processors: no compartments */
 };
 struct img_layer {
-	uint32_t name;           /* index into strings[] */
-	uint32_t kind;
-	uint32_t channels, height, width; /* tokens: height 1 */
-	uint32_t start;          /* L: first step of its window for image 0 */
-	uint32_t recorded;       /* 1: a value that `verify` compares */
-	uint32_t layout;         /* enum ir_layout of the recorded tensor */
-	uint32_t payload_bound;  /* 1: binary; else the largest payload */
+    uint32_t name; /* index into strings[] */
+    uint32_t kind;
+    uint32_t channels, height, width; /* tokens: height 1 */
+    uint32_t start;                   /* L: first step of its window for image 0 */
+    uint32_t recorded;                /* 1: a value that `verify` compares */
+    uint32_t layout;                  /* enum ir_layout of the recorded tensor */
+    uint32_t payload_bound;           /* 1: binary; else the largest payload */
 };
 
 enum img_block_kind { IMG_BLOCK_LIST, IMG_BLOCK_CONV };
 /* Synapses of one block on one core (memory is charged per block per core). A weight q stands
  * for q << shift membrane units per unit of payload.                                          */
 struct img_block {
-	uint32_t core;
-	uint32_t content;     /* index into contents[] */
-	uint8_t kind;         /* enum img_block_kind, equal to the content's */
-	uint8_t shift;
-	uint8_t weight_bits, delay_bits;
-	uint32_t format;      /* core-local synapse format id (distinct shift/bits/kind) */
+    uint32_t core;
+    uint32_t content; /* index into contents[] */
+    uint8_t kind;     /* enum img_block_kind, equal to the content's */
+    uint8_t shift;
+    uint8_t weight_bits, delay_bits;
+    uint32_t format; /* core-local synapse format id (distinct shift/bits/kind) */
 };
 /* Shared storage, by content. LIST: n_rows rows (one per atom) of runs. CONV: weights
  * [n_rows = source channels][kernel_h][kernel_w][nc].                                         */
 struct img_content {
-	uint8_t kind;
-	uint8_t kernel_h, kernel_w, stride, pad;
-	uint32_t n_rows;
-	uint32_t nc;              /* CONV: target channels */
-	uint64_t row_first;       /* LIST: index into rows[] */
-	uint64_t weight_first;    /* CONV: index into weights[] */
+    uint8_t kind;
+    uint8_t kernel_h, kernel_w, stride, pad;
+    uint32_t n_rows;
+    uint32_t nc;           /* CONV: target channels */
+    uint64_t row_first;    /* LIST: index into rows[] */
+    uint64_t weight_first; /* CONV: index into weights[] */
 };
 struct img_row {
-	uint64_t run_first;
-	uint32_t n_runs;
+    uint64_t run_first;
+    uint32_t n_runs;
 };
 /* Targets base + start .. base + start + length - 1 with consecutive weights. */
 struct img_run {
-	uint32_t start, length;
-	uint64_t weight_first;
+    uint32_t start, length;
+    uint64_t weight_first;
 };
 
 enum img_axon_kind { IMG_AXON_DISCRETE, IMG_AXON_POP16, IMG_AXON_POP32 };
 struct img_in_axon {
-	uint32_t block;       /* index into blocks[], same core */
-	uint32_t base;        /* LIST: compartment base; CONV: source position (y * src_width + x) */
-	uint32_t group;       /* CONV: target group; LIST: IMG_NONE */
-	uint16_t src_width;   /* CONV: width of the source map */
-	uint16_t src_height;
-	uint16_t atoms;       /* compartments that send to it: they address rows row..row+atoms-1 */
-	uint8_t kind;         /* enum img_axon_kind */
-	uint8_t port;         /* 0, or 1 for the second port of PRODUCT */
-	uint32_t delay;       /* extra steps */
-	uint32_t row;         /* row of the content that the first sending compartment addresses */
+    uint32_t block;     /* index into blocks[], same core */
+    uint32_t base;      /* LIST: compartment base; CONV: source position (y * src_width + x) */
+    uint32_t group;     /* CONV: target group; LIST: IMG_NONE */
+    uint16_t src_width; /* CONV: width of the source map */
+    uint16_t src_height;
+    uint16_t atoms; /* compartments that send to it: they address rows row..row+atoms-1 */
+    uint8_t kind;   /* enum img_axon_kind */
+    uint8_t port;   /* 0, or 1 for the second port of PRODUCT */
+    uint32_t delay; /* extra steps */
+    uint32_t row;   /* row of the content that the first sending compartment addresses */
 };
 
 /* comp_count compartments from comp_first share one entry; a spike of compartment
  * comp_first + i is sent along the route to in-axon dest_axon of the destination and addresses row
  * in_axon.row + i there.  */
 struct img_out_axon {
-	uint32_t comp_first, comp_count;
-	uint32_t route;
-	uint32_t dest_axon;   /* core: core-local in-axon index; embedded, host: index into
-	                         embedded_ports[] (inside the task's range), host_ports[] */
-	uint8_t kind;         /* enum img_axon_kind */
+    uint32_t comp_first, comp_count;
+    uint32_t route;
+    uint32_t dest_axon; /* core: core-local in-axon index; embedded, host: index into
+                           embedded_ports[] (inside the task's range), host_ports[] */
+    uint8_t kind;       /* enum img_axon_kind */
 };
 enum img_dest { IMG_DEST_CORE, IMG_DEST_EMBEDDED, IMG_DEST_HOST };
 /* One row per (source core, destination); spikes travel XY: first x, then y, chips likewise.   */
 struct img_route {
-	uint32_t src_core;
-	uint32_t dest;        /* enum img_dest */
-	uint32_t chip, x, y;  /* destination core's place; embedded: chip, task index in x; host: 0 */
-	uint32_t hops_x, hops_y, hops_chip, within_tile;
+    uint32_t src_core;
+    uint32_t dest;       /* enum img_dest */
+    uint32_t chip, x, y; /* destination core's place; embedded: chip, task index in x; host: 0 */
+    uint32_t hops_x, hops_y, hops_chip, within_tile;
 };
 
 /* What the host (or an embedded processor) injects. */
 enum img_injection_kind {
-	IMG_INJECT_EVENTS,   /* source position of an IMG_LAYER_INPUT: payload = event count */
-	IMG_INJECT_ENABLE,   /* one spike per valid frame (carries a bias) */
-	IMG_INJECT_EMBEDDED  /* result of an embedded attention layer */
+    IMG_INJECT_EVENTS,  /* source position of an IMG_LAYER_INPUT: payload = event count */
+    IMG_INJECT_ENABLE,  /* one spike per valid frame (carries a bias) */
+    IMG_INJECT_EMBEDDED /* result of an embedded attention layer */
 };
 struct img_injection {
-	uint32_t kind;
-	uint32_t layer;       /* EVENTS, EMBEDDED: source layer; ENABLE: layer it serves */
-	uint32_t position;    /* EVENTS, EMBEDDED */
-	uint32_t channel_first, n_channels; /* atoms = channel - channel_first */
-	uint32_t start;       /* step that counts as "fired" for frame 0 of image 0 */
-	uint32_t core, axon;  /* destination, core-local in-axon */
+    uint32_t kind;
+    uint32_t layer;    /* EVENTS, EMBEDDED: source layer; ENABLE: layer it serves */
+    uint32_t position; /* EVENTS, EMBEDDED */
+    uint32_t channel_first, n_channels; /* atoms = channel - channel_first */
+    uint32_t start;                     /* step that counts as "fired" for frame 0 of image 0 */
+    uint32_t core, axon;                /* destination, core-local in-axon */
 };
 
 /* Embedded attention: reads q, k, v of one layer, computes unit * q (k^T v) per head, then the
  * integer LIF (vth, decay), reset at window start; result fires at step start.                 */
 struct img_embedded {
-	uint32_t layer;       /* the IMG_LAYER_EMBEDDED it computes */
-	uint32_t chip, processor;
-	uint32_t heads, channels, tokens;
-	int32_t unit, vth;
-	uint32_t decay, bits;
-	uint32_t q_layer, k_layer, v_layer;
-	uint32_t port_first, n_ports;
+    uint32_t layer; /* the IMG_LAYER_EMBEDDED it computes */
+    uint32_t chip, processor;
+    uint32_t heads, channels, tokens;
+    int32_t unit, vth;
+    uint32_t decay, bits;
+    uint32_t q_layer, k_layer, v_layer;
+    uint32_t port_first, n_ports;
 };
 /* Port of an embedded task: atoms are channels channel_first.. of operand at a token. */
 struct img_embedded_port {
-	uint32_t operand;     /* 0 q, 1 k, 2 v */
-	uint32_t position, channel_first, n_channels;
+    uint32_t operand; /* 0 q, 1 k, 2 v */
+    uint32_t position, channel_first, n_channels;
 };
 /* Port of the host read-out: spikes of a layer, counted per channel over positions and window. */
 struct img_host_port {
-	uint32_t layer;
-	uint32_t position, channel_first, n_channels;
+    uint32_t layer;
+    uint32_t position, channel_first, n_channels;
 };
 /* A recorded sum (residual value): name and the layers it is formed from. */
 struct img_sum {
-	uint32_t name, layout;
-	uint32_t term_first, n_terms; /* into sum_terms[] */
-	uint32_t bound;
+    uint32_t name, layout;
+    uint32_t term_first, n_terms; /* into sum_terms[] */
+    uint32_t bound;
 };
 
 /* Host encoder of a static image (struct ir_attr_encode); enc_w, enc_b hold its integers. */
 struct img_encoder {
-	uint32_t present;     /* 0: event model */
-	uint32_t layer;       /* the host_current layer */
-	uint32_t in_channels, in_height, in_width;
-	uint32_t out_channels, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
-	uint32_t x_shift, out_shift, m_exp;
-	int32_t m_max;
-	uint32_t n_norm;      /* IDX normalisation of the model, 0 if none */
-	float mean[4], std[4];
+    uint32_t present; /* 0: event model */
+    uint32_t layer;   /* the host_current layer */
+    uint32_t in_channels, in_height, in_width;
+    uint32_t out_channels, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+    uint32_t x_shift, out_shift, m_exp;
+    int32_t m_max;
+    uint32_t n_norm; /* IDX normalisation of the model, 0 if none */
+    float mean[4], std[4];
 };
 struct img_head {
-	uint32_t classes, channels, divisor;
+    uint32_t classes, channels, divisor;
 };
 
 struct img_meta {
-	uint32_t schema, timesteps, interval, latency; /* latency: last start + T, steps */
-	uint32_t state_bits, payload_bits, chips_x, chips_y, cores_x, cores_y, tile_w, tile_h;
-	uint32_t threshold_shift;
-	uint64_t seed;
-	uint32_t target_name, system_name, provenance; /* strings[]; provenance: JSON text */
+    uint32_t schema, timesteps, interval, latency; /* latency: last start + T, steps */
+    uint32_t state_bits, payload_bits, chips_x, chips_y, cores_x, cores_y, tile_w, tile_h;
+    uint32_t threshold_shift;
+    uint64_t seed;
+    uint32_t target_name, system_name, provenance; /* strings[]; provenance: JSON text */
 };
 
+/* clang-format off */
 #define IMG_TABLES(T) \
-	T(struct img_core, cores) T(struct img_group, groups) T(struct img_config, configs) \
-	T(uint16_t, channel_config) T(int32_t, biases) T(struct img_layer, layers) \
-	T(struct img_block, blocks) T(struct img_content, contents) T(struct img_row, rows) \
-	T(struct img_run, runs) T(int8_t, weights) T(struct img_in_axon, in_axons) \
-	T(struct img_out_axon, out_axons) T(struct img_route, routes) \
-	T(struct img_injection, injections) T(struct img_embedded, embedded) \
-	T(struct img_embedded_port, embedded_ports) T(struct img_host_port, host_ports) \
-	T(struct img_sum, sums) T(uint32_t, sum_terms) T(int16_t, enc_w) T(int32_t, enc_b) \
-	T(float, head_w) T(float, head_b) T(double, prices)
+    T(struct img_core, cores) T(struct img_group, groups) T(struct img_config, configs) \
+    T(uint16_t, channel_config) T(int32_t, biases) T(struct img_layer, layers) \
+    T(struct img_block, blocks) T(struct img_content, contents) T(struct img_row, rows) \
+    T(struct img_run, runs) T(int8_t, weights) T(struct img_in_axon, in_axons) \
+    T(struct img_out_axon, out_axons) T(struct img_route, routes) \
+    T(struct img_injection, injections) T(struct img_embedded, embedded) \
+    T(struct img_embedded_port, embedded_ports) T(struct img_host_port, host_ports) \
+    T(struct img_sum, sums) T(uint32_t, sum_terms) T(int16_t, enc_w) T(int32_t, enc_b) \
+    T(float, head_w) T(float, head_b) T(double, prices)
+/* clang-format on */
 
 /* prices: energies (pJ) then times (ns) in the order of enum tgt_energy, enum tgt_time;
  * NaN where nothing was published.                                                            */
 struct image {
-	struct img_meta meta;
-	struct img_encoder encoder;
-	struct img_head head;
-	uint32_t n_strings;
-	char **strings;
-#define T(type, name) type *name; uint64_t n_##name;
-	IMG_TABLES(T)
+    struct img_meta meta;
+    struct img_encoder encoder;
+    struct img_head head;
+    uint32_t n_strings;
+    char **strings;
+#define T(type, name) \
+    type *name;       \
+    uint64_t n_##name;
+    IMG_TABLES(T)
 #undef T
 };
 

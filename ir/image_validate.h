@@ -9,17 +9,17 @@
 #define IMG_MAX_STEP ((uint32_t)1 << 30)
 
 struct place {
-	uint32_t chip, y, x, core;
+    uint32_t chip, y, x, core;
 };
 struct check {
-	const struct image *im;
-	const char *name; /* of the file */
-	struct diag_list *d;
-	uint32_t reports;
-	const char *table; /* row under inspection */
-	uint64_t row;
-	struct place *places; /* [n_cores], sorted */
-	uint64_t *extent;     /* [n_contents]: largest run end + 1 of a list content */
+    const struct image *im;
+    const char *name; /* of the file */
+    struct diag_list *d;
+    uint32_t reports;
+    const char *table; /* row under inspection */
+    uint64_t row;
+    struct place *places; /* [n_cores], sorted */
+    uint64_t *extent;     /* [n_contents]: largest run end + 1 of a list content */
 };
 
 /* Sets the row that rules are about; false when enough was reported. */
@@ -29,8 +29,7 @@ void img_report(struct check *c, const char *field, uint64_t value, const char *
                 uint64_t bound, const char *of);
 /* Rules: each reports where it does not hold and tells whether it does; `of` says what the bound
  * is, "" where that is plain. img_range: first .. first + n - 1 lies inside 0 .. limit - 1.    */
-bool img_below(struct check *c, const char *field, uint64_t value, uint64_t limit,
-               const char *of);
+bool img_below(struct check *c, const char *field, uint64_t value, uint64_t limit, const char *of);
 bool img_at_most(struct check *c, const char *field, uint64_t value, uint64_t limit,
                  const char *of);
 bool img_at_least(struct check *c, const char *field, uint64_t value, uint64_t limit,

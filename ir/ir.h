@@ -36,20 +36,20 @@ enum ir_op {
 #define IR_OP(e, s, a, b, c, d, f) IR_OP_##e,
 #include "ir/ops.def"
 #undef IR_OP
-	IR_OP_COUNT
+    IR_OP_COUNT
 };
 
 enum ir_op_flag {
-	IR_F_POINTWISE_T = 1, /* acts on each time step alone: commutes with `repeat` */
-	IR_F_STATE = 2,       /* keeps state from step to step */
-	IR_F_HOST = 4,        /* host segment */
-	IR_F_REDUCE_T = 8     /* output has T = 1 */
+    IR_F_POINTWISE_T = 1, /* acts on each time step alone: commutes with `repeat` */
+    IR_F_STATE = 2,       /* keeps state from step to step */
+    IR_F_HOST = 4,        /* host segment */
+    IR_F_REDUCE_T = 8     /* output has T = 1 */
 };
 
 struct ir_op_info {
-	const char *name;
-	uint16_t min_operands, max_operands, min_params, max_params;
-	uint32_t flags;
+    const char *name;
+    uint16_t min_operands, max_operands, min_params, max_params;
+    uint32_t flags;
 };
 const struct ir_op_info *ir_op_info(enum ir_op op);
 
@@ -59,13 +59,13 @@ enum ir_num { IR_F32, IR_I32 };
 enum ir_layout { IR_CHW, IR_CN, IR_NC, IR_C };
 
 struct ir_type {
-	enum ir_kind kind;
-	enum ir_num num;
-	enum ir_layout layout;
-	uint32_t timesteps; /* 1 = time-invariant */
-	uint32_t channels;
-	uint32_t height, width; /* CN and NC: height = 1, width = tokens; C: both 1 */
-	uint32_t bound;         /* spike, count: largest possible value, 0 = unknown */
+    enum ir_kind kind;
+    enum ir_num num;
+    enum ir_layout layout;
+    uint32_t timesteps; /* 1 = time-invariant */
+    uint32_t channels;
+    uint32_t height, width; /* CN and NC: height = 1, width = tokens; C: both 1 */
+    uint32_t bound;         /* spike, count: largest possible value, 0 = unknown */
 };
 
 /* height * width: the number of positions (pixels or tokens). */
@@ -78,31 +78,38 @@ enum ir_dtype { IR_DT_F32, IR_DT_I8, IR_DT_I16, IR_DT_I32 };
 /* A constant tensor, row-major, outermost dimension first.
  * Weights of conv2d: [out, in, kh, kw]; of linear: [out, in]; the rest: [channels].          */
 struct ir_param {
-	const char *name; /* unique in the module */
-	enum ir_dtype dtype;
-	uint32_t rank;
-	uint32_t dim[IR_MAX_RANK];
-	const void *data; /* NULL: shape only */
-	struct spk_span span;
+    const char *name; /* unique in the module */
+    enum ir_dtype dtype;
+    uint32_t rank;
+    uint32_t dim[IR_MAX_RANK];
+    const void *data; /* NULL: shape only */
+    struct spk_span span;
 };
 uint64_t ir_param_elements(const struct ir_param *p);
 uint32_t ir_dtype_size(enum ir_dtype t);
 
 /* Neuron equations as postfix code on a stack of float32 (depth <= 16). */
 enum ir_eq_code {
-	IR_EQ_CONST, /* push k */
-	IR_EQ_INPUT, /* push the input current of this step */
-	IR_EQ_STATE, /* push state arg */
-	IR_EQ_NEG, IR_EQ_ADD, IR_EQ_SUB, IR_EQ_MUL, IR_EQ_DIV, IR_EQ_MIN, IR_EQ_MAX, IR_EQ_ABS
+    IR_EQ_CONST, /* push k */
+    IR_EQ_INPUT, /* push the input current of this step */
+    IR_EQ_STATE, /* push state arg */
+    IR_EQ_NEG,
+    IR_EQ_ADD,
+    IR_EQ_SUB,
+    IR_EQ_MUL,
+    IR_EQ_DIV,
+    IR_EQ_MIN,
+    IR_EQ_MAX,
+    IR_EQ_ABS
 };
 struct ir_eq {
-	uint8_t code;
-	uint8_t arg;
-	float k;
+    uint8_t code;
+    uint8_t arg;
+    float k;
 };
 struct ir_expr {
-	const struct ir_eq *code;
-	uint32_t n;
+    const struct ir_eq *code;
+    uint32_t n;
 };
 enum ir_cmp { IR_CMP_GE, IR_CMP_GT };
 
@@ -110,23 +117,23 @@ enum ir_cmp { IR_CMP_GE, IR_CMP_GT };
  * updated), then the comparison fire_lhs (cmp) fire_rhs, then, where it holds, the resets in
  * order. Two uses with the same equations and constants share one program.                    */
 struct ir_neuron {
-	const char *name; /* e.g. "lif" */
-	uint32_t n_states;
-	const char *state_name[IR_MAX_STATES];
-	float state_init[IR_MAX_STATES];
-	struct ir_expr charge[IR_MAX_STATES]; /* n == 0: state is not charged */
-	struct ir_expr reset[IR_MAX_STATES];  /* n == 0: state is not reset */
-	struct ir_expr fire_lhs, fire_rhs;
-	enum ir_cmp cmp;
-	struct spk_span span;
+    const char *name; /* e.g. "lif" */
+    uint32_t n_states;
+    const char *state_name[IR_MAX_STATES];
+    float state_init[IR_MAX_STATES];
+    struct ir_expr charge[IR_MAX_STATES]; /* n == 0: state is not charged */
+    struct ir_expr reset[IR_MAX_STATES];  /* n == 0: state is not reset */
+    struct ir_expr fire_lhs, fire_rhs;
+    enum ir_cmp cmp;
+    struct spk_span span;
 };
 
 /* A one-state program in closed form: v = retain*v + gain*input + offset; fire v >= v_th (or >);
  * reset v = v_reset, or v = v - v_th.                                                         */
 struct ir_lif {
-	double retain, gain, offset, v_init, v_th, v_reset;
-	bool soft_reset;
-	enum ir_cmp cmp;
+    double retain, gain, offset, v_init, v_th, v_reset;
+    bool soft_reset;
+    enum ir_cmp cmp;
 };
 /* Tells whether a program is such a leaky integrator and gives its constants. The constants are
  * found by evaluating the linear equations symbolically; false where they are not linear.      */
@@ -138,100 +145,100 @@ bool ir_neuron_as_lif(const struct ir_neuron *n, struct ir_lif *out);
  * trunc rounds towards zero; wrap is two's complement of `bits` bits; clip is +-(2^(bits-1)-1).
  * vth and bias are the node's params 0 and 1 (i32 [channels], bias optional).                  */
 struct ir_neuron_q {
-	uint16_t decay; /* 0..4096 */
-	uint8_t bits;   /* 24 on both Loihi */
-	bool soft_reset;
+    uint16_t decay; /* 0..4096 */
+    uint8_t bits;   /* 24 on both Loihi */
+    bool soft_reset;
 };
 
 struct ir_attr_conv {
-	uint16_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
-	uint8_t shift; /* quantised: a weight q stands for q << shift membrane units */
+    uint16_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+    uint8_t shift; /* quantised: a weight q stands for q << shift membrane units */
 };
 struct ir_attr_pool {
-	uint16_t kernel, stride, pad;
+    uint16_t kernel, stride, pad;
 };
 struct ir_attr_attention {
-	uint32_t heads;
-	float scale;
-	enum ir_attn_order { IR_ATTN_AUTO, IR_ATTN_KV_FIRST, IR_ATTN_QK_FIRST } order;
-	int32_t unit; /* quantised: output current = unit * (q (k^T v)); 0 in float */
+    uint32_t heads;
+    float scale;
+    enum ir_attn_order { IR_ATTN_AUTO, IR_ATTN_KV_FIRST, IR_ATTN_QK_FIRST } order;
+    int32_t unit; /* quantised: output current = unit * (q (k^T v)); 0 in float */
 };
 enum ir_encode_kind {
-	IR_ENCODE_CURRENT, /* static image: fixed-point conv on the host, one current per neuron */
-	IR_ENCODE_EVENTS   /* event frames: non-negative integer counts, one injection each */
+    IR_ENCODE_CURRENT, /* static image: fixed-point conv on the host, one current per neuron */
+    IR_ENCODE_EVENTS   /* event frames: non-negative integer counts, one injection each */
 };
 /* Host input encoder, see docs/integers.md. CURRENT: x_q = clip(rne(x * 2^x_shift), +-32767);
  * a = sum w_q * x_q + b_q (i64); m = clip(rshift_round(a, out_shift), +-m_max);
  * current = m << m_exp. Params: w_q i16 [out, in, kh, kw], b_q i32 [out].                      */
 struct ir_attr_encode {
-	enum ir_encode_kind kind;
-	struct ir_attr_conv conv;
-	uint8_t x_shift, out_shift, m_exp;
-	int32_t m_max;
+    enum ir_encode_kind kind;
+    struct ir_attr_conv conv;
+    uint8_t x_shift, out_shift, m_exp;
+    int32_t m_max;
 };
 struct ir_attr_neuron {
-	uint32_t program;      /* float: index into module->neurons; quantised: IR_NONE */
-	struct ir_neuron_q q;  /* quantised */
+    uint32_t program;     /* float: index into module->neurons; quantised: IR_NONE */
+    struct ir_neuron_q q; /* quantised */
 };
 struct ir_attr_readout {
-	uint32_t divisor; /* tokens * timesteps */
+    uint32_t divisor; /* tokens * timesteps */
 };
 struct ir_attr_input {
-	bool events;          /* a frame per step; else one frame, made T steps by `repeat` */
-	bool normalise;       /* IDX bytes: x = (byte/255 - mean[c]) / std[c] */
-	float mean[4], std[4];
-	uint32_t n_norm;
+    bool events;    /* a frame per step; else one frame, made T steps by `repeat` */
+    bool normalise; /* IDX bytes: x = (byte/255 - mean[c]) / std[c] */
+    float mean[4], std[4];
+    uint32_t n_norm;
 };
 struct ir_attr_reshape {
-	enum ir_layout to;
+    enum ir_layout to;
 };
 struct ir_attr_delay {
-	uint32_t steps; /* how many steps later than its operand; sums its operands when several */
+    uint32_t steps; /* how many steps later than its operand; sums its operands when several */
 };
 
 struct ir_node {
-	enum ir_op op;
-	struct ir_type type;
-	const char *name;  /* value name, e.g. "block.0.attn.q_lif"; NULL when unnamed */
-	bool recorded;     /* one of the golden-case values: spikes, counts with a public name */
-	uint32_t n_operands, n_params;
-	uint32_t *operand; /* value ids */
-	uint32_t *param;   /* param ids */
-	struct spk_span span;
-	union {
-		struct ir_attr_conv conv; /* conv2d; linear uses shift only */
-		struct ir_attr_pool pool;
-		struct ir_attr_attention attention;
-		struct ir_attr_encode encode;
-		struct ir_attr_neuron neuron;
-		struct ir_attr_readout readout;
-		struct ir_attr_input input;
-		struct ir_attr_reshape reshape;
-		struct ir_attr_delay delay;
-		float eps;         /* batchnorm: params weight, bias, running_mean, running_var */
-		uint32_t repeat;   /* repeat: T */
-	} a;
+    enum ir_op op;
+    struct ir_type type;
+    const char *name; /* value name, e.g. "block.0.attn.q_lif"; NULL when unnamed */
+    bool recorded;    /* one of the golden-case values: spikes, counts with a public name */
+    uint32_t n_operands, n_params;
+    uint32_t *operand; /* value ids */
+    uint32_t *param;   /* param ids */
+    struct spk_span span;
+    union {
+        struct ir_attr_conv conv; /* conv2d; linear uses shift only */
+        struct ir_attr_pool pool;
+        struct ir_attr_attention attention;
+        struct ir_attr_encode encode;
+        struct ir_attr_neuron neuron;
+        struct ir_attr_readout readout;
+        struct ir_attr_input input;
+        struct ir_attr_reshape reshape;
+        struct ir_attr_delay delay;
+        float eps;       /* batchnorm: params weight, bias, running_mean, running_var */
+        uint32_t repeat; /* repeat: T */
+    } a;
 };
 
 enum ir_stage { IR_STAGE_MODEL, IR_STAGE_LOWERED, IR_STAGE_QUANTISED };
 
 struct ir_module {
-	struct arena arena;
-	const char *name;
-	enum ir_stage stage;
-	uint32_t timesteps;
-	const char *target; /* quantised: name of the target it was quantised for, else NULL */
-	uint32_t n_nodes, cap_nodes;
-	struct ir_node *node;
-	uint32_t n_params, cap_params;
-	struct ir_param *param;
-	uint32_t n_neurons, cap_neurons;
-	struct ir_neuron *neuron;
-	uint32_t n_owned, cap_owned;
-	void **owned; /* heap blocks freed with the module */
-	struct ir_module_hook *hooks; /* called when the module is destroyed */
-	float declared_rate; /* firing rate assumed where nothing was measured; 0 = not declared */
-	struct ir_names *names; /* name lookup; belongs to module.c */
+    struct arena arena;
+    const char *name;
+    enum ir_stage stage;
+    uint32_t timesteps;
+    const char *target; /* quantised: name of the target it was quantised for, else NULL */
+    uint32_t n_nodes, cap_nodes;
+    struct ir_node *node;
+    uint32_t n_params, cap_params;
+    struct ir_param *param;
+    uint32_t n_neurons, cap_neurons;
+    struct ir_neuron *neuron;
+    uint32_t n_owned, cap_owned;
+    void **owned;                 /* heap blocks freed with the module */
+    struct ir_module_hook *hooks; /* called when the module is destroyed */
+    float declared_rate;    /* firing rate assumed where nothing was measured; 0 = not declared */
+    struct ir_names *names; /* name lookup; belongs to module.c */
 };
 
 spk_status ir_module_create(const char *name, struct ir_module **out) SPK_CHECKED;
@@ -278,7 +285,6 @@ bool ir_module_equal(const struct ir_module *a, const struct ir_module *b);
  * Reading binds every param by name and checks dtype and shape; missing ones are errors.      */
 spk_status ir_params_save(const struct ir_module *m, const char *path,
                           struct diag_list *d) SPK_CHECKED;
-spk_status ir_params_load(struct ir_module *m, const char *path,
-                          struct diag_list *d) SPK_CHECKED;
+spk_status ir_params_load(struct ir_module *m, const char *path, struct diag_list *d) SPK_CHECKED;
 
 #endif

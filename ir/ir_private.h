@@ -4,8 +4,8 @@
 
 #include "ir/ir.h"
 
-#define IR_EQ_MAX_DEPTH 16u          /* stack of a neuron equation */
-#define IR_EQ_MAX_CODE 256u          /* postfix codes of one equation */
+#define IR_EQ_MAX_DEPTH 16u /* stack of a neuron equation */
+#define IR_EQ_MAX_CODE 256u /* postfix codes of one equation */
 #define IR_MAX_ELEMENTS ((uint64_t)1 << 40)
 #define IR_MAX_TIMESTEPS 65535u
 

@@ -7,16 +7,21 @@
 #include "ir/ir.h"
 
 enum ir_attr_type {
-	IR_ATTR_U8, IR_ATTR_U16, IR_ATTR_U32, IR_ATTR_I32, IR_ATTR_F32, IR_ATTR_BOOL,
-	IR_ATTR_WORD /* an enum: 32 bits, spelled by `words` (NULL-terminated) */
+    IR_ATTR_U8,
+    IR_ATTR_U16,
+    IR_ATTR_U32,
+    IR_ATTR_I32,
+    IR_ATTR_F32,
+    IR_ATTR_BOOL,
+    IR_ATTR_WORD /* an enum: 32 bits, spelled by `words` (NULL-terminated) */
 };
 struct ir_attr_info {
-	const char *key;
-	enum ir_attr_type type;
-	size_t offset;  /* in struct ir_node */
-	uint32_t count; /* consecutive elements */
-	const char *const *words;
-	bool always;    /* printed also where it is zero */
+    const char *key;
+    enum ir_attr_type type;
+    size_t offset;  /* in struct ir_node */
+    uint32_t count; /* consecutive elements */
+    const char *const *words;
+    bool always; /* printed also where it is zero */
 };
 /* Attributes of an op in the order of the text; NULL and 0 where it has none. */
 const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n);

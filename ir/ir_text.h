@@ -6,11 +6,11 @@
 #include "ir/ir.h"
 #include "support/strbuf.h"
 
-const char *ir_kind_name(enum ir_kind k);       /* "spike", "count", "current", "real" */
-const char *ir_num_name(enum ir_num n);         /* "f32", "i32" */
-const char *ir_layout_name(enum ir_layout l);   /* "chw", "cn", "nc", "c" */
-const char *ir_dtype_name(enum ir_dtype t);     /* "f32", "i8", "i16", "i32" */
-const char *ir_stage_name(enum ir_stage s);     /* "model", "lowered", "quantised" */
+const char *ir_kind_name(enum ir_kind k);             /* "spike", "count", "current", "real" */
+const char *ir_num_name(enum ir_num n);               /* "f32", "i32" */
+const char *ir_layout_name(enum ir_layout l);         /* "chw", "cn", "nc", "c" */
+const char *ir_dtype_name(enum ir_dtype t);           /* "f32", "i8", "i16", "i32" */
+const char *ir_stage_name(enum ir_stage s);           /* "model", "lowered", "quantised" */
 const char *ir_attn_order_name(enum ir_attn_order o); /* "auto", "kv_first", "qk_first" */
 const char *ir_encode_name(enum ir_encode_kind k);    /* "current", "events" */
 

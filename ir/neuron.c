@@ -17,208 +17,207 @@
 
 static int operands_of(uint8_t code)
 {
-	switch (code) {
-	case IR_EQ_CONST:
-	case IR_EQ_INPUT:
-	case IR_EQ_STATE:
-		return 0;
-	case IR_EQ_NEG:
-	case IR_EQ_ABS:
-		return 1;
-	case IR_EQ_ADD:
-	case IR_EQ_SUB:
-	case IR_EQ_MUL:
-	case IR_EQ_DIV:
-	case IR_EQ_MIN:
-	case IR_EQ_MAX:
-		return 2;
-	default:
-		return -1;
-	}
+    switch (code) {
+    case IR_EQ_CONST:
+    case IR_EQ_INPUT:
+    case IR_EQ_STATE:
+        return 0;
+    case IR_EQ_NEG:
+    case IR_EQ_ABS:
+        return 1;
+    case IR_EQ_ADD:
+    case IR_EQ_SUB:
+    case IR_EQ_MUL:
+    case IR_EQ_DIV:
+    case IR_EQ_MIN:
+    case IR_EQ_MAX:
+        return 2;
+    default:
+        return -1;
+    }
 }
 
 bool ir_expr_valid(const struct ir_expr *e, uint32_t n_states)
 {
-	uint32_t depth = 0;
-	if (!e->code || e->n > IR_EQ_MAX_CODE)
-		return false;
-	for (uint32_t i = 0; i < e->n; i++) {
-		int need = operands_of(e->code[i].code);
-		if (need < 0 || (uint32_t)need > depth)
-			return false;
-		if (e->code[i].code == IR_EQ_STATE && e->code[i].arg >= n_states)
-			return false;
-		depth = depth - (uint32_t)need + 1;
-		if (depth > IR_EQ_MAX_DEPTH)
-			return false;
-	}
-	return depth == 1;
+    uint32_t depth = 0;
+    if (!e->code || e->n > IR_EQ_MAX_CODE)
+        return false;
+    for (uint32_t i = 0; i < e->n; i++) {
+        int need = operands_of(e->code[i].code);
+        if (need < 0 || (uint32_t)need > depth)
+            return false;
+        if (e->code[i].code == IR_EQ_STATE && e->code[i].arg >= n_states)
+            return false;
+        depth = depth - (uint32_t)need + 1;
+        if (depth > IR_EQ_MAX_DEPTH)
+            return false;
+    }
+    return depth == 1;
 }
 
 bool ir_neuron_valid(const struct ir_neuron *n)
 {
-	if (n->n_states < 1 || n->n_states > IR_MAX_STATES)
-		return false;
-	if (n->cmp != IR_CMP_GE && n->cmp != IR_CMP_GT)
-		return false;
-	for (uint32_t i = 0; i < n->n_states; i++) {
-		if (n->charge[i].n && !ir_expr_valid(&n->charge[i], n->n_states))
-			return false;
-		if (n->reset[i].n && !ir_expr_valid(&n->reset[i], n->n_states))
-			return false;
-	}
-	return ir_expr_valid(&n->fire_lhs, n->n_states) && ir_expr_valid(&n->fire_rhs, n->n_states);
+    if (n->n_states < 1 || n->n_states > IR_MAX_STATES)
+        return false;
+    if (n->cmp != IR_CMP_GE && n->cmp != IR_CMP_GT)
+        return false;
+    for (uint32_t i = 0; i < n->n_states; i++) {
+        if (n->charge[i].n && !ir_expr_valid(&n->charge[i], n->n_states))
+            return false;
+        if (n->reset[i].n && !ir_expr_valid(&n->reset[i], n->n_states))
+            return false;
+    }
+    return ir_expr_valid(&n->fire_lhs, n->n_states) && ir_expr_valid(&n->fire_rhs, n->n_states);
 }
 
 bool ir_same_f32(float a, float b)
 {
-	return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
+    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
 }
 
 static bool expr_equal(const struct ir_expr *a, const struct ir_expr *b)
 {
-	if (a->n != b->n)
-		return false;
-	for (uint32_t i = 0; i < a->n; i++) {
-		const struct ir_eq *x = &a->code[i], *y = &b->code[i];
-		if (x->code != y->code)
-			return false;
-		if (x->code == IR_EQ_STATE && x->arg != y->arg)
-			return false;
-		if (x->code == IR_EQ_CONST && !ir_same_f32(x->k, y->k))
-			return false;
-	}
-	return true;
+    if (a->n != b->n)
+        return false;
+    for (uint32_t i = 0; i < a->n; i++) {
+        const struct ir_eq *x = &a->code[i], *y = &b->code[i];
+        if (x->code != y->code)
+            return false;
+        if (x->code == IR_EQ_STATE && x->arg != y->arg)
+            return false;
+        if (x->code == IR_EQ_CONST && !ir_same_f32(x->k, y->k))
+            return false;
+    }
+    return true;
 }
 
 static bool name_equal(const char *a, const char *b)
 {
-	return strcmp(a ? a : "", b ? b : "") == 0;
+    return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
 bool ir_neuron_equal(const struct ir_neuron *a, const struct ir_neuron *b, bool names)
 {
-	if (a->n_states != b->n_states || a->cmp != b->cmp)
-		return false;
-	if (names && !name_equal(a->name, b->name))
-		return false;
-	for (uint32_t i = 0; i < a->n_states && i < IR_MAX_STATES; i++) {
-		if (names && !name_equal(a->state_name[i], b->state_name[i]))
-			return false;
-		if (!ir_same_f32(a->state_init[i], b->state_init[i]) ||
-		    !expr_equal(&a->charge[i], &b->charge[i]) ||
-		    !expr_equal(&a->reset[i], &b->reset[i]))
-			return false;
-	}
-	return expr_equal(&a->fire_lhs, &b->fire_lhs) && expr_equal(&a->fire_rhs, &b->fire_rhs);
+    if (a->n_states != b->n_states || a->cmp != b->cmp)
+        return false;
+    if (names && !name_equal(a->name, b->name))
+        return false;
+    for (uint32_t i = 0; i < a->n_states && i < IR_MAX_STATES; i++) {
+        if (names && !name_equal(a->state_name[i], b->state_name[i]))
+            return false;
+        if (!ir_same_f32(a->state_init[i], b->state_init[i]) ||
+            !expr_equal(&a->charge[i], &b->charge[i]) || !expr_equal(&a->reset[i], &b->reset[i]))
+            return false;
+    }
+    return expr_equal(&a->fire_lhs, &b->fire_lhs) && expr_equal(&a->fire_rhs, &b->fire_rhs);
 }
 
 /* a*v + b*input + c */
 struct affine {
-	double a, b, c;
+    double a, b, c;
 };
 
 static bool constant(const struct affine *x)
 {
-	return x->a == 0.0 && x->b == 0.0;
+    return x->a == 0.0 && x->b == 0.0;
 }
 
 static struct affine scaled(struct affine x, double k)
 {
-	return (struct affine){x.a * k, x.b * k, x.c * k};
+    return (struct affine){x.a * k, x.b * k, x.c * k};
 }
 
 static bool combine(uint8_t code, struct affine *x, const struct affine *y)
 {
-	bool constants = constant(x) && constant(y);
-	switch (code) {
-	case IR_EQ_ADD:
-		*x = (struct affine){x->a + y->a, x->b + y->b, x->c + y->c};
-		return true;
-	case IR_EQ_SUB:
-		*x = (struct affine){x->a - y->a, x->b - y->b, x->c - y->c};
-		return true;
-	case IR_EQ_MUL:
-		if (!constant(x) && !constant(y))
-			return false;
-		*x = constant(y) ? scaled(*x, y->c) : scaled(*y, x->c);
-		return true;
-	case IR_EQ_DIV:
-		if (!constant(y) || y->c == 0.0)
-			return false;
-		*x = (struct affine){x->a / y->c, x->b / y->c, x->c / y->c};
-		return true;
-	case IR_EQ_MIN:
-		x->c = fmin(x->c, y->c);
-		return constants;
-	case IR_EQ_MAX:
-		x->c = fmax(x->c, y->c);
-		return constants;
-	default:
-		return false;
-	}
+    bool constants = constant(x) && constant(y);
+    switch (code) {
+    case IR_EQ_ADD:
+        *x = (struct affine){x->a + y->a, x->b + y->b, x->c + y->c};
+        return true;
+    case IR_EQ_SUB:
+        *x = (struct affine){x->a - y->a, x->b - y->b, x->c - y->c};
+        return true;
+    case IR_EQ_MUL:
+        if (!constant(x) && !constant(y))
+            return false;
+        *x = constant(y) ? scaled(*x, y->c) : scaled(*y, x->c);
+        return true;
+    case IR_EQ_DIV:
+        if (!constant(y) || y->c == 0.0)
+            return false;
+        *x = (struct affine){x->a / y->c, x->b / y->c, x->c / y->c};
+        return true;
+    case IR_EQ_MIN:
+        x->c = fmin(x->c, y->c);
+        return constants;
+    case IR_EQ_MAX:
+        x->c = fmax(x->c, y->c);
+        return constants;
+    default:
+        return false;
+    }
 }
 
 static bool evaluate(const struct ir_expr *e, struct affine *out)
 {
-	struct affine stack[IR_EQ_MAX_DEPTH];
-	uint32_t n = 0;
-	if (!ir_expr_valid(e, 1))
-		return false;
-	for (uint32_t i = 0; i < e->n; i++) {
-		switch (e->code[i].code) {
-		case IR_EQ_CONST:
-			stack[n++] = (struct affine){0.0, 0.0, (double)e->code[i].k};
-			break;
-		case IR_EQ_INPUT:
-			stack[n++] = (struct affine){0.0, 1.0, 0.0};
-			break;
-		case IR_EQ_STATE:
-			stack[n++] = (struct affine){1.0, 0.0, 0.0};
-			break;
-		case IR_EQ_NEG:
-			stack[n - 1] = scaled(stack[n - 1], -1.0);
-			break;
-		case IR_EQ_ABS:
-			if (!constant(&stack[n - 1]))
-				return false;
-			stack[n - 1].c = fabs(stack[n - 1].c);
-			break;
-		default:
-			n--;
-			if (!combine(e->code[i].code, &stack[n - 1], &stack[n]))
-				return false;
-			break;
-		}
-	}
-	*out = stack[0];
-	return isfinite(out->a) && isfinite(out->b) && isfinite(out->c);
+    struct affine stack[IR_EQ_MAX_DEPTH];
+    uint32_t n = 0;
+    if (!ir_expr_valid(e, 1))
+        return false;
+    for (uint32_t i = 0; i < e->n; i++) {
+        switch (e->code[i].code) {
+        case IR_EQ_CONST:
+            stack[n++] = (struct affine){0.0, 0.0, (double)e->code[i].k};
+            break;
+        case IR_EQ_INPUT:
+            stack[n++] = (struct affine){0.0, 1.0, 0.0};
+            break;
+        case IR_EQ_STATE:
+            stack[n++] = (struct affine){1.0, 0.0, 0.0};
+            break;
+        case IR_EQ_NEG:
+            stack[n - 1] = scaled(stack[n - 1], -1.0);
+            break;
+        case IR_EQ_ABS:
+            if (!constant(&stack[n - 1]))
+                return false;
+            stack[n - 1].c = fabs(stack[n - 1].c);
+            break;
+        default:
+            n--;
+            if (!combine(e->code[i].code, &stack[n - 1], &stack[n]))
+                return false;
+            break;
+        }
+    }
+    *out = stack[0];
+    return isfinite(out->a) && isfinite(out->b) && isfinite(out->c);
 }
 
 bool ir_neuron_as_lif(const struct ir_neuron *n, struct ir_lif *out)
 {
-	struct affine charge, lhs, rhs, reset;
-	if (n->n_states != 1 || !isfinite(n->state_init[0]))
-		return false;
-	if (!evaluate(&n->charge[0], &charge) || !evaluate(&n->fire_lhs, &lhs) ||
-	    !evaluate(&n->fire_rhs, &rhs) || !evaluate(&n->reset[0], &reset))
-		return false;
-	if (charge.b == 0.0 || lhs.a != 1.0 || lhs.b != 0.0 || !constant(&rhs))
-		return false;
-	struct ir_lif lif = {
-		.retain = charge.a,
-		.gain = charge.b,
-		.offset = charge.c,
-		.v_init = (double)n->state_init[0],
-		.v_th = rhs.c - lhs.c,
-		.cmp = n->cmp,
-	};
-	if (constant(&reset))
-		lif.v_reset = reset.c;
-	else if (reset.a == 1.0 && reset.b == 0.0 && reset.c == -lif.v_th)
-		lif.soft_reset = true;
-	else
-		return false;
-	*out = lif;
-	return true;
+    struct affine charge, lhs, rhs, reset;
+    if (n->n_states != 1 || !isfinite(n->state_init[0]))
+        return false;
+    if (!evaluate(&n->charge[0], &charge) || !evaluate(&n->fire_lhs, &lhs) ||
+        !evaluate(&n->fire_rhs, &rhs) || !evaluate(&n->reset[0], &reset))
+        return false;
+    if (charge.b == 0.0 || lhs.a != 1.0 || lhs.b != 0.0 || !constant(&rhs))
+        return false;
+    struct ir_lif lif = {
+        .retain = charge.a,
+        .gain = charge.b,
+        .offset = charge.c,
+        .v_init = (double)n->state_init[0],
+        .v_th = rhs.c - lhs.c,
+        .cmp = n->cmp,
+    };
+    if (constant(&reset))
+        lif.v_reset = reset.c;
+    else if (reset.a == 1.0 && reset.b == 0.0 && reset.c == -lif.v_th)
+        lif.soft_reset = true;
+    else
+        return false;
+    *out = lif;
+    return true;
 }

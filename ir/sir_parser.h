@@ -6,13 +6,13 @@
 #include "ir/sir_lex.h"
 
 struct parser {
-	struct lexer lex;
-	struct lex_token tok; /* look-ahead */
-	uint32_t last_end;    /* end of the token before it */
-	struct ir_module *m;
-	struct diag_list *d;
-	struct arena arena; /* texts of tokens */
-	uint32_t nesting;
+    struct lexer lex;
+    struct lex_token tok; /* look-ahead */
+    uint32_t last_end;    /* end of the token before it */
+    struct ir_module *m;
+    struct diag_list *d;
+    struct arena arena; /* texts of tokens */
+    uint32_t nesting;
 };
 
 /* Moves on by one token. */

@@ -19,124 +19,143 @@ enum tgt_basis { TGT_MEASURED, TGT_SIMULATED, TGT_DERIVED, TGT_ASSUMED };
 const char *tgt_basis_name(enum tgt_basis b);
 
 struct tgt_const {
-	bool present;
-	double value;
-	enum tgt_basis basis;
-	const char *source; /* citation or reasoning, one line */
-	struct spk_span span;
+    bool present;
+    double value;
+    enum tgt_basis basis;
+    const char *source; /* citation or reasoning, one line */
+    struct spk_span span;
 };
 
 /* Numbered so that loops (printing, YAML keys, reports) can run over them; names in target.c. */
 enum tgt_limit {
-	TGT_NEURONS,            /* compartments per core */
-	TGT_SYNAPSE_BITS,       /* synaptic memory per core, bits */
-	TGT_IN_AXONS,           /* in-axon entries per core */
-	TGT_OUT_AXONS,          /* out-axon slots per core */
-	TGT_CONFIGS,            /* distinct compartment configurations per core (thresholds) */
-	TGT_SYNAPSE_FORMATS,    /* distinct synapse formats per core */
-	TGT_DELAY,              /* largest synaptic delay, steps beyond the normal one step */
-	TGT_AXON_BASE,          /* largest compartment base of a population axon */
-	TGT_ATOMS,              /* largest number of atoms of a pop16 axon */
-	TGT_EMBEDDED_PER_CHIP,  /* embedded processors per chip */
-	TGT_LIMIT_COUNT
+    TGT_NEURONS,           /* compartments per core */
+    TGT_SYNAPSE_BITS,      /* synaptic memory per core, bits */
+    TGT_IN_AXONS,          /* in-axon entries per core */
+    TGT_OUT_AXONS,         /* out-axon slots per core */
+    TGT_CONFIGS,           /* distinct compartment configurations per core (thresholds) */
+    TGT_SYNAPSE_FORMATS,   /* distinct synapse formats per core */
+    TGT_DELAY,             /* largest synaptic delay, steps beyond the normal one step */
+    TGT_AXON_BASE,         /* largest compartment base of a population axon */
+    TGT_ATOMS,             /* largest number of atoms of a pop16 axon */
+    TGT_EMBEDDED_PER_CHIP, /* embedded processors per chip */
+    TGT_LIMIT_COUNT
 };
 /* Energies in pJ, per event. */
 enum tgt_energy {
-	TGT_E_SYNAPTIC_OP, TGT_E_NEURON_ACTIVE, TGT_E_NEURON_INACTIVE,
-	TGT_E_SPIKE_WITHIN_TILE, TGT_E_HOP_X, TGT_E_HOP_Y, TGT_E_HOP_CHIP,
-	TGT_E_MESSAGE_IN, TGT_E_MESSAGE_OUT, TGT_E_SPIKE_OUT, TGT_E_HOST_WRITE, TGT_E_EMBEDDED_OP,
-	TGT_ENERGY_COUNT
+    TGT_E_SYNAPTIC_OP,
+    TGT_E_NEURON_ACTIVE,
+    TGT_E_NEURON_INACTIVE,
+    TGT_E_SPIKE_WITHIN_TILE,
+    TGT_E_HOP_X,
+    TGT_E_HOP_Y,
+    TGT_E_HOP_CHIP,
+    TGT_E_MESSAGE_IN,
+    TGT_E_MESSAGE_OUT,
+    TGT_E_SPIKE_OUT,
+    TGT_E_HOST_WRITE,
+    TGT_E_EMBEDDED_OP,
+    TGT_ENERGY_COUNT
 };
 /* Times in ns, per event. */
 enum tgt_time {
-	TGT_T_SYNAPTIC_OP, TGT_T_NEURON_ACTIVE, TGT_T_NEURON_INACTIVE,
-	TGT_T_SPIKE_WITHIN_TILE, TGT_T_HOP_X, TGT_T_HOP_Y, TGT_T_HOP_CHIP,
-	TGT_T_BARRIER_MIN, TGT_T_BARRIER_MAX, /* one tile .. all tiles of one chip */
-	TGT_T_EMBEDDED_OP,
-	TGT_TIME_COUNT
+    TGT_T_SYNAPTIC_OP,
+    TGT_T_NEURON_ACTIVE,
+    TGT_T_NEURON_INACTIVE,
+    TGT_T_SPIKE_WITHIN_TILE,
+    TGT_T_HOP_X,
+    TGT_T_HOP_Y,
+    TGT_T_HOP_CHIP,
+    TGT_T_BARRIER_MIN,
+    TGT_T_BARRIER_MAX, /* one tile .. all tiles of one chip */
+    TGT_T_EMBEDDED_OP,
+    TGT_TIME_COUNT
 };
 
 enum tgt_neuron_model {
-	TGT_NEURON_FIXED,       /* hard-wired LIF: leak always runs, fires on v > mantissa << shift */
-	TGT_NEURON_PROGRAMMABLE /* microcode: resets and gates itself, any integer threshold */
+    TGT_NEURON_FIXED,       /* hard-wired LIF: leak always runs, fires on v > mantissa << shift */
+    TGT_NEURON_PROGRAMMABLE /* microcode: resets and gates itself, any integer threshold */
 };
 enum tgt_sharing {
-	TGT_SHARE_NONE,        /* every in-axon has its own synapses */
-	TGT_SHARE_POPULATION,  /* axons may share a block, shifted by a base of 0..TGT_AXON_BASE */
-	TGT_SHARE_CONVOLUTION  /* a kernel is stored once per core, targets are computed */
+    TGT_SHARE_NONE,       /* every in-axon has its own synapses */
+    TGT_SHARE_POPULATION, /* axons may share a block, shifted by a base of 0..TGT_AXON_BASE */
+    TGT_SHARE_CONVOLUTION /* a kernel is stored once per core, targets are computed */
 };
 enum tgt_attention {
-	TGT_ATTN_AND_LIF = 1, TGT_ATTN_EMBEDDED = 2, TGT_ATTN_PRODUCT = 4, TGT_ATTN_SERIAL = 8,
-	TGT_ATTN_PLASTIC = 16, TGT_ATTN_ENGINE = 32
+    TGT_ATTN_AND_LIF = 1,
+    TGT_ATTN_EMBEDDED = 2,
+    TGT_ATTN_PRODUCT = 4,
+    TGT_ATTN_SERIAL = 8,
+    TGT_ATTN_PLASTIC = 16,
+    TGT_ATTN_ENGINE = 32
 };
 
 /* Integer arithmetic of the neuron and of the synapse, see docs/integers.md. */
 struct tgt_arith {
-	enum tgt_neuron_model neuron;
-	uint8_t state_bits;        /* u and v: 24 */
-	uint8_t weight_bits;       /* stored bits of a weight: 8 */
-	bool weight_even;          /* mixed-sign weights are even: effective 2*q */
-	uint8_t current_shift;     /* currents enter the membrane shifted by this: 6 */
-	int8_t weight_exp_min, weight_exp_max; /* weight exponent of a synapse format */
-	uint8_t threshold_shift;   /* FIXED: threshold = mantissa << shift */
-	uint8_t threshold_mant_bits; /* FIXED: 17; PROGRAMMABLE: ignored */
-	uint8_t bias_mant_bits;    /* signed mantissa bits of a host-written bias incl. sign: 13 */
-	uint8_t bias_exp_max;      /* 7 */
-	uint16_t decay_max;        /* largest decay constant: 4095 (12 bits) or 4096 */
-	uint8_t payload_bits;      /* graded spike payload; 0 = binary spikes only */
-	bool two_ports;            /* neurons may multiply two inputs */
-	uint8_t embedded_latency;  /* steps from reading spikes to injecting the result */
+    enum tgt_neuron_model neuron;
+    uint8_t state_bits;                    /* u and v: 24 */
+    uint8_t weight_bits;                   /* stored bits of a weight: 8 */
+    bool weight_even;                      /* mixed-sign weights are even: effective 2*q */
+    uint8_t current_shift;                 /* currents enter the membrane shifted by this: 6 */
+    int8_t weight_exp_min, weight_exp_max; /* weight exponent of a synapse format */
+    uint8_t threshold_shift;               /* FIXED: threshold = mantissa << shift */
+    uint8_t threshold_mant_bits;           /* FIXED: 17; PROGRAMMABLE: ignored */
+    uint8_t bias_mant_bits;   /* signed mantissa bits of a host-written bias incl. sign: 13 */
+    uint8_t bias_exp_max;     /* 7 */
+    uint16_t decay_max;       /* largest decay constant: 4095 (12 bits) or 4096 */
+    uint8_t payload_bits;     /* graded spike payload; 0 = binary spikes only */
+    bool two_ports;           /* neurons may multiply two inputs */
+    uint8_t embedded_latency; /* steps from reading spikes to injecting the result */
 };
 
 /* Synaptic memory format: blocks of up to `block_synapses` synapses per row, each padded to
  * word_bits; bits = n * (weight + delay + tag + (index if sparse)) + header_bits.             */
 struct tgt_format {
-	uint16_t word_bits;      /* 64 */
-	uint16_t block_synapses; /* 64 */
-	uint16_t header_bits;    /* 10 */
-	uint8_t tag_bits;        /* 0 */
-	uint8_t index_bits_min, index_bits_max; /* 6..12, smallest that addresses the core */
+    uint16_t word_bits;                     /* 64 */
+    uint16_t block_synapses;                /* 64 */
+    uint16_t header_bits;                   /* 10 */
+    uint8_t tag_bits;                       /* 0 */
+    uint8_t index_bits_min, index_bits_max; /* 6..12, smallest that addresses the core */
 };
 
 struct tgt_system {
-	const char *name;
-	uint32_t chips_x, chips_y;
-	const char *source;
-	enum tgt_basis basis;
-	struct tgt_const barrier_ns; /* barrier over all chips of the system */
-	struct spk_span span;        /* its name in the description */
+    const char *name;
+    uint32_t chips_x, chips_y;
+    const char *source;
+    enum tgt_basis basis;
+    struct tgt_const barrier_ns; /* barrier over all chips of the system */
+    struct spk_span span;        /* its name in the description */
 };
 
 /* One constant as it stands in the description: for reports, which repeat unit and basis of every
  * constant, also of those that the structs below hold as plain numbers.                         */
 struct tgt_fact {
-	const char *section, *key; /* "arithmetic", "weight_bits" */
-	const char *unit;          /* "bits" */
-	const char *text;          /* the value as text: "8", "true", "and_lif product", "16 x 8" */
-	struct tgt_const constant; /* value is 0 for words and sets, 0/1 for flags */
+    const char *section, *key; /* "arithmetic", "weight_bits" */
+    const char *unit;          /* "bits" */
+    const char *text;          /* the value as text: "8", "true", "and_lif product", "16 x 8" */
+    struct tgt_const constant; /* value is 0 for words and sets, 0/1 for flags */
 };
 
 struct tgt {
-	struct arena arena;
-	const char *name, *description, *path;
-	uint8_t sha256[32]; /* of the YAML text */
-	struct tgt_const limit[TGT_LIMIT_COUNT];
-	struct tgt_const energy_pj[TGT_ENERGY_COUNT];
-	struct tgt_const time_ns[TGT_TIME_COUNT];
-	struct tgt_arith arith;
-	struct tgt_format format;
-	enum tgt_sharing sharing;
-	bool axon_discrete, axon_population; /* which axon kinds exist */
-	uint32_t pop16_slots, pop32_slots;   /* out-axon slots an entry takes: 1, 2 */
-	uint32_t attention;                  /* set of enum tgt_attention */
-	/* Mesh of one chip: cores_x * cores_y positions, tile_w * tile_h cores share a router. */
-	uint32_t cores_x, cores_y, tile_w, tile_h;
-	uint32_t cores_per_chip;             /* usable cores, <= cores_x * cores_y */
-	uint32_t n_systems;
-	struct tgt_system *system;           /* smallest first */
-	struct tgt_const static_mw;          /* static power of one chip, mW */
-	uint32_t n_facts;
-	struct tgt_fact *fact;               /* every constant that is present, in the format's order */
+    struct arena arena;
+    const char *name, *description, *path;
+    uint8_t sha256[32]; /* of the YAML text */
+    struct tgt_const limit[TGT_LIMIT_COUNT];
+    struct tgt_const energy_pj[TGT_ENERGY_COUNT];
+    struct tgt_const time_ns[TGT_TIME_COUNT];
+    struct tgt_arith arith;
+    struct tgt_format format;
+    enum tgt_sharing sharing;
+    bool axon_discrete, axon_population; /* which axon kinds exist */
+    uint32_t pop16_slots, pop32_slots;   /* out-axon slots an entry takes: 1, 2 */
+    uint32_t attention;                  /* set of enum tgt_attention */
+    /* Mesh of one chip: cores_x * cores_y positions, tile_w * tile_h cores share a router. */
+    uint32_t cores_x, cores_y, tile_w, tile_h;
+    uint32_t cores_per_chip; /* usable cores, <= cores_x * cores_y */
+    uint32_t n_systems;
+    struct tgt_system *system;  /* smallest first */
+    struct tgt_const static_mw; /* static power of one chip, mW */
+    uint32_t n_facts;
+    struct tgt_fact *fact; /* every constant that is present, in the format's order */
 };
 
 const char *tgt_limit_name(enum tgt_limit l);   /* "neurons", "synapse_bits", ... */

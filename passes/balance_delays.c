@@ -30,276 +30,277 @@
 struct id_list VEC_FIELDS(uint32_t);
 
 struct balance {
-	struct rewrite rw;
-	const struct tgt *t;
-	uint32_t latency;
-	uint32_t *src_start;     /* start of every source value */
-	struct id_list start;    /* start of every destination value */
-	struct id_list relays;   /* all delays made so far */
-	struct id_list *station; /* binary: per source value, when it is needed, ascending */
-	uint32_t max_steps;
-	uint64_t relay_neurons;
+    struct rewrite rw;
+    const struct tgt *t;
+    uint32_t latency;
+    uint32_t *src_start;     /* start of every source value */
+    struct id_list start;    /* start of every destination value */
+    struct id_list relays;   /* all delays made so far */
+    struct id_list *station; /* binary: per source value, when it is needed, ascending */
+    uint32_t max_steps;
+    uint64_t relay_neurons;
 };
 
 static bool needs_alignment(const struct ir_node *n)
 {
-	return n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR || n->op == IR_OP_ATTENTION;
+    return n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR || n->op == IR_OP_ATTENTION;
 }
 
 /* Starts of destination values added since the last call. */
 static spk_status update_starts(struct balance *b)
 {
-	while (b->start.len < b->rw.dst->n_nodes) {
-		uint32_t id = (uint32_t)b->start.len;
-		SPK_TRY(vec_push(&b->start, 0));
-		b->start.data[id] = depth_of_node(b->rw.dst, b->latency, id, b->start.data);
-	}
-	return SPK_OK;
+    while (b->start.len < b->rw.dst->n_nodes) {
+        uint32_t id = (uint32_t)b->start.len;
+        SPK_TRY(vec_push(&b->start, 0));
+        b->start.data[id] = depth_of_node(b->rw.dst, b->latency, id, b->start.data);
+    }
+    return SPK_OK;
 }
 
 static spk_status check_payload(const struct balance *b, uint32_t id)
 {
-	const struct ir_node *n = &b->rw.dst->node[id];
-	uint32_t bits = b->t->arith.payload_bits;
-	if (n->type.kind == IR_SPIKE || bits >= 32 || n->type.bound < ((uint64_t)1 << bits))
-		return SPK_OK;
-	spk_status s = diag_nofit(b->rw.diags, n->span, "E0642",
-	                          "a count of up to %u does not fit the %u bits of a graded spike "
-	                          "of %s", (unsigned)n->type.bound, (unsigned)bits, b->t->name);
-	diag_help_set(b->rw.diags, "use fewer blocks, or a target with wider payloads");
-	return s;
+    const struct ir_node *n = &b->rw.dst->node[id];
+    uint32_t bits = b->t->arith.payload_bits;
+    if (n->type.kind == IR_SPIKE || bits >= 32 || n->type.bound < ((uint64_t)1 << bits))
+        return SPK_OK;
+    spk_status s = diag_nofit(b->rw.diags, n->span, "E0642",
+                              "a count of up to %u does not fit the %u bits of a graded spike "
+                              "of %s",
+                              (unsigned)n->type.bound, (unsigned)bits, b->t->name);
+    diag_help_set(b->rw.diags, "use fewer blocks, or a target with wider payloads");
+    return s;
 }
 
 /* "relay.7", or with a number that the model has not taken. NULL when out of memory. */
 static const char *relay_name(struct balance *b)
 {
-	unsigned k = (unsigned)b->relays.len;
-	const char *name = arena_printf(&b->rw.dst->arena, "relay.%u", k);
-	while (name && (ir_find_value(b->rw.src, name) != IR_NONE ||
-	                ir_find_value(b->rw.dst, name) != IR_NONE))
-		name = arena_printf(&b->rw.dst->arena, "relay.%u", ++k);
-	return name;
+    unsigned k = (unsigned)b->relays.len;
+    const char *name = arena_printf(&b->rw.dst->arena, "relay.%u", k);
+    while (name &&
+           (ir_find_value(b->rw.src, name) != IR_NONE || ir_find_value(b->rw.dst, name) != IR_NONE))
+        name = arena_printf(&b->rw.dst->arena, "relay.%u", ++k);
+    return name;
 }
 
 /* One relay of at most max_steps; an equal one is used again. */
 static spk_status relay(struct balance *b, const uint32_t *operand, uint32_t n, uint32_t steps,
                         uint32_t *out)
 {
-	for (size_t i = 0; i < b->relays.len; i++) {
-		const struct ir_node *e = &b->rw.dst->node[b->relays.data[i]];
-		if (e->n_operands == n && e->a.delay.steps == steps &&
-		    memcmp(e->operand, operand, n * sizeof *operand) == 0) {
-			*out = b->relays.data[i];
-			return SPK_OK;
-		}
-	}
-	struct ir_node node;
-	memset(&node, 0, sizeof node);
-	node.op = IR_OP_DELAY;
-	node.name = relay_name(b);
-	if (!node.name)
-		return SPK_ERR_NOMEM;
-	node.n_operands = n;
-	SPK_TRY(spk_alloc_array(n, sizeof *node.operand, &node.operand));
-	memcpy(node.operand, operand, n * sizeof *operand);
-	node.span = b->rw.dst->node[operand[n - 1]].span;
-	node.a.delay.steps = steps;
-	spk_status s = rw_add(&b->rw, &node, out);
-	spk_free(node.operand);
-	SPK_TRY(s);
-	SPK_TRY(check_payload(b, *out));
-	SPK_TRY(update_starts(b));
-	b->relay_neurons += ir_type_elements(&b->rw.dst->node[*out].type);
-	return vec_push(&b->relays, *out);
+    for (size_t i = 0; i < b->relays.len; i++) {
+        const struct ir_node *e = &b->rw.dst->node[b->relays.data[i]];
+        if (e->n_operands == n && e->a.delay.steps == steps &&
+            memcmp(e->operand, operand, n * sizeof *operand) == 0) {
+            *out = b->relays.data[i];
+            return SPK_OK;
+        }
+    }
+    struct ir_node node;
+    memset(&node, 0, sizeof node);
+    node.op = IR_OP_DELAY;
+    node.name = relay_name(b);
+    if (!node.name)
+        return SPK_ERR_NOMEM;
+    node.n_operands = n;
+    SPK_TRY(spk_alloc_array(n, sizeof *node.operand, &node.operand));
+    memcpy(node.operand, operand, n * sizeof *operand);
+    node.span = b->rw.dst->node[operand[n - 1]].span;
+    node.a.delay.steps = steps;
+    spk_status s = rw_add(&b->rw, &node, out);
+    spk_free(node.operand);
+    SPK_TRY(s);
+    SPK_TRY(check_payload(b, *out));
+    SPK_TRY(update_starts(b));
+    b->relay_neurons += ir_type_elements(&b->rw.dst->node[*out].type);
+    return vec_push(&b->relays, *out);
 }
 
 /* Sums operands of equal start and delays them by any number of steps >= 1. */
 static spk_status relay_chain(struct balance *b, const uint32_t *operand, uint32_t n,
                               uint32_t steps, uint32_t *out)
 {
-	uint32_t pieces = (steps - 1) / b->max_steps + 1;
-	uint32_t at = IR_NONE;
-	for (uint32_t i = 0; i < pieces; i++) {
-		uint32_t length = steps / pieces + (i < steps % pieces);
-		if (i == 0)
-			SPK_TRY(relay(b, operand, n, length, &at));
-		else
-			SPK_TRY(relay(b, &at, 1, length, &at));
-	}
-	*out = at;
-	return SPK_OK;
+    uint32_t pieces = (steps - 1) / b->max_steps + 1;
+    uint32_t at = IR_NONE;
+    for (uint32_t i = 0; i < pieces; i++) {
+        uint32_t length = steps / pieces + (i < steps % pieces);
+        if (i == 0)
+            SPK_TRY(relay(b, operand, n, length, &at));
+        else
+            SPK_TRY(relay(b, &at, 1, length, &at));
+    }
+    *out = at;
+    return SPK_OK;
 }
 
 /* By id, so that the same content gives the same relays. */
 static void sort_ids(struct id_list *list)
 {
-	for (size_t i = 1; i < list->len; i++) {
-		uint32_t x = list->data[i];
-		size_t k = i;
-		for (; k > 0 && list->data[k - 1] > x; k--)
-			list->data[k] = list->data[k - 1];
-		list->data[k] = x;
-	}
+    for (size_t i = 1; i < list->len; i++) {
+        uint32_t x = list->data[i];
+        size_t k = i;
+        for (; k > 0 && list->data[k - 1] > x; k--)
+            list->data[k] = list->data[k - 1];
+        list->data[k] = x;
+    }
 }
 
 /* Graded: replaces list (destination ids) by values that all start at `target`. Recursion depth:
  * distinct starts of the operands.                                                            */
 static spk_status align_counts(struct balance *b, struct id_list *list, uint32_t target)
 {
-	struct id_list older = {0}, rest = {0};
-	uint32_t latest = 0, sum = IR_NONE;
-	spk_status s = SPK_OK;
-	for (size_t i = 0; s == SPK_OK && i < list->len; i++) {
-		uint32_t start = b->start.data[list->data[i]];
-		if (start == target) {
-			s = vec_push(&rest, list->data[i]);
-			continue;
-		}
-		latest = start > latest ? start : latest;
-		s = vec_push(&older, list->data[i]);
-	}
-	if (s == SPK_OK && older.len) {
-		s = align_counts(b, &older, latest);
-		sort_ids(&older);
-		if (s == SPK_OK)
-			s = relay_chain(b, older.data, (uint32_t)older.len, target - latest, &sum);
-		list->len = 0;
-		if (s == SPK_OK)
-			s = vec_push(list, sum);
-		if (s == SPK_OK)
-			s = vec_append(list, rest.data, rest.len);
-	}
-	vec_fini(&older);
-	vec_fini(&rest);
-	return s;
+    struct id_list older = {0}, rest = {0};
+    uint32_t latest = 0, sum = IR_NONE;
+    spk_status s = SPK_OK;
+    for (size_t i = 0; s == SPK_OK && i < list->len; i++) {
+        uint32_t start = b->start.data[list->data[i]];
+        if (start == target) {
+            s = vec_push(&rest, list->data[i]);
+            continue;
+        }
+        latest = start > latest ? start : latest;
+        s = vec_push(&older, list->data[i]);
+    }
+    if (s == SPK_OK && older.len) {
+        s = align_counts(b, &older, latest);
+        sort_ids(&older);
+        if (s == SPK_OK)
+            s = relay_chain(b, older.data, (uint32_t)older.len, target - latest, &sum);
+        list->len = 0;
+        if (s == SPK_OK)
+            s = vec_push(list, sum);
+        if (s == SPK_OK)
+            s = vec_append(list, rest.data, rest.len);
+    }
+    vec_fini(&older);
+    vec_fini(&rest);
+    return s;
 }
 
 /* Binary: the source value at `target`, through its stations up to there. */
 static spk_status align_spikes(struct balance *b, uint32_t src, uint32_t target, uint32_t *out)
 {
-	uint32_t at = b->rw.value[src], now = b->src_start[src];
-	for (size_t i = 0; i < b->station[src].len && now < target; i++) {
-		uint32_t next = b->station[src].data[i];
-		SPK_TRY(relay_chain(b, &at, 1, next - now, &at));
-		now = next;
-	}
-	*out = at;
-	return SPK_OK;
+    uint32_t at = b->rw.value[src], now = b->src_start[src];
+    for (size_t i = 0; i < b->station[src].len && now < target; i++) {
+        uint32_t next = b->station[src].data[i];
+        SPK_TRY(relay_chain(b, &at, 1, next - now, &at));
+        now = next;
+    }
+    *out = at;
+    return SPK_OK;
 }
 
 static spk_status align_operands(struct balance *b, uint32_t id, struct id_list *out)
 {
-	const struct ir_node *n = &b->rw.src->node[id];
-	bool sum = b->t->arith.payload_bits > 0 && n->op != IR_OP_ATTENTION;
-	uint32_t target = 0;
-	for (uint32_t k = 0; k < n->n_operands; k++)
-		if (b->src_start[n->operand[k]] > target)
-			target = b->src_start[n->operand[k]];
-	for (uint32_t k = 0; k < n->n_operands; k++) {
-		uint32_t v = b->rw.value[n->operand[k]];
-		if (!sum)
-			SPK_TRY(align_spikes(b, n->operand[k], target, &v));
-		SPK_TRY(vec_push(out, v));
-	}
-	return sum ? align_counts(b, out, target) : SPK_OK;
+    const struct ir_node *n = &b->rw.src->node[id];
+    bool sum = b->t->arith.payload_bits > 0 && n->op != IR_OP_ATTENTION;
+    uint32_t target = 0;
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        if (b->src_start[n->operand[k]] > target)
+            target = b->src_start[n->operand[k]];
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        uint32_t v = b->rw.value[n->operand[k]];
+        if (!sum)
+            SPK_TRY(align_spikes(b, n->operand[k], target, &v));
+        SPK_TRY(vec_push(out, v));
+    }
+    return sum ? align_counts(b, out, target) : SPK_OK;
 }
 
 static spk_status add_station(struct id_list *list, uint32_t start)
 {
-	size_t at = 0;
-	while (at < list->len && list->data[at] < start)
-		at++;
-	if (at < list->len && list->data[at] == start)
-		return SPK_OK;
-	SPK_TRY(vec_push(list, start));
-	memmove(list->data + at + 1, list->data + at, (list->len - 1 - at) * sizeof *list->data);
-	list->data[at] = start;
-	return SPK_OK;
+    size_t at = 0;
+    while (at < list->len && list->data[at] < start)
+        at++;
+    if (at < list->len && list->data[at] == start)
+        return SPK_OK;
+    SPK_TRY(vec_push(list, start));
+    memmove(list->data + at + 1, list->data + at, (list->len - 1 - at) * sizeof *list->data);
+    list->data[at] = start;
+    return SPK_OK;
 }
 
 static spk_status collect_stations(struct balance *b)
 {
-	const struct ir_module *m = b->rw.src;
-	SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->station, &b->station));
-	for (uint32_t i = 0; i < m->n_nodes; i++) {
-		const struct ir_node *n = &m->node[i];
-		if (!needs_alignment(n))
-			continue;
-		uint32_t target = 0;
-		for (uint32_t k = 0; k < n->n_operands; k++)
-			if (b->src_start[n->operand[k]] > target)
-				target = b->src_start[n->operand[k]];
-		for (uint32_t k = 0; k < n->n_operands; k++)
-			if (b->src_start[n->operand[k]] < target)
-				SPK_TRY(add_station(&b->station[n->operand[k]], target));
-	}
-	return SPK_OK;
+    const struct ir_module *m = b->rw.src;
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->station, &b->station));
+    for (uint32_t i = 0; i < m->n_nodes; i++) {
+        const struct ir_node *n = &m->node[i];
+        if (!needs_alignment(n))
+            continue;
+        uint32_t target = 0;
+        for (uint32_t k = 0; k < n->n_operands; k++)
+            if (b->src_start[n->operand[k]] > target)
+                target = b->src_start[n->operand[k]];
+        for (uint32_t k = 0; k < n->n_operands; k++)
+            if (b->src_start[n->operand[k]] < target)
+                SPK_TRY(add_station(&b->station[n->operand[k]], target));
+    }
+    return SPK_OK;
 }
 
 static spk_status balance_node(struct balance *b, uint32_t id)
 {
-	const struct ir_node *n = &b->rw.src->node[id];
-	if (!needs_alignment(n) || n->n_operands < 2) {
-		SPK_TRY(rw_copy(&b->rw, id));
-		return update_starts(b);
-	}
-	struct id_list operands = {0};
-	spk_status s = align_operands(b, id, &operands);
-	if (s == SPK_OK)
-		s = rw_copy_operands(&b->rw, id, operands.data, (uint32_t)operands.len);
-	vec_fini(&operands);
-	return s == SPK_OK ? update_starts(b) : s;
+    const struct ir_node *n = &b->rw.src->node[id];
+    if (!needs_alignment(n) || n->n_operands < 2) {
+        SPK_TRY(rw_copy(&b->rw, id));
+        return update_starts(b);
+    }
+    struct id_list operands = {0};
+    spk_status s = align_operands(b, id, &operands);
+    if (s == SPK_OK)
+        s = rw_copy_operands(&b->rw, id, operands.data, (uint32_t)operands.len);
+    vec_fini(&operands);
+    return s == SPK_OK ? update_starts(b) : s;
 }
 
 static spk_status balance(struct balance *b, const struct pass_context *c, enum tgt_attention a)
 {
-	const struct ir_module *m = b->rw.src;
-	uint64_t longest = tgt_limit_value(b->t, TGT_DELAY);
-	b->max_steps = longest < UINT32_MAX - 1 ? 1 + (uint32_t)longest : UINT32_MAX;
-	SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->src_start, &b->src_start));
-	SPK_TRY(depth_compute(m, b->t, a, false, c->diags, b->src_start));
-	SPK_TRY(collect_stations(b));
-	for (uint32_t i = 0; i < m->n_nodes; i++)
-		SPK_TRY(balance_node(b, i));
-	SPK_TRY(depth_compute(b->rw.dst, b->t, a, true, c->diags, b->start.data));
-	uint32_t last = 0;
-	for (size_t i = 0; i < b->start.len; i++)
-		last = b->start.data[i] > last ? b->start.data[i] : last;
-	if (c->remarks)
-		diag_remark(c->diags, spk_span_none, "R0613", "balance-delays: %zu relays with "
-		            "%llu neurons, %s attention, last start at step %u", b->relays.len,
-		            (unsigned long long)b->relay_neurons, tgt_attention_name(a),
-		            (unsigned)last);
-	return SPK_OK;
+    const struct ir_module *m = b->rw.src;
+    uint64_t longest = tgt_limit_value(b->t, TGT_DELAY);
+    b->max_steps = longest < UINT32_MAX - 1 ? 1 + (uint32_t)longest : UINT32_MAX;
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->src_start, &b->src_start));
+    SPK_TRY(depth_compute(m, b->t, a, false, c->diags, b->src_start));
+    SPK_TRY(collect_stations(b));
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        SPK_TRY(balance_node(b, i));
+    SPK_TRY(depth_compute(b->rw.dst, b->t, a, true, c->diags, b->start.data));
+    uint32_t last = 0;
+    for (size_t i = 0; i < b->start.len; i++)
+        last = b->start.data[i] > last ? b->start.data[i] : last;
+    if (c->remarks)
+        diag_remark(c->diags, spk_span_none, "R0613",
+                    "balance-delays: %zu relays with "
+                    "%llu neurons, %s attention, last start at step %u",
+                    b->relays.len, (unsigned long long)b->relay_neurons, tgt_attention_name(a),
+                    (unsigned)last);
+    return SPK_OK;
 }
 
 spk_status pass_balance_delays(const struct pass_context *c, const int64_t *options,
                                const struct ir_module *in, struct ir_module **out)
 {
-	static const char *const names[] = {"auto", "embedded", "product", "and_lif"};
-	struct balance b;
-	enum tgt_attention a = TGT_ATTN_EMBEDDED;
-	bool attention = false;
-	memset(&b, 0, sizeof b);
-	b.t = c->target;
-	for (uint32_t i = 0; i < in->n_nodes; i++)
-		attention = attention || in->node[i].op == IR_OP_ATTENTION;
-	if (attention) {
-		SPK_TRY(depth_attention_choice(in, c->target,
-		                               names[options[BALANCE_ATTENTION]], c->diags,
-		                               &a));
-		SPK_TRY(depth_attention_latency(c->target, a, c->diags, &b.latency));
-	}
-	SPK_TRY(rw_init(&b.rw, in, in->stage, c->diags));
-	spk_status s = balance(&b, c, a);
-	if (s == SPK_OK)
-		*out = rw_take(&b.rw);
-	for (uint32_t i = 0; b.station && i < in->n_nodes; i++)
-		vec_fini(&b.station[i]);
-	spk_free(b.station);
-	spk_free(b.src_start);
-	vec_fini(&b.start);
-	vec_fini(&b.relays);
-	rw_fini(&b.rw);
-	return s;
+    static const char *const names[] = {"auto", "embedded", "product", "and_lif"};
+    struct balance b;
+    enum tgt_attention a = TGT_ATTN_EMBEDDED;
+    bool attention = false;
+    memset(&b, 0, sizeof b);
+    b.t = c->target;
+    for (uint32_t i = 0; i < in->n_nodes; i++)
+        attention = attention || in->node[i].op == IR_OP_ATTENTION;
+    if (attention) {
+        SPK_TRY(
+            depth_attention_choice(in, c->target, names[options[BALANCE_ATTENTION]], c->diags, &a));
+        SPK_TRY(depth_attention_latency(c->target, a, c->diags, &b.latency));
+    }
+    SPK_TRY(rw_init(&b.rw, in, in->stage, c->diags));
+    spk_status s = balance(&b, c, a);
+    if (s == SPK_OK)
+        *out = rw_take(&b.rw);
+    for (uint32_t i = 0; b.station && i < in->n_nodes; i++)
+        vec_fini(&b.station[i]);
+    spk_free(b.station);
+    spk_free(b.src_start);
+    vec_fini(&b.start);
+    vec_fini(&b.relays);
+    rw_fini(&b.rw);
+    return s;
 }

@@ -16,13 +16,12 @@
  * and NULL, the first of these that the target offers and that can do the module's attention
  * (product neurons within half of the largest system, tokens of and_lif). m NULL: of any size.
  * SPK_ERR_USAGE for an unknown name, SPK_ERR_NOFIT where the target has none.                  */
-spk_status depth_attention_choice(const struct ir_module *m, const struct tgt *t,
-                                  const char *name, struct diag_list *d,
-                                  enum tgt_attention *out) SPK_CHECKED;
+spk_status depth_attention_choice(const struct ir_module *m, const struct tgt *t, const char *name,
+                                  struct diag_list *d, enum tgt_attention *out) SPK_CHECKED;
 /* Steps from q, k, v to the neuron behind attention: 4 for product and AND-LIF, the target's for
  * embedded processors. SPK_ERR_NOFIT for a lowering that the target does not offer.           */
-spk_status depth_attention_latency(const struct tgt *t, enum tgt_attention a,
-                                   struct diag_list *d, uint32_t *out) SPK_CHECKED;
+spk_status depth_attention_latency(const struct tgt *t, enum tgt_attention a, struct diag_list *d,
+                                   uint32_t *out) SPK_CHECKED;
 
 /* start[i], for every node: the step at which frame 0 of image 0 of the value is there. For
  * spiking values that is the L of the population that fires it (of its latest summand for

@@ -31,27 +31,27 @@
 /* What the passes of a pipeline may use. Everything is borrowed; NULL members are allowed as
  * stated.                                                                                     */
 struct pass_context {
-	const struct tgt *target;               /* NULL: passes that need one refuse */
-	const struct engine_vtable *engine;     /* runs networks for calibration; NULL: none */
-	const struct engine_input *calibration; /* NULL: weights and statistics only */
-	struct diag_list *diags;                /* NULL: messages are dropped */
-	struct pool *pool;                      /* NULL: serial; never changes a result */
-	bool verify_each;                       /* run the IR verifier after every pass */
-	bool remarks;                           /* passes report what they did as remarks */
-	/* Called after every pass with its result (print-after); NULL: nobody looks. */
-	void (*after)(void *ctx, const char *pass, const struct ir_module *m);
-	void *after_ctx;
+    const struct tgt *target;               /* NULL: passes that need one refuse */
+    const struct engine_vtable *engine;     /* runs networks for calibration; NULL: none */
+    const struct engine_input *calibration; /* NULL: weights and statistics only */
+    struct diag_list *diags;                /* NULL: messages are dropped */
+    struct pool *pool;                      /* NULL: serial; never changes a result */
+    bool verify_each;                       /* run the IR verifier after every pass */
+    bool remarks;                           /* passes report what they did as remarks */
+    /* Called after every pass with its result (print-after); NULL: nobody looks. */
+    void (*after)(void *ctx, const char *pass, const struct ir_module *m);
+    void *after_ctx;
 };
 
 enum pass_option_kind { PASS_OPTION_BOOL, PASS_OPTION_INT, PASS_OPTION_CHOICE };
 
 struct pass_option {
-	const char *name;  /* NULL ends the list */
-	enum pass_option_kind kind;
-	int64_t value;     /* default: 0/1, the number, or an index into choice[] */
-	int64_t min, max;  /* INT */
-	const char *choice[PASS_MAX_CHOICES]; /* CHOICE: allowed texts, NULL-terminated if fewer */
-	const char *help;
+    const char *name; /* NULL ends the list */
+    enum pass_option_kind kind;
+    int64_t value;                        /* default: 0/1, the number, or an index into choice[] */
+    int64_t min, max;                     /* INT */
+    const char *choice[PASS_MAX_CHOICES]; /* CHOICE: allowed texts, NULL-terminated if fewer */
+    const char *help;
 };
 
 /* Makes *out (owned by the caller) from `in`, which stays valid and unchanged. options[i] is the
@@ -60,22 +60,22 @@ typedef spk_status (*pass_fn)(const struct pass_context *c, const int64_t *optio
                               const struct ir_module *in, struct ir_module **out);
 
 enum pass_stage_bit {
-	PASS_ON_MODEL = 1u << IR_STAGE_MODEL,
-	PASS_ON_LOWERED = 1u << IR_STAGE_LOWERED,
-	PASS_ON_QUANTISED = 1u << IR_STAGE_QUANTISED,
-	PASS_ON_ANY = PASS_ON_MODEL | PASS_ON_LOWERED | PASS_ON_QUANTISED
+    PASS_ON_MODEL = 1u << IR_STAGE_MODEL,
+    PASS_ON_LOWERED = 1u << IR_STAGE_LOWERED,
+    PASS_ON_QUANTISED = 1u << IR_STAGE_QUANTISED,
+    PASS_ON_ANY = PASS_ON_MODEL | PASS_ON_LOWERED | PASS_ON_QUANTISED
 };
 
 struct pass {
-	const char *name;
-	const char *summary;  /* one line */
-	const char *expects;  /* in words; the stage is checked by the manager */
-	const char *changes;
-	const char *never;    /* what it never changes */
-	uint32_t stages;      /* set of enum pass_stage_bit it accepts */
-	bool needs_target;
-	pass_fn run;
-	struct pass_option option[PASS_MAX_OPTIONS + 1];
+    const char *name;
+    const char *summary; /* one line */
+    const char *expects; /* in words; the stage is checked by the manager */
+    const char *changes;
+    const char *never; /* what it never changes */
+    uint32_t stages;   /* set of enum pass_stage_bit it accepts */
+    bool needs_target;
+    pass_fn run;
+    struct pass_option option[PASS_MAX_OPTIONS + 1];
 };
 
 /* All passes in the order in which a user meets them; *out_count of them. */
@@ -84,7 +84,7 @@ const struct pass *pass_find(const char *name, size_t length); /* NULL: no such 
 
 /* A named pipeline: a text that stands for its name in a pipeline. */
 struct pass_alias {
-	const char *name, *summary, *text;
+    const char *name, *summary, *text;
 };
 const struct pass_alias *pass_aliases(size_t *out_count);
 
@@ -100,9 +100,9 @@ spk_status passes_check(const char *pipeline, struct diag_list *d) SPK_CHECKED;
 
 /* How far the standard pipeline goes. */
 enum passes_level {
-	PASSES_PREPARED,  /* float, lowered: what level R runs and a mapper can estimate */
-	PASSES_QUANTISED, /* integers of c->target: what level Q runs */
-	PASSES_BALANCED   /* quantised, with relays: what the mapper maps */
+    PASSES_PREPARED,  /* float, lowered: what level R runs and a mapper can estimate */
+    PASSES_QUANTISED, /* integers of c->target: what level Q runs */
+    PASSES_BALANCED   /* quantised, with relays: what the mapper maps */
 };
 /* The standard pipeline from a MODEL, LOWERED or QUANTISED module to `level`; stages that *m has
  * behind it are skipped. attention: "auto", "product", "and_lif", "embedded", or NULL = auto.

@@ -13,8 +13,8 @@ spk_status pass_options_parse(const struct pass *p, const char *text, size_t len
 /* The known name with the smallest edit distance; text stays NULL when none is near (more than a
  * third of the longer name's letters differ). Start from a zeroed struct.                     */
 struct pass_nearest {
-	const char *text;
-	unsigned distance;
+    const char *text;
+    unsigned distance;
 };
 void pass_nearest_try(struct pass_nearest *best, const char *name, size_t length,
                       const char *candidate);

@@ -4,146 +4,163 @@
 #include "passes/pass_list.h"
 
 static const struct pass passes[] = {
-	{
-		.name = "infer-shapes",
-		.summary = "compute the type of every value again",
-		.expects = "a module at any stage",
-		.changes = "types; drops unused params and neuron programs",
-		.never = "ops, operands, attributes, data, names",
-		.stages = PASS_ON_ANY,
-		.run = pass_infer_shapes,
-	},
-	{
-		.name = "hoist-constant",
-		.summary = "move repeat behind ops that act on each time step alone",
-		.expects = "a module at any stage",
-		.changes = "where repeat stands; drops repeats that lose their users",
-		.never = "recorded values, weights, the result of any named value",
-		.stages = PASS_ON_ANY,
-		.run = pass_hoist_constant,
-	},
-	{
-		.name = "cse",
-		.summary = "compute equal values once",
-		.expects = "a module at any stage",
-		.changes = "removes values equal to earlier ones",
-		.never = "recorded values, weights, attributes",
-		.stages = PASS_ON_ANY,
-		.run = pass_cse,
-	},
-	{
-		.name = "dce",
-		.summary = "drop values that neither the output nor a recorded value needs",
-		.expects = "a module at any stage",
-		.changes = "removes values, params and neuron programs without users",
-		.never = "recorded values, inputs, the output, and what they need",
-		.stages = PASS_ON_ANY,
-		.run = pass_dce,
-	},
-	{
-		.name = "fold-batchnorm",
-		.summary = "fold batch norms into the weights and biases before them",
-		.expects = "a float module at stage 'model'",
-		.changes = "weights and biases of projections that a batch norm follows",
-		.never = "neurons, recorded spikes (up to float rounding of the weights)",
-		.stages = PASS_ON_MODEL,
-		.run = pass_fold_batchnorm,
-	},
-	{
-		.name = "lower",
-		.summary = "spread residual sums over projections, make the head a read-out",
-		.expects = "a float module at stage 'model' with all batch norms folded",
-		.changes = "stage; operands of projections; mean and linear head become readout",
-		.never = "recorded values, weights, neurons",
-		.stages = PASS_ON_MODEL,
-		.run = pass_lower,
-	},
-	{
-		.name = "order-attention",
-		.summary = "choose q (k^T v) or (q k^T) v by their cost",
-		.expects = "a module at any stage",
-		.changes = "the attribute `order` of attention",
-		.never = "any number: both orders are exact",
-		.stages = PASS_ON_ANY,
-		.run = pass_order_attention,
-		.option = {{
-			.name = "order", .kind = PASS_OPTION_CHOICE, .value = ORDER_AUTO,
-			.choice = {"auto", "kv_first", "qk_first"},
-			.help = "auto: the cheaper one where the order is open; else force one",
-		}},
-	},
-	{
-		.name = "quantise",
-		.summary = "turn weights, thresholds and neurons into the target's integers",
-		.expects = "a module at stage 'lowered' whose neurons are leaky integrators",
-		.changes = "stage; weights, biases, neurons; adds the host's input encoder",
-		.never = "shapes, recorded names, the read-out's float weights",
-		.stages = PASS_ON_LOWERED,
-		.needs_target = true,
-		.run = pass_quantise,
-		.option = {
-			[QUANTISE_CLIP] = {
-				.name = "clip", .kind = PASS_OPTION_BOOL, .value = 1,
-				.help = "search scales that clip outlier weights where that lowers "
-				        "the error",
-			},
-			[QUANTISE_CORRECT] = {
-				.name = "correct-bias", .kind = PASS_OPTION_BOOL, .value = 1,
-				.help = "move the mean error of the weights into the biases",
-			},
-			[QUANTISE_IMAGES] = {
-				.name = "images", .kind = PASS_OPTION_INT, .value = 512, .min = 1,
-				.max = 1000000, .help = "calibration images used at most",
-			},
-		},
-	},
-	{
-		.name = "balance-delays",
-		.summary = "insert relays so that what meets at a projection arrives together",
-		.expects = "a module at stage 'lowered' or 'quantised'",
-		.changes = "operands of projections and attention; adds `delay` values",
-		.never = "recorded values, weights, neurons, any number in frame time",
-		.stages = PASS_ON_LOWERED | PASS_ON_QUANTISED,
-		.needs_target = true,
-		.run = pass_balance_delays,
-		.option = {[BALANCE_ATTENTION] = {
-			.name = "attention", .kind = PASS_OPTION_CHOICE, .value = 0,
-			.choice = {"auto", "embedded", "product", "and_lif"},
-			.help = "the lowering whose latency counts between q, k, v and the "
-			        "neuron behind",
-		}},
-	},
+    {
+        .name = "infer-shapes",
+        .summary = "compute the type of every value again",
+        .expects = "a module at any stage",
+        .changes = "types; drops unused params and neuron programs",
+        .never = "ops, operands, attributes, data, names",
+        .stages = PASS_ON_ANY,
+        .run = pass_infer_shapes,
+    },
+    {
+        .name = "hoist-constant",
+        .summary = "move repeat behind ops that act on each time step alone",
+        .expects = "a module at any stage",
+        .changes = "where repeat stands; drops repeats that lose their users",
+        .never = "recorded values, weights, the result of any named value",
+        .stages = PASS_ON_ANY,
+        .run = pass_hoist_constant,
+    },
+    {
+        .name = "cse",
+        .summary = "compute equal values once",
+        .expects = "a module at any stage",
+        .changes = "removes values equal to earlier ones",
+        .never = "recorded values, weights, attributes",
+        .stages = PASS_ON_ANY,
+        .run = pass_cse,
+    },
+    {
+        .name = "dce",
+        .summary = "drop values that neither the output nor a recorded value needs",
+        .expects = "a module at any stage",
+        .changes = "removes values, params and neuron programs without users",
+        .never = "recorded values, inputs, the output, and what they need",
+        .stages = PASS_ON_ANY,
+        .run = pass_dce,
+    },
+    {
+        .name = "fold-batchnorm",
+        .summary = "fold batch norms into the weights and biases before them",
+        .expects = "a float module at stage 'model'",
+        .changes = "weights and biases of projections that a batch norm follows",
+        .never = "neurons, recorded spikes (up to float rounding of the weights)",
+        .stages = PASS_ON_MODEL,
+        .run = pass_fold_batchnorm,
+    },
+    {
+        .name = "lower",
+        .summary = "spread residual sums over projections, make the head a read-out",
+        .expects = "a float module at stage 'model' with all batch norms folded",
+        .changes = "stage; operands of projections; mean and linear head become readout",
+        .never = "recorded values, weights, neurons",
+        .stages = PASS_ON_MODEL,
+        .run = pass_lower,
+    },
+    {
+        .name = "order-attention",
+        .summary = "choose q (k^T v) or (q k^T) v by their cost",
+        .expects = "a module at any stage",
+        .changes = "the attribute `order` of attention",
+        .never = "any number: both orders are exact",
+        .stages = PASS_ON_ANY,
+        .run = pass_order_attention,
+        .option = {{
+            .name = "order",
+            .kind = PASS_OPTION_CHOICE,
+            .value = ORDER_AUTO,
+            .choice = {"auto", "kv_first", "qk_first"},
+            .help = "auto: the cheaper one where the order is open; else force one",
+        }},
+    },
+    {
+        .name = "quantise",
+        .summary = "turn weights, thresholds and neurons into the target's integers",
+        .expects = "a module at stage 'lowered' whose neurons are leaky integrators",
+        .changes = "stage; weights, biases, neurons; adds the host's input encoder",
+        .never = "shapes, recorded names, the read-out's float weights",
+        .stages = PASS_ON_LOWERED,
+        .needs_target = true,
+        .run = pass_quantise,
+        .option =
+            {
+                [QUANTISE_CLIP] =
+                    {
+                        .name = "clip",
+                        .kind = PASS_OPTION_BOOL,
+                        .value = 1,
+                        .help = "search scales that clip outlier weights where that lowers "
+                                "the error",
+                    },
+                [QUANTISE_CORRECT] =
+                    {
+                        .name = "correct-bias",
+                        .kind = PASS_OPTION_BOOL,
+                        .value = 1,
+                        .help = "move the mean error of the weights into the biases",
+                    },
+                [QUANTISE_IMAGES] =
+                    {
+                        .name = "images",
+                        .kind = PASS_OPTION_INT,
+                        .value = 512,
+                        .min = 1,
+                        .max = 1000000,
+                        .help = "calibration images used at most",
+                    },
+            },
+    },
+    {
+        .name = "balance-delays",
+        .summary = "insert relays so that what meets at a projection arrives together",
+        .expects = "a module at stage 'lowered' or 'quantised'",
+        .changes = "operands of projections and attention; adds `delay` values",
+        .never = "recorded values, weights, neurons, any number in frame time",
+        .stages = PASS_ON_LOWERED | PASS_ON_QUANTISED,
+        .needs_target = true,
+        .run = pass_balance_delays,
+        .option = {[BALANCE_ATTENTION] =
+                       {
+                           .name = "attention",
+                           .kind = PASS_OPTION_CHOICE,
+                           .value = 0,
+                           .choice = {"auto", "embedded", "product", "and_lif"},
+                           .help = "the lowering whose latency counts between q, k, v and the "
+                                   "neuron behind",
+                       }},
+    },
 };
 
 const struct pass *pass_registry(size_t *out_count)
 {
-	*out_count = sizeof passes / sizeof *passes;
-	return passes;
+    *out_count = sizeof passes / sizeof *passes;
+    return passes;
 }
 
 const struct pass *pass_find(const char *name, size_t length)
 {
-	for (size_t i = 0; i < sizeof passes / sizeof *passes; i++)
-		if (strlen(passes[i].name) == length && strncmp(passes[i].name, name, length) == 0)
-			return &passes[i];
-	return NULL;
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++)
+        if (strlen(passes[i].name) == length && strncmp(passes[i].name, name, length) == 0)
+            return &passes[i];
+    return NULL;
 }
 
 static const struct pass_alias aliases[] = {
-	{
-		.name = "prepare",
-		.summary = "from the model as written to its lowered float form",
-		.text = "infer-shapes,hoist-constant,fold-batchnorm,cse,dce,lower,order-attention",
-	},
-	{
-		.name = "fuse-neurons",
-		.summary = "one projection with all its summands per neuron, batch norm inside",
-		.text = "hoist-constant,fold-batchnorm,lower",
-	},
+    {
+        .name = "prepare",
+        .summary = "from the model as written to its lowered float form",
+        .text = "infer-shapes,hoist-constant,fold-batchnorm,cse,dce,lower,order-attention",
+    },
+    {
+        .name = "fuse-neurons",
+        .summary = "one projection with all its summands per neuron, batch norm inside",
+        .text = "hoist-constant,fold-batchnorm,lower",
+    },
 };
 
 const struct pass_alias *pass_aliases(size_t *out_count)
 {
-	*out_count = sizeof aliases / sizeof *aliases;
-	return aliases;
+    *out_count = sizeof aliases / sizeof *aliases;
+    return aliases;
 }

@@ -14,9 +14,9 @@
 /* A leaky integrator with its reset value moved to 0: v <- retain*v + gain*input + offset, fire
  * at theta, v <- 0 or v <- v - theta.                                                         */
 struct quant_lif {
-	double retain, gain, offset, theta;
-	bool soft_reset, strict; /* strict: fires on > */
-	uint16_t decay;
+    double retain, gain, offset, theta;
+    bool soft_reset, strict; /* strict: fires on > */
+    uint16_t decay;
 };
 /* Constants of neuron node `id`. Refused (SPK_ERR_NOFIT, naming the neuron): programs that are
  * no leaky integrators, initial values other than the reset value, thresholds not above it,
@@ -36,27 +36,27 @@ spk_status quant_attention(const struct ir_node *attention, uint32_t timesteps,
 
 /* One projection and its neuron. */
 struct quant_layer {
-	/* in */
-	const char *name;
-	const float *w;         /* [out][in][taps], or NULL: shape only */
-	const float *b;         /* [out] or NULL: no bias */
-	uint32_t out, in;
-	uint64_t taps;
-	const double *rate;     /* [in]: mean input per step */
-	const struct quant_lif *lif;
-	const struct tgt_arith *arith;
-	bool clip, correct;     /* search clipping scales; correct the bias for the mean error */
-	bool has_bias;
-	struct pool *pool;
-	/* out; arrays on the heap, NULL where w is */
-	int8_t *q;              /* [out][in][taps] */
-	int32_t *vth, *bias;    /* [out]; bias only if has_bias */
-	double *sigma;          /* [out] */
-	uint8_t shift;
-	/* report */
-	uint32_t thresholds;    /* distinct ones */
-	uint64_t clipped;       /* weights beyond the largest integer */
-	double worst_error;     /* largest weight error over theta, clipped ones excepted */
+    /* in */
+    const char *name;
+    const float *w; /* [out][in][taps], or NULL: shape only */
+    const float *b; /* [out] or NULL: no bias */
+    uint32_t out, in;
+    uint64_t taps;
+    const double *rate; /* [in]: mean input per step */
+    const struct quant_lif *lif;
+    const struct tgt_arith *arith;
+    bool clip, correct; /* search clipping scales; correct the bias for the mean error */
+    bool has_bias;
+    struct pool *pool;
+    /* out; arrays on the heap, NULL where w is */
+    int8_t *q;           /* [out][in][taps] */
+    int32_t *vth, *bias; /* [out]; bias only if has_bias */
+    double *sigma;       /* [out] */
+    uint8_t shift;
+    /* report */
+    uint32_t thresholds; /* distinct ones */
+    uint64_t clipped;    /* weights beyond the largest integer */
+    double worst_error;  /* largest weight error over theta, clipped ones excepted */
 };
 /* Chooses scales and computes the integers. After a failure nothing is left on the heap. */
 spk_status quant_layer_run(struct quant_layer *l, struct diag_list *d) SPK_CHECKED;
@@ -67,39 +67,38 @@ void quant_layer_fini(struct quant_layer *l);
  * use one of them (cost below HUGE_VAL) if value 0 is possible for every channel. key [channels]
  * orders the channels; channels with similar keys should like similar values.                 */
 spk_status quant_cluster(const double *cost, const double *key, uint32_t channels,
-                         uint32_t n_values, uint32_t max_values,
-                         bool *out_chosen) SPK_CHECKED;
+                         uint32_t n_values, uint32_t max_values, bool *out_chosen) SPK_CHECKED;
 /* Rounds a bias to what the target can carry: any integer of the state, or qf*2^7 + qc*2^14. */
 int32_t quant_bias_round(const struct tgt_arith *a, double bias);
 
 /* The host's image encoder (section 5). */
 struct quant_encoder {
-	/* in */
-	const char *name;
-	const float *w, *b;     /* [out][per_out]; b may be NULL; w NULL: shape only */
-	uint32_t out;
-	uint64_t per_out;
-	double x_max;           /* largest |x| that must not be clipped */
-	double current_max;     /* largest |gain * (W x + b) + offset|, for soft resets only */
-	const struct quant_lif *lif;
-	const struct tgt_arith *arith;
-	/* out; heap, NULL where w is */
-	int16_t *w_q;
-	int32_t *b_q, *vth;     /* [out] */
-	double sigma;
-	uint8_t x_shift, out_shift, m_exp;
-	int32_t m_max;
+    /* in */
+    const char *name;
+    const float *w, *b; /* [out][per_out]; b may be NULL; w NULL: shape only */
+    uint32_t out;
+    uint64_t per_out;
+    double x_max;       /* largest |x| that must not be clipped */
+    double current_max; /* largest |gain * (W x + b) + offset|, for soft resets only */
+    const struct quant_lif *lif;
+    const struct tgt_arith *arith;
+    /* out; heap, NULL where w is */
+    int16_t *w_q;
+    int32_t *b_q, *vth; /* [out] */
+    double sigma;
+    uint8_t x_shift, out_shift, m_exp;
+    int32_t m_max;
 };
 spk_status quant_encoder_run(struct quant_encoder *e, struct diag_list *d) SPK_CHECKED;
 void quant_encoder_fini(struct quant_encoder *e);
 
 /* What a run over the calibration images measured, per node. */
 struct quant_stats {
-	const struct ir_module *m;
-	uint32_t n_images;
-	double *abs_max;        /* [n_nodes] */
-	uint64_t *wraps;        /* [n_nodes] */
-	double **channel_sum;   /* [n_nodes][channels] */
+    const struct ir_module *m;
+    uint32_t n_images;
+    double *abs_max;      /* [n_nodes] */
+    uint64_t *wraps;      /* [n_nodes] */
+    double **channel_sum; /* [n_nodes][channels] */
 };
 /* Runs m with c->engine on at most max_images calibration images; out is released with
  * quant_stats_fini (also after a failure).                                                    */

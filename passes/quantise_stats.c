@@ -9,54 +9,53 @@
 
 static spk_status allocate(const struct ir_module *m, struct quant_stats *s)
 {
-	SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *s->abs_max, &s->abs_max));
-	SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *s->wraps, &s->wraps));
-	SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *s->channel_sum, &s->channel_sum));
-	for (uint32_t i = 0; i < m->n_nodes; i++)
-		SPK_TRY(spk_alloc_array(m->node[i].type.channels, sizeof(double),
-		                        &s->channel_sum[i]));
-	return SPK_OK;
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *s->abs_max, &s->abs_max));
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *s->wraps, &s->wraps));
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *s->channel_sum, &s->channel_sum));
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        SPK_TRY(spk_alloc_array(m->node[i].type.channels, sizeof(double), &s->channel_sum[i]));
+    return SPK_OK;
 }
 
 spk_status quant_stats_run(const struct pass_context *c, const struct ir_module *m,
                            int64_t max_images, struct quant_stats *out)
 {
-	struct engine *engine = NULL;
-	struct engine_run run;
-	struct engine_stats stats;
-	memset(out, 0, sizeof *out);
-	memset(&run, 0, sizeof run);
-	memset(&stats, 0, sizeof stats);
-	out->m = m;
-	SPK_TRY(allocate(m, out));
-	run.input = *c->calibration;
-	if ((int64_t)run.input.n_images > max_images)
-		run.input.n_images = (uint32_t)max_images;
-	out->n_images = run.input.n_images;
-	stats.abs_max = out->abs_max;
-	stats.wraps = out->wraps;
-	stats.channel_sum = out->channel_sum;
-	run.stats = &stats;
-	run.pool = c->pool;
-	SPK_TRY(c->engine->create(m, c->diags, &engine));
-	spk_status s = c->engine->run(engine, &run, c->diags);
-	c->engine->destroy(engine);
-	return s;
+    struct engine *engine = NULL;
+    struct engine_run run;
+    struct engine_stats stats;
+    memset(out, 0, sizeof *out);
+    memset(&run, 0, sizeof run);
+    memset(&stats, 0, sizeof stats);
+    out->m = m;
+    SPK_TRY(allocate(m, out));
+    run.input = *c->calibration;
+    if ((int64_t)run.input.n_images > max_images)
+        run.input.n_images = (uint32_t)max_images;
+    out->n_images = run.input.n_images;
+    stats.abs_max = out->abs_max;
+    stats.wraps = out->wraps;
+    stats.channel_sum = out->channel_sum;
+    run.stats = &stats;
+    run.pool = c->pool;
+    SPK_TRY(c->engine->create(m, c->diags, &engine));
+    spk_status s = c->engine->run(engine, &run, c->diags);
+    c->engine->destroy(engine);
+    return s;
 }
 
 void quant_stats_fini(struct quant_stats *s)
 {
-	for (uint32_t i = 0; s->channel_sum && i < s->m->n_nodes; i++)
-		spk_free(s->channel_sum[i]);
-	spk_free(s->channel_sum);
-	spk_free(s->wraps);
-	spk_free(s->abs_max);
-	memset(s, 0, sizeof *s);
+    for (uint32_t i = 0; s->channel_sum && i < s->m->n_nodes; i++)
+        spk_free(s->channel_sum[i]);
+    spk_free(s->channel_sum);
+    spk_free(s->wraps);
+    spk_free(s->abs_max);
+    memset(s, 0, sizeof *s);
 }
 
 double quant_stats_mean(const struct quant_stats *s, uint32_t node, uint32_t channel)
 {
-	const struct ir_type *t = &s->m->node[node].type;
-	double n = (double)s->n_images * (double)t->timesteps * (double)ir_type_positions(t);
-	return n > 0.0 ? s->channel_sum[node][channel] / n : 0.0;
+    const struct ir_type *t = &s->m->node[node].type;
+    double n = (double)s->n_images * (double)t->timesteps * (double)ir_type_positions(t);
+    return n > 0.0 ? s->channel_sum[node][channel] / n : 0.0;
 }

@@ -12,13 +12,13 @@
 #include "support/status.h"
 
 struct rewrite {
-	const struct ir_module *src;
-	struct ir_module *dst;
-	struct diag_list *diags;
-	uint32_t *value;  /* [src->n_nodes] */
-	uint32_t *param;  /* [src->n_params], filled by rw_param */
-	uint32_t *neuron; /* [src->n_neurons], filled by rw_neuron */
-	uint32_t *uses;   /* [src->n_nodes]: how many operands refer to the value */
+    const struct ir_module *src;
+    struct ir_module *dst;
+    struct diag_list *diags;
+    uint32_t *value;  /* [src->n_nodes] */
+    uint32_t *param;  /* [src->n_params], filled by rw_param */
+    uint32_t *neuron; /* [src->n_neurons], filled by rw_neuron */
+    uint32_t *uses;   /* [src->n_nodes]: how many operands refer to the value */
 };
 
 /* Makes an empty destination with the source's name, time steps and declared rate at `stage`.

@@ -8,25 +8,25 @@
 #include "runtime/record.h"
 
 struct compare_layer {
-	const char *name;    /* of the expected record, which must outlive the result */
-	bool neuron;
-	uint64_t values, mismatches;
-	uint64_t expected_sum, got_sum; /* spikes of both */
+    const char *name; /* of the expected record, which must outlive the result */
+    bool neuron;
+    uint64_t values, mismatches;
+    uint64_t expected_sum, got_sum; /* spikes of both */
 };
 
 struct compare_mismatch {
-	bool found;
-	uint32_t image, layer, frame; /* layer: index into compare.layer */
-	uint64_t index;               /* within the frame, golden layout */
-	int32_t expected, got;
+    bool found;
+    uint32_t image, layer, frame; /* layer: index into compare.layer */
+    uint64_t index;               /* within the frame, golden layout */
+    int32_t expected, got;
 };
 
 struct compare {
-	uint32_t n_layers;
-	struct compare_layer *layer;          /* in the order of the expected record */
-	uint64_t values_compared, mismatches; /* neuron values */
-	uint64_t sum_mismatches;              /* other values */
-	struct compare_mismatch first;        /* lowest image, then layer, frame, index */
+    uint32_t n_layers;
+    struct compare_layer *layer;          /* in the order of the expected record */
+    uint64_t values_compared, mismatches; /* neuron values */
+    uint64_t sum_mismatches;              /* other values */
+    struct compare_mismatch first;        /* lowest image, then layer, frame, index */
 };
 
 /* Compares n_images images from image expected_first and got_first on. A value of `expected` that

@@ -17,23 +17,23 @@
 
 /* One op, in node order, the head not included. Unknown figures are NaN. */
 struct paper_op {
-	char *name;     /* of its weight without ".weight"; attention: its own or its user's name */
-	uint32_t node;
-	uint64_t macs;  /* per step; attention: both products, k^T v first */
-	uint32_t steps; /* T */
-	bool spike;     /* input is spikes or counts */
-	double rate;    /* mean of the input; attention: of q */
-	double rate_k, rate_v; /* attention only, else 0 */
-	double sops;    /* 0 where the input is real */
+    char *name; /* of its weight without ".weight"; attention: its own or its user's name */
+    uint32_t node;
+    uint64_t macs;         /* per step; attention: both products, k^T v first */
+    uint32_t steps;        /* T */
+    bool spike;            /* input is spikes or counts */
+    double rate;           /* mean of the input; attention: of q */
+    double rate_k, rate_v; /* attention only, else 0 */
+    double sops;           /* 0 where the input is real */
 };
 
 struct paper_energy {
-	uint32_t n_ops;
-	struct paper_op *op;
-	uint64_t macs_per_step;      /* all ops, without the head */
-	uint64_t macs_float;
-	double sops, energy_mj;      /* NaN where a rate is unknown */
-	uint32_t first_unknown;      /* node of the value whose rate is missing, or IR_NONE */
+    uint32_t n_ops;
+    struct paper_op *op;
+    uint64_t macs_per_step; /* all ops, without the head */
+    uint64_t macs_float;
+    double sops, energy_mj; /* NaN where a rate is unknown */
+    uint32_t first_unknown; /* node of the value whose rate is missing, or IR_NONE */
 };
 
 /* rate[i]: mean of value i over images, steps and elements; NaN where it is not known. Rates of

@@ -13,14 +13,14 @@
 #define RECORD_DEFAULT_BYTES ((uint64_t)4 << 30)
 
 struct record_tensor {
-	const char *name;
-	bool is_i32;
-	bool neuron;              /* spikes of a neuron layer; false: sums, and tensors of a file */
-	uint32_t timesteps;
-	uint32_t n_axes;          /* of one frame */
-	uint64_t axis[3];
-	uint64_t frame_elements;  /* product of the axes */
-	const uint8_t *data;      /* [T][B][frame_elements]; i32 data may be unaligned */
+    const char *name;
+    bool is_i32;
+    bool neuron; /* spikes of a neuron layer; false: sums, and tensors of a file */
+    uint32_t timesteps;
+    uint32_t n_axes; /* of one frame */
+    uint64_t axis[3];
+    uint64_t frame_elements; /* product of the axes */
+    const uint8_t *data;     /* [T][B][frame_elements]; i32 data may be unaligned */
 };
 
 struct record;
@@ -55,8 +55,8 @@ int32_t record_get(const struct record *r, const struct record_tensor *t, uint32
 /* Writes all tensors, then `features` [B, channels] and `logits` [B, classes] (either may be
  * NULL), atomically. */
 struct record_outputs {
-	const float *features, *logits;
-	uint32_t channels, classes;
+    const float *features, *logits;
+    uint32_t channels, classes;
 };
 spk_status record_save(const struct record *r, const struct record_outputs *outputs,
                        const char *path, struct diag_list *d) SPK_CHECKED;
@@ -69,8 +69,8 @@ spk_status record_open(const char *path, struct diag_list *d, struct record **ou
  * shape and at least n_images images; what is wrong is reported with name and both shapes. The
  * record must outlive the teacher. Image k of the run is image first + k of the record. */
 struct record_teacher;
-spk_status record_teacher_create(const struct record *r, const struct ir_module *m,
-                                 uint32_t first, uint32_t n_images, struct diag_list *d,
+spk_status record_teacher_create(const struct record *r, const struct ir_module *m, uint32_t first,
+                                 uint32_t n_images, struct diag_list *d,
                                  struct record_teacher **out) SPK_CHECKED;
 void record_teacher_destroy(struct record_teacher *t); /* NULL is allowed */
 struct engine_teacher record_teacher_engine(struct record_teacher *t);

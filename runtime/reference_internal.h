@@ -18,80 +18,80 @@
 enum ref_elem { REF_U8, REF_I32, REF_F32 };
 
 struct ref_buffer {
-	uint32_t refs;
-	void *data; /* 64-byte aligned, same allocation */
+    uint32_t refs;
+    void *data; /* 64-byte aligned, same allocation */
 };
 
 struct ref_value {
-	struct ref_buffer *buffer; /* NULL: not computed yet, or dead */
-	enum ref_elem elem;
-	uint32_t frames;           /* 1 or the type's T */
-	uint32_t channels;
-	uint64_t positions;
+    struct ref_buffer *buffer; /* NULL: not computed yet, or dead */
+    enum ref_elem elem;
+    uint32_t frames; /* 1 or the type's T */
+    uint32_t channels;
+    uint64_t positions;
 };
 
 /* Weights in the order of use, see reference_project.c. */
 struct ref_weights {
-	void *data;       /* float, or int32_t when integer; NULL: re-laid at each use */
-	uint32_t rows;    /* kernel_h * kernel_w * in */
-	uint32_t in, out, taps;
-	bool integer;
-	int32_t abs_max;  /* largest |q|, integer only */
+    void *data;    /* float, or int32_t when integer; NULL: re-laid at each use */
+    uint32_t rows; /* kernel_h * kernel_w * in */
+    uint32_t in, out, taps;
+    bool integer;
+    int32_t abs_max; /* largest |q|, integer only */
 };
 
 struct engine {
-	const struct ir_module *m;
-	bool integer;              /* quantised module */
-	uint32_t *last_use;        /* [n_nodes] id of the last node that reads it; own id if none */
-	struct ref_weights *weight;/* [n_nodes], conv2d and linear only */
-	bool cached;               /* all weights are re-laid */
-	uint64_t value_bytes;      /* of all values of an image: bound of what a run needs */
-	uint64_t record_bytes;     /* of all recorded values of an image */
-	uint64_t scratch_bytes;    /* of the largest re-laid weights */
-	uint32_t input_node, logits_node, features_node; /* IR_NONE where there is none */
+    const struct ir_module *m;
+    bool integer;               /* quantised module */
+    uint32_t *last_use;         /* [n_nodes] id of the last node that reads it; own id if none */
+    struct ref_weights *weight; /* [n_nodes], conv2d and linear only */
+    bool cached;                /* all weights are re-laid */
+    uint64_t value_bytes;       /* of all values of an image: bound of what a run needs */
+    uint64_t record_bytes;      /* of all recorded values of an image */
+    uint64_t scratch_bytes;     /* of the largest re-laid weights */
+    uint32_t input_node, logits_node, features_node; /* IR_NONE where there is none */
 };
 
 /* Statistics of one image, merged in image order. */
 struct ref_tally {
-	double *sum, *abs_max, *min, *max;
-	uint64_t *flips, *flips_outside, *wraps;
-	double **channel_sum;
-	bool wanted; /* any of sum, abs_max, min, max, channel_sum */
+    double *sum, *abs_max, *min, *max;
+    uint64_t *flips, *flips_outside, *wraps;
+    double **channel_sum;
+    bool wanted; /* any of sum, abs_max, min, max, channel_sum */
 };
 
 /* One image on its way through the module. */
 struct ref_job {
-	const struct engine *e;
-	const struct engine_run *run;
-	struct pool *pool;        /* for work inside the image */
-	uint32_t image;
-	struct ref_value *value;  /* [n_nodes] */
-	void *scratch;            /* re-laid weights */
-	struct ref_tally tally;
-	uint8_t *kept;            /* recorded values, when they are delivered later; else NULL */
-	uint64_t kept_used;
+    const struct engine *e;
+    const struct engine_run *run;
+    struct pool *pool; /* for work inside the image */
+    uint32_t image;
+    struct ref_value *value; /* [n_nodes] */
+    void *scratch;           /* re-laid weights */
+    struct ref_tally tally;
+    uint8_t *kept; /* recorded values, when they are delivered later; else NULL */
+    uint64_t kept_used;
 };
 
 /* ---- values (reference_value.c) ---- */
 static inline uint64_t ref_frame_size(const struct ref_value *v)
 {
-	return v->positions * v->channels;
+    return v->positions * v->channels;
 }
 static inline uint64_t ref_frame_at(const struct ref_value *v, uint32_t t)
 {
-	return v->frames == 1 ? 0 : t * ref_frame_size(v);
+    return v->frames == 1 ? 0 : t * ref_frame_size(v);
 }
 static inline uint8_t *ref_u8(const struct ref_value *v)
 {
-	return v->buffer->data;
+    return v->buffer->data;
 }
 static inline int32_t *ref_i32(const struct ref_value *v)
 {
-	return v->buffer->data;
+    return v->buffer->data;
 }
 static inline float *ref_f32(const struct ref_value *v)
 {
-	return v->buffer->data;
+    return v->buffer->data;
 }
 enum ref_elem ref_elem_of(const struct ir_node *node);
 uint32_t ref_elem_size(enum ref_elem elem);
@@ -117,19 +117,19 @@ spk_status ref_tally_value(struct ref_job *job, uint32_t id) SPK_CHECKED;
 /* Runs fn over [0, total) in chunks of `grain` items, chunk i being [i*grain, ...). fn gets the
  * chunk number and finds its range with ref_range. */
 struct ref_range {
-	uint64_t begin, end;
+    uint64_t begin, end;
 };
 spk_status ref_parallel(struct ref_job *job, uint64_t total, uint64_t grain, pool_fn fn,
                         void *ctx) SPK_CHECKED;
 static inline struct ref_range ref_range_of(uint64_t total, uint64_t grain, uint32_t chunk)
 {
-	uint64_t begin = (uint64_t)chunk * grain;
-	uint64_t end = total - begin < grain ? total : begin + grain;
-	return (struct ref_range){begin, end};
+    uint64_t begin = (uint64_t)chunk * grain;
+    uint64_t end = total - begin < grain ? total : begin + grain;
+    return (struct ref_range){begin, end};
 }
 static inline uint64_t ref_chunks(uint64_t total, uint64_t grain)
 {
-	return (total + grain - 1) / grain;
+    return (total + grain - 1) / grain;
 }
 
 /* An exact integer as a 32-bit current: unchanged where it fits, else the number of the same sign
@@ -138,21 +138,21 @@ static inline uint64_t ref_chunks(uint64_t total, uint64_t grain)
 int32_t ref_current(int64_t exact);
 
 /* ---- ops: each computes the value of node id ---- */
-spk_status ref_project(struct ref_job *job, uint32_t id) SPK_CHECKED;   /* conv2d, linear */
+spk_status ref_project(struct ref_job *job, uint32_t id) SPK_CHECKED; /* conv2d, linear */
 spk_status ref_neuron(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_attention(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_encode(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_input(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_batchnorm(struct ref_job *job, uint32_t id) SPK_CHECKED;
-spk_status ref_sum(struct ref_job *job, uint32_t id) SPK_CHECKED;       /* add, delay */
+spk_status ref_sum(struct ref_job *job, uint32_t id) SPK_CHECKED; /* add, delay */
 spk_status ref_maxpool(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_mean(struct ref_job *job, uint32_t id) SPK_CHECKED;
-spk_status ref_head(struct ref_job *job, uint32_t id) SPK_CHECKED;      /* linear, one position */
+spk_status ref_head(struct ref_job *job, uint32_t id) SPK_CHECKED; /* linear, one position */
 spk_status ref_readout(struct ref_job *job, uint32_t id) SPK_CHECKED;
 
 /* Weights (reference_project.c): shape and abs_max; then the data, in job->scratch or cached. */
-spk_status ref_weights_plan(const struct engine *e, const struct ir_node *node,
-                            struct diag_list *d, struct ref_weights *out) SPK_CHECKED;
+spk_status ref_weights_plan(const struct engine *e, const struct ir_node *node, struct diag_list *d,
+                            struct ref_weights *out) SPK_CHECKED;
 uint64_t ref_weights_bytes(const struct ref_weights *w);
 spk_status ref_weights_relay(struct ref_job *job, const struct ir_node *node,
                              const struct ref_weights *w, void *out) SPK_CHECKED;

@@ -26,30 +26,30 @@ struct sim;
 
 /* A recorded value: a layer with `recorded` set, or a sum of layers. */
 struct sim_value {
-	const char *name;
-	uint32_t layer;  /* index into image->layers, IMG_NONE for a sum */
-	uint32_t sum;    /* index into image->sums, IMG_NONE for a layer */
-	uint32_t layout; /* enum ir_layout */
-	uint32_t timesteps, channels, height, width;
-	bool is_i32; /* data is int32_t, else uint8_t; i32 where the bound exceeds 255 */
+    const char *name;
+    uint32_t layer;  /* index into image->layers, IMG_NONE for a sum */
+    uint32_t sum;    /* index into image->sums, IMG_NONE for a layer */
+    uint32_t layout; /* enum ir_layout */
+    uint32_t timesteps, channels, height, width;
+    bool is_i32; /* data is int32_t, else uint8_t; i32 where the bound exceeds 255 */
 };
 
 /* Called on the thread of sim_run, images in order, within an image the layers in table order,
  * then the sums. data: [T, axes in layout], valid during the call.                              */
 struct sim_recorder {
-	void *ctx;
-	spk_status (*value)(void *ctx, uint32_t image, const struct sim_value *value, const void *data);
+    void *ctx;
+    spk_status (*value)(void *ctx, uint32_t image, const struct sim_value *value, const void *data);
 };
 
 struct sim_run {
-	struct engine_input input;           /* encoder: f32 [C,H,W]; events: f32 [T,C,H,W] per image */
-	float *logits;                       /* [n_images, classes], may be NULL */
-	int64_t *features;                   /* [n_images, channels] integer counts, may be NULL */
-	const struct sim_recorder *recorder; /* may be NULL */
-	struct pool *pool;                   /* NULL: serial */
-	bool (*cancelled)(void *ctx);        /* may be NULL; polled after each image */
-	void (*progress)(void *ctx, uint64_t done, uint64_t total); /* may be NULL */
-	void *progress_ctx;                                         /* handed to both */
+    struct engine_input input;           /* encoder: f32 [C,H,W]; events: f32 [T,C,H,W] per image */
+    float *logits;                       /* [n_images, classes], may be NULL */
+    int64_t *features;                   /* [n_images, channels] integer counts, may be NULL */
+    const struct sim_recorder *recorder; /* may be NULL */
+    struct pool *pool;                   /* NULL: serial */
+    bool (*cancelled)(void *ctx);        /* may be NULL; polled after each image */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* may be NULL */
+    void *progress_ctx;                                         /* handed to both */
 };
 
 /* Events of one core over a whole run. What is counted:
@@ -68,38 +68,38 @@ struct sim_run {
  *   host_writes       bias words the host writes: one per compartment at window start and one at
  *                     its end.                                                                  */
 struct sim_core_stats {
-	uint64_t synaptic_events, payload_events;
-	uint64_t updates_active, updates_inactive;
-	uint64_t spikes_out, messages_out, messages_in;
-	uint64_t within_tile, hops_x, hops_y, hops_chip;
-	uint64_t host_writes;
-	double energy_pj[TGT_ENERGY_COUNT]; /* NaN where unpriced and not zero events */
-	double energy_total_pj;             /* sum of what is priced */
-	double busy_ns;                     /* synaptic events and updates, priced ones */
+    uint64_t synaptic_events, payload_events;
+    uint64_t updates_active, updates_inactive;
+    uint64_t spikes_out, messages_out, messages_in;
+    uint64_t within_tile, hops_x, hops_y, hops_chip;
+    uint64_t host_writes;
+    double energy_pj[TGT_ENERGY_COUNT]; /* NaN where unpriced and not zero events */
+    double energy_total_pj;             /* sum of what is priced */
+    double busy_ns;                     /* synaptic events and updates, priced ones */
 };
 
 struct sim_stats {
-	uint64_t images, steps;
-	uint32_t n_cores;
-	struct sim_core_stats *core; /* [n_cores] */
-	struct sim_core_stats total; /* sums; embedded operations are priced here only; busy_ns is
-	                                the busiest core's */
-	uint64_t n_routes;
-	uint64_t *route_messages; /* [n_routes] */
-	uint64_t max_route_messages;
-	uint64_t max_link_load;   /* messages over the busiest router-to-router link, XY paths */
-	uint64_t injections;      /* messages injected by host and embedded processors */
-	uint64_t host_spikes;     /* messages received by the host */
-	uint64_t embedded_spikes; /* messages received by embedded processors */
-	uint64_t embedded_ops;    /* 2 * tokens * channels * (channels / heads) per frame and task */
-	uint64_t spikes_outside_windows;
-	uint32_t outside_layer, outside_core; /* of the first such spike; IMG_NONE: none */
-	uint64_t outside_step;
-	uint64_t wraps;           /* currents that left the state width, payloads theirs */
-	double time_ns;           /* sum over steps of (busiest core + barrier), priced parts */
-	double barrier_ns;        /* per step, interpolated over the used tiles of the fullest chip */
-	uint32_t unpriced_energy; /* bit e: enum tgt_energy e occurred and has no price */
-	uint32_t unpriced_time;   /* bit t: enum tgt_time t likewise */
+    uint64_t images, steps;
+    uint32_t n_cores;
+    struct sim_core_stats *core; /* [n_cores] */
+    struct sim_core_stats total; /* sums; embedded operations are priced here only; busy_ns is
+                                    the busiest core's */
+    uint64_t n_routes;
+    uint64_t *route_messages; /* [n_routes] */
+    uint64_t max_route_messages;
+    uint64_t max_link_load;   /* messages over the busiest router-to-router link, XY paths */
+    uint64_t injections;      /* messages injected by host and embedded processors */
+    uint64_t host_spikes;     /* messages received by the host */
+    uint64_t embedded_spikes; /* messages received by embedded processors */
+    uint64_t embedded_ops;    /* 2 * tokens * channels * (channels / heads) per frame and task */
+    uint64_t spikes_outside_windows;
+    uint32_t outside_layer, outside_core; /* of the first such spike; IMG_NONE: none */
+    uint64_t outside_step;
+    uint64_t wraps;           /* currents that left the state width, payloads theirs */
+    double time_ns;           /* sum over steps of (busiest core + barrier), priced parts */
+    double barrier_ns;        /* per step, interpolated over the used tiles of the fullest chip */
+    uint32_t unpriced_energy; /* bit e: enum tgt_energy e occurred and has no price */
+    uint32_t unpriced_time;   /* bit t: enum tgt_time t likewise */
 };
 
 /* Makes an image ready. Errors: SPK_ERR_INPUT (E0841: an index, range or combination that cannot

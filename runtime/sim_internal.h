@@ -18,124 +18,124 @@
 #define SIM_MAX_DELAY 4096u
 
 struct sim_group {
-	uint32_t core, layer;
-	uint32_t first; /* global compartment */
-	uint32_t n;
-	uint32_t y0, x0, c0, ny, nx, nc;
-	int32_t keep;    /* 4096 - decay */
-	uint8_t program; /* enum img_program */
-	bool soft_reset;
-	bool has_bias; /* static bias or host current: runs on every valid frame */
-	bool host;     /* host_current */
-	bool always;   /* some threshold <= 0: cannot be skipped when quiet */
-	bool active;   /* state: some v is not 0 */
+    uint32_t core, layer;
+    uint32_t first; /* global compartment */
+    uint32_t n;
+    uint32_t y0, x0, c0, ny, nx, nc;
+    int32_t keep;    /* 4096 - decay */
+    uint8_t program; /* enum img_program */
+    bool soft_reset;
+    bool has_bias; /* static bias or host current: runs on every valid frame */
+    bool host;     /* host_current */
+    bool always;   /* some threshold <= 0: cannot be skipped when quiet */
+    bool active;   /* state: some v is not 0 */
 };
 
 struct sim_core {
-	uint32_t first, neurons; /* global compartments */
-	uint32_t group_first, n_groups;
+    uint32_t first, neurons; /* global compartments */
+    uint32_t group_first, n_groups;
 };
 
 /* An in-axon made ready for delivery. */
 struct sim_axon {
-	uint32_t core;
-	uint32_t content;
-	uint32_t base;   /* LIST: global compartment of the base; CONV: target group */
-	uint16_t sy, sx; /* CONV: source position */
-	uint16_t delay;
-	uint16_t atoms;
-	uint32_t row; /* of atom 0 */
-	uint8_t kind, shift, port;
+    uint32_t core;
+    uint32_t content;
+    uint32_t base;   /* LIST: global compartment of the base; CONV: target group */
+    uint16_t sy, sx; /* CONV: source position */
+    uint16_t delay;
+    uint16_t atoms;
+    uint32_t row; /* of atom 0 */
+    uint8_t kind, shift, port;
 };
 
 /* An out-axon made ready: where a spike of its compartments goes. */
 struct sim_out {
-	uint32_t comp_first; /* global compartment of atom 0 */
-	uint32_t route;
-	uint32_t target; /* core: global in-axon; embedded: task; host: port */
-	uint32_t port;   /* embedded: index into embedded_ports[] */
-	uint8_t dest;    /* enum img_dest */
+    uint32_t comp_first; /* global compartment of atom 0 */
+    uint32_t route;
+    uint32_t target; /* core: global in-axon; embedded: task; host: port */
+    uint32_t port;   /* embedded: index into embedded_ports[] */
+    uint8_t dest;    /* enum img_dest */
 };
 
 struct sim_message {
-	uint32_t axon;
-	uint32_t atom;
-	int32_t payload;
+    uint32_t axon;
+    uint32_t atom;
+    int32_t payload;
 };
 struct sim_messages VEC_FIELDS(struct sim_message);
 
 /* A spike on its way to host or embedded processor. */
 struct sim_note {
-	uint32_t out; /* index into outs[] */
-	uint32_t atom;
-	int32_t payload;
+    uint32_t out; /* index into outs[] */
+    uint32_t atom;
+    int32_t payload;
 };
 struct sim_notes VEC_FIELDS(struct sim_note);
 
 struct sim_task { /* state of an embedded attention */
-	const struct img_embedded *def;
-	uint32_t depth;  /* frames in flight */
-	uint32_t words;  /* 64-bit words per channel of tokens */
-	uint64_t *bits;  /* [depth][3][channels][words] */
-	int32_t *v;      /* [channels][tokens] */
-	int32_t *counts; /* [d][d] of one head, scratch */
-	uint8_t *fired;  /* [channels][tokens] */
+    const struct img_embedded *def;
+    uint32_t depth;  /* frames in flight */
+    uint32_t words;  /* 64-bit words per channel of tokens */
+    uint64_t *bits;  /* [depth][3][channels][words] */
+    int32_t *v;      /* [channels][tokens] */
+    int32_t *counts; /* [d][d] of one head, scratch */
+    uint8_t *fired;  /* [channels][tokens] */
 };
 
 struct sim_keep {    /* recording of one layer */
-	uint64_t offset; /* bytes from the start of an image's slot, IMG: not kept */
-	bool kept, is_i32;
+    uint64_t offset; /* bytes from the start of an image's slot, IMG: not kept */
+    bool kept, is_i32;
 };
 
 struct sim_chunk { /* counters and buffers that one chunk owns */
-	struct sim_notes notes;
-	uint64_t wraps, outside;
-	uint64_t outside_step;
-	uint32_t outside_layer, outside_core;
-	int32_t *fired; /* scratch: payload per compartment, size of the largest group */
+    struct sim_notes notes;
+    uint64_t wraps, outside;
+    uint64_t outside_step;
+    uint32_t outside_layer, outside_core;
+    int32_t *fired; /* scratch: payload per compartment, size of the largest group */
 };
 
 struct sim {
-	const struct image *im;
-	uint32_t n_cores, n_groups, n_chunks, n_axons, n_outs, n_layers;
-	uint32_t n_comps;
-	struct sim_core *cores;
-	struct sim_group *groups;
-	uint32_t *layer_group_first; /* CSR: groups by layer */
-	uint32_t *layer_groups;
-	struct sim_axon *axons;
-	struct sim_out *outs;
-	uint32_t *segment;       /* [n_comps] segment of equal out-axons */
-	uint32_t *segment_first; /* CSR over segments into segment_outs */
-	uint32_t *segment_outs;
-	uint64_t n_segments;
-	uint32_t ring; /* depth of the message ring: largest delay + 1 */
+    const struct image *im;
+    uint32_t n_cores, n_groups, n_chunks, n_axons, n_outs, n_layers;
+    uint32_t n_comps;
+    struct sim_core *cores;
+    struct sim_group *groups;
+    uint32_t *layer_group_first; /* CSR: groups by layer */
+    uint32_t *layer_groups;
+    struct sim_axon *axons;
+    struct sim_out *outs;
+    uint32_t *segment;       /* [n_comps] segment of equal out-axons */
+    uint32_t *segment_first; /* CSR over segments into segment_outs */
+    uint32_t *segment_outs;
+    uint64_t n_segments;
+    uint32_t ring; /* depth of the message ring: largest delay + 1 */
 
-	int32_t *vth, *bias, *static_bias; /* [n_comps] */
-	int32_t *v, *acc, *acc1;           /* [n_comps]; acc1 (port 1) may be NULL */
-	uint8_t *dirty;                    /* [n_cores]: accumulators hold input */
-	struct sim_messages *lists;        /* [ring][n_chunks + 1][n_chunks] */
-	struct sim_chunk *chunks;          /* [n_chunks] */
-	uint32_t n_tasks;
-	struct sim_task *tasks;
-	int64_t max_payload; /* 1 on binary chips */
+    int32_t *vth, *bias, *static_bias; /* [n_comps] */
+    int32_t *v, *acc, *acc1;           /* [n_comps]; acc1 (port 1) may be NULL */
+    uint8_t *dirty;                    /* [n_cores]: accumulators hold input */
+    struct sim_messages *lists;        /* [ring][n_chunks + 1][n_chunks] */
+    struct sim_chunk *chunks;          /* [n_chunks] */
+    uint32_t n_tasks;
+    struct sim_task *tasks;
+    int64_t max_payload; /* 1 on binary chips */
 
-	/* one run */
-	const struct sim_run *run;
-	uint64_t step, n_steps;
-	int32_t *frame;        /* [n_layers] valid frame at this step, or -1 */
-	uint32_t *image;       /* [n_layers] its image */
-	uint32_t n_slots;      /* images in flight */
-	uint64_t slot_bytes;   /* recording */
-	uint8_t *record;       /* [n_slots][slot_bytes], NULL without recorder */
-	struct sim_keep *keep; /* [n_layers] */
-	int32_t *sum_buffer;   /* scratch of the largest sum */
-	int64_t *counts;       /* [n_slots][head channels] */
-	int32_t *pixels;       /* encoder: one image as integers */
-	struct sim_stats stats;
-	uint64_t *last_events, *last_active; /* [n_cores] at the previous step's end */
-	uint64_t *active_updates;            /* [n_cores] running */
-	uint32_t fullest_chip;               /* cores in use on the chip that has most of them */
+    /* one run */
+    const struct sim_run *run;
+    uint64_t step, n_steps;
+    int32_t *frame;        /* [n_layers] valid frame at this step, or -1 */
+    uint32_t *image;       /* [n_layers] its image */
+    uint32_t n_slots;      /* images in flight */
+    uint64_t slot_bytes;   /* recording */
+    uint8_t *record;       /* [n_slots][slot_bytes], NULL without recorder */
+    struct sim_keep *keep; /* [n_layers] */
+    int32_t *sum_buffer;   /* scratch of the largest sum */
+    int64_t *counts;       /* [n_slots][head channels] */
+    int32_t *pixels;       /* encoder: one image as integers */
+    struct sim_stats stats;
+    uint64_t *last_events, *last_active; /* [n_cores] at the previous step's end */
+    uint64_t *active_updates;            /* [n_cores] running */
+    uint32_t fullest_chip;               /* cores in use on the chip that has most of them */
 };
 
 /* sim_create.c */

@@ -10,121 +10,121 @@
 
 static spk_status reset(struct sim *s)
 {
-	size_t n = s->n_comps;
+    size_t n = s->n_comps;
 
-	memset(s->v, 0, n * sizeof *s->v);
-	memset(s->acc, 0, n * sizeof *s->acc);
-	if (s->acc1)
-		memset(s->acc1, 0, n * sizeof *s->acc1);
-	memcpy(s->bias, s->static_bias, n * sizeof *s->bias);
-	memset(s->dirty, 0, s->n_cores);
-	memset(s->counts, 0, (size_t)s->n_slots * s->im->head.channels * sizeof *s->counts);
-	for (uint32_t i = 0; i < s->n_groups; i++)
-		s->groups[i].active = false;
-	for (size_t i = 0; i < (size_t)s->ring * (s->n_chunks + 1) * s->n_chunks; i++)
-		vec_clear(&s->lists[i]);
-	for (uint32_t i = 0; i < s->n_chunks; i++) {
-		struct sim_chunk *c = &s->chunks[i];
-		vec_clear(&c->notes);
-		c->wraps = c->outside = c->outside_step = 0;
-		c->outside_layer = c->outside_core = IMG_NONE;
-	}
-	sim_embedded_reset(s);
-	sim_stats_reset(s);
-	return sim_record_begin(s);
+    memset(s->v, 0, n * sizeof *s->v);
+    memset(s->acc, 0, n * sizeof *s->acc);
+    if (s->acc1)
+        memset(s->acc1, 0, n * sizeof *s->acc1);
+    memcpy(s->bias, s->static_bias, n * sizeof *s->bias);
+    memset(s->dirty, 0, s->n_cores);
+    memset(s->counts, 0, (size_t)s->n_slots * s->im->head.channels * sizeof *s->counts);
+    for (uint32_t i = 0; i < s->n_groups; i++)
+        s->groups[i].active = false;
+    for (size_t i = 0; i < (size_t)s->ring * (s->n_chunks + 1) * s->n_chunks; i++)
+        vec_clear(&s->lists[i]);
+    for (uint32_t i = 0; i < s->n_chunks; i++) {
+        struct sim_chunk *c = &s->chunks[i];
+        vec_clear(&c->notes);
+        c->wraps = c->outside = c->outside_step = 0;
+        c->outside_layer = c->outside_core = IMG_NONE;
+    }
+    sim_embedded_reset(s);
+    sim_stats_reset(s);
+    return sim_record_begin(s);
 }
 
 static void place_frames(struct sim *s)
 {
-	const struct img_meta *m = &s->im->meta;
+    const struct img_meta *m = &s->im->meta;
 
-	for (uint32_t i = 0; i < s->n_layers; i++) {
-		uint64_t start = s->im->layers[i].start, t = s->step - start;
+    for (uint32_t i = 0; i < s->n_layers; i++) {
+        uint64_t start = s->im->layers[i].start, t = s->step - start;
 
-		s->frame[i] = -1;
-		if (s->step < start || t % m->interval >= m->timesteps ||
-		    t / m->interval >= s->run->input.n_images)
-			continue;
-		s->frame[i] = (int32_t)(t % m->interval);
-		s->image[i] = (uint32_t)(t / m->interval);
-	}
+        s->frame[i] = -1;
+        if (s->step < start || t % m->interval >= m->timesteps ||
+            t / m->interval >= s->run->input.n_images)
+            continue;
+        s->frame[i] = (int32_t)(t % m->interval);
+        s->image[i] = (uint32_t)(t / m->interval);
+    }
 }
 
 static void process_notes(struct sim *s)
 {
-	for (uint32_t i = 0; i < s->n_chunks; i++) {
-		struct sim_notes *notes = &s->chunks[i].notes;
+    for (uint32_t i = 0; i < s->n_chunks; i++) {
+        struct sim_notes *notes = &s->chunks[i].notes;
 
-		for (size_t j = 0; j < notes->len; j++) {
-			const struct sim_out *o = &s->outs[notes->data[j].out];
+        for (size_t j = 0; j < notes->len; j++) {
+            const struct sim_out *o = &s->outs[notes->data[j].out];
 
-			if (o->dest == IMG_DEST_HOST)
-				sim_host_collect(s, o, notes->data[j].atom, notes->data[j].payload);
-			else
-				sim_embedded_collect(s, o, notes->data[j].atom);
-		}
-		vec_clear(notes);
-	}
+            if (o->dest == IMG_DEST_HOST)
+                sim_host_collect(s, o, notes->data[j].atom, notes->data[j].payload);
+            else
+                sim_embedded_collect(s, o, notes->data[j].atom);
+        }
+        vec_clear(notes);
+    }
 }
 
 /* The image whose last step this is, or -1. */
 static int64_t completed(const struct sim *s)
 {
-	const struct img_meta *m = &s->im->meta;
-	uint64_t t;
+    const struct img_meta *m = &s->im->meta;
+    uint64_t t;
 
-	if (s->step + 1 < m->latency)
-		return -1;
-	t = s->step + 1 - m->latency;
-	return t % m->interval == 0 ? (int64_t)(t / m->interval) : -1;
+    if (s->step + 1 < m->latency)
+        return -1;
+    t = s->step + 1 - m->latency;
+    return t % m->interval == 0 ? (int64_t)(t / m->interval) : -1;
 }
 
 static spk_status one_step(struct sim *s)
 {
-	place_frames(s);
-	SPK_TRY(sim_host_write_currents(s));
-	SPK_TRY(pool_run(s->run->pool, s->n_chunks, sim_fire_chunk, s));
-	sim_embedded_step(s);
-	SPK_TRY(sim_host_inject(s));
-	process_notes(s);
-	SPK_TRY(pool_run(s->run->pool, s->n_chunks, sim_deliver_chunk, s));
-	sim_stats_step(s);
-	return SPK_OK;
+    place_frames(s);
+    SPK_TRY(sim_host_write_currents(s));
+    SPK_TRY(pool_run(s->run->pool, s->n_chunks, sim_fire_chunk, s));
+    sim_embedded_step(s);
+    SPK_TRY(sim_host_inject(s));
+    process_notes(s);
+    SPK_TRY(pool_run(s->run->pool, s->n_chunks, sim_deliver_chunk, s));
+    sim_stats_step(s);
+    return SPK_OK;
 }
 
 static spk_status finish_image(struct sim *s, uint32_t image)
 {
-	const struct sim_run *r = s->run;
+    const struct sim_run *r = s->run;
 
-	sim_host_finish(s, image);
-	if (s->record)
-		SPK_TRY(sim_record_finish(s, image));
-	if (r->progress)
-		r->progress(r->progress_ctx, image + 1, r->input.n_images);
-	if (r->cancelled && r->cancelled(r->progress_ctx))
-		return SPK_ERR_CANCELLED;
-	return SPK_OK;
+    sim_host_finish(s, image);
+    if (s->record)
+        SPK_TRY(sim_record_finish(s, image));
+    if (r->progress)
+        r->progress(r->progress_ctx, image + 1, r->input.n_images);
+    if (r->cancelled && r->cancelled(r->progress_ctx))
+        return SPK_ERR_CANCELLED;
+    return SPK_OK;
 }
 
 spk_status sim_run(struct sim *s, const struct sim_run *r, struct diag_list *d)
 {
-	const struct img_meta *m = &s->im->meta;
-	spk_status status;
+    const struct img_meta *m = &s->im->meta;
+    spk_status status;
 
-	SPK_TRY(sim_host_check_input(s, r, d));
-	s->run = r;
-	status = reset(s);
-	s->n_steps =
-		r->input.n_images == 0 ? 0 : (uint64_t)(r->input.n_images - 1) * m->interval + m->latency;
-	for (s->step = 0; s->step < s->n_steps && status == SPK_OK; s->step++) {
-		int64_t image = completed(s);
+    SPK_TRY(sim_host_check_input(s, r, d));
+    s->run = r;
+    status = reset(s);
+    s->n_steps =
+        r->input.n_images == 0 ? 0 : (uint64_t)(r->input.n_images - 1) * m->interval + m->latency;
+    for (s->step = 0; s->step < s->n_steps && status == SPK_OK; s->step++) {
+        int64_t image = completed(s);
 
-		status = one_step(s);
-		if (status == SPK_OK && image >= 0)
-			status = finish_image(s, (uint32_t)image);
-	}
-	if (status == SPK_OK)
-		status = sim_stats_finish(s);
-	s->run = NULL;
-	return status;
+        status = one_step(s);
+        if (status == SPK_OK && image >= 0)
+            status = finish_image(s, (uint32_t)image);
+    }
+    if (status == SPK_OK)
+        status = sim_stats_finish(s);
+    s->run = NULL;
+    return status;
 }

@@ -15,252 +15,252 @@
 enum keep_mode { KEEP_ANY, KEEP_HALF, KEEP_NONE };
 
 struct update {
-	int32_t *v, *acc, *fired;
-	const int32_t *vth, *bias;
-	uint32_t n;
-	int32_t keep;
-	uint32_t state_bits;
-	bool soft;
+    int32_t *v, *acc, *fired;
+    const int32_t *vth, *bias;
+    uint32_t n;
+    int32_t keep;
+    uint32_t state_bits;
+    bool soft;
 };
 struct outcome {
-	uint32_t any_v, any_fired; /* not 0: some are not 0 */
-	uint32_t active, wraps;
+    uint32_t any_v, any_fired; /* not 0: some are not 0 */
+    uint32_t active, wraps;
 };
 
 static inline int32_t wrap_bits(int32_t x, uint32_t bits)
 {
-	return (int32_t)((uint32_t)x << (32 - bits)) >> (32 - bits);
+    return (int32_t)((uint32_t)x << (32 - bits)) >> (32 - bits);
 }
 
 __attribute__((always_inline)) static inline int32_t decayed(int32_t v, int32_t keep,
                                                              enum keep_mode mode)
 {
-	int32_t sign = v >> 31, a = (v ^ sign) - sign;
+    int32_t sign = v >> 31, a = (v ^ sign) - sign;
 
-	if (mode == KEEP_NONE)
-		return 0;
-	if (mode == KEEP_HALF)
-		a >>= 1;
-	else
-		a = (a >> 12) * keep + (((a & 4095) * keep) >> 12);
-	return (a ^ sign) - sign;
+    if (mode == KEEP_NONE)
+        return 0;
+    if (mode == KEEP_HALF)
+        a >>= 1;
+    else
+        a = (a >> 12) * keep + (((a & 4095) * keep) >> 12);
+    return (a ^ sign) - sign;
 }
 
 __attribute__((always_inline)) static inline void
 integrate(const struct update *p, enum keep_mode mode, bool biased, struct outcome *out)
 {
-	int32_t *restrict v = p->v, *restrict acc = p->acc, *restrict fired = p->fired;
-	const int32_t *restrict vth = p->vth, *restrict bias = p->bias;
-	const int32_t keep = p->keep, limit = (int32_t)((1u << (p->state_bits - 1)) - 1);
-	const int32_t soft = p->soft ? -1 : 0;
-	const uint32_t bits = p->state_bits;
-	int32_t any_v = 0, any_fired = 0, active = 0, wraps = 0;
+    int32_t *restrict v = p->v, *restrict acc = p->acc, *restrict fired = p->fired;
+    const int32_t *restrict vth = p->vth, *restrict bias = p->bias;
+    const int32_t keep = p->keep, limit = (int32_t)((1u << (p->state_bits - 1)) - 1);
+    const int32_t soft = p->soft ? -1 : 0;
+    const uint32_t bits = p->state_bits;
+    int32_t any_v = 0, any_fired = 0, active = 0, wraps = 0;
 
-	for (uint32_t i = 0; i < p->n; i++) {
-		int32_t in = biased ? (int32_t)((uint32_t)acc[i] + (uint32_t)bias[i]) : acc[i];
-		int32_t busy = biased ? v[i] | acc[i] | bias[i] : v[i] | acc[i];
-		int32_t u = wrap_bits(in, bits);
-		int32_t x = decayed(v[i], keep, mode) + u;
+    for (uint32_t i = 0; i < p->n; i++) {
+        int32_t in = biased ? (int32_t)((uint32_t)acc[i] + (uint32_t)bias[i]) : acc[i];
+        int32_t busy = biased ? v[i] | acc[i] | bias[i] : v[i] | acc[i];
+        int32_t u = wrap_bits(in, bits);
+        int32_t x = decayed(v[i], keep, mode) + u;
 
-		x = x > limit ? limit : x;
-		x = x < -limit ? -limit : x;
-		int32_t fire = -(int32_t)(x >= vth[i]);
-		x = (x & ~fire) | (soft & fire & (int32_t)((uint32_t)x - (uint32_t)vth[i]));
-		wraps += in != u;
-		active += busy != 0;
-		any_v |= x;
-		any_fired |= fire;
-		v[i] = x;
-		acc[i] = 0;
-		fired[i] = -fire;
-	}
-	*out =
-		(struct outcome){(uint32_t)any_v, (uint32_t)any_fired, (uint32_t)active, (uint32_t)wraps};
+        x = x > limit ? limit : x;
+        x = x < -limit ? -limit : x;
+        int32_t fire = -(int32_t)(x >= vth[i]);
+        x = (x & ~fire) | (soft & fire & (int32_t)((uint32_t)x - (uint32_t)vth[i]));
+        wraps += in != u;
+        active += busy != 0;
+        any_v |= x;
+        any_fired |= fire;
+        v[i] = x;
+        acc[i] = 0;
+        fired[i] = -fire;
+    }
+    *out =
+        (struct outcome){(uint32_t)any_v, (uint32_t)any_fired, (uint32_t)active, (uint32_t)wraps};
 }
 
 static void integrate_any(const struct update *p, struct outcome *out)
 {
-	if (p->bias)
-		integrate(p, KEEP_ANY, true, out);
-	else
-		integrate(p, KEEP_ANY, false, out);
+    if (p->bias)
+        integrate(p, KEEP_ANY, true, out);
+    else
+        integrate(p, KEEP_ANY, false, out);
 }
 
 static void integrate_half(const struct update *p, struct outcome *out)
 {
-	if (p->bias)
-		integrate(p, KEEP_HALF, true, out);
-	else
-		integrate(p, KEEP_HALF, false, out);
+    if (p->bias)
+        integrate(p, KEEP_HALF, true, out);
+    else
+        integrate(p, KEEP_HALF, false, out);
 }
 
 static void integrate_none(const struct update *p, struct outcome *out)
 {
-	if (p->bias)
-		integrate(p, KEEP_NONE, true, out);
-	else
-		integrate(p, KEEP_NONE, false, out);
+    if (p->bias)
+        integrate(p, KEEP_NONE, true, out);
+    else
+        integrate(p, KEEP_NONE, false, out);
 }
 
 spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t atom, int32_t payload)
 {
-	const struct sim_axon *a = &s->axons[axon];
-	uint64_t slot = (s->step + a->delay) % s->ring;
-	struct sim_messages *list =
-		&s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks + a->core % s->n_chunks];
-	struct sim_message m = {axon, atom, payload};
+    const struct sim_axon *a = &s->axons[axon];
+    uint64_t slot = (s->step + a->delay) % s->ring;
+    struct sim_messages *list =
+        &s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks + a->core % s->n_chunks];
+    struct sim_message m = {axon, atom, payload};
 
-	return vec_push(list, m);
+    return vec_push(list, m);
 }
 
 /* All messages of one spike of global compartment `comp`. */
 static spk_status route_spike(struct sim *s, uint32_t chunk, uint32_t comp, int32_t payload)
 {
-	uint32_t segment = s->segment[comp];
+    uint32_t segment = s->segment[comp];
 
-	for (uint32_t i = s->segment_first[segment]; i < s->segment_first[segment + 1]; i++) {
-		uint32_t id = s->segment_outs[i];
-		const struct sim_out *o = &s->outs[id];
-		uint32_t atom = comp - o->comp_first;
+    for (uint32_t i = s->segment_first[segment]; i < s->segment_first[segment + 1]; i++) {
+        uint32_t id = s->segment_outs[i];
+        const struct sim_out *o = &s->outs[id];
+        uint32_t atom = comp - o->comp_first;
 
-		s->stats.route_messages[o->route]++;
-		if (o->dest == IMG_DEST_CORE) {
-			SPK_TRY(sim_send(s, chunk, o->target, atom, payload));
-		} else {
-			struct sim_note note = {id, atom, payload};
-			SPK_TRY(vec_push(&s->chunks[chunk].notes, note));
-		}
-	}
-	return SPK_OK;
+        s->stats.route_messages[o->route]++;
+        if (o->dest == IMG_DEST_CORE) {
+            SPK_TRY(sim_send(s, chunk, o->target, atom, payload));
+        } else {
+            struct sim_note note = {id, atom, payload};
+            SPK_TRY(vec_push(&s->chunks[chunk].notes, note));
+        }
+    }
+    return SPK_OK;
 }
 
 static void note_outside(struct sim *s, const struct sim_group *g, struct sim_chunk *chunk)
 {
-	chunk->outside++;
-	if (chunk->outside_layer == IMG_NONE ||
-	    (chunk->outside_step == s->step && g->core < chunk->outside_core)) {
-		chunk->outside_layer = g->layer;
-		chunk->outside_core = g->core;
-		chunk->outside_step = s->step;
-	}
+    chunk->outside++;
+    if (chunk->outside_layer == IMG_NONE ||
+        (chunk->outside_step == s->step && g->core < chunk->outside_core)) {
+        chunk->outside_layer = g->layer;
+        chunk->outside_core = g->core;
+        chunk->outside_step = s->step;
+    }
 }
 
 /* Records and routes what a group fired; payloads in chunk->fired. */
 static spk_status emit(struct sim *s, const struct sim_group *g, uint32_t chunk)
 {
-	struct sim_chunk *own = &s->chunks[chunk];
-	const struct img_layer *l = &s->im->layers[g->layer];
-	const int32_t *fired = own->fired;
-	bool valid = s->frame[g->layer] >= 0;
-	bool kept = valid && s->record && s->keep[g->layer].kept;
-	uint64_t spikes = 0;
+    struct sim_chunk *own = &s->chunks[chunk];
+    const struct img_layer *l = &s->im->layers[g->layer];
+    const int32_t *fired = own->fired;
+    bool valid = s->frame[g->layer] >= 0;
+    bool kept = valid && s->record && s->keep[g->layer].kept;
+    uint64_t spikes = 0;
 
-	for (uint32_t p = 0, i = 0; p < g->ny * g->nx; p++) {
-		uint32_t position = (g->y0 + p / g->nx) * l->width + g->x0 + p % g->nx;
+    for (uint32_t p = 0, i = 0; p < g->ny * g->nx; p++) {
+        uint32_t position = (g->y0 + p / g->nx) * l->width + g->x0 + p % g->nx;
 
-		for (uint32_t c = 0; c < g->nc; c++, i++) {
-			if (fired[i] == 0)
-				continue;
-			spikes++;
-			if (!valid)
-				note_outside(s, g, own);
-			else if (kept && g->c0 + c < l->channels)
-				sim_record_put(s, g->layer, g->c0 + c, position, fired[i]);
-			SPK_TRY(route_spike(s, chunk, g->first + i, fired[i]));
-		}
-	}
-	s->stats.core[g->core].spikes_out += spikes;
-	return SPK_OK;
+        for (uint32_t c = 0; c < g->nc; c++, i++) {
+            if (fired[i] == 0)
+                continue;
+            spikes++;
+            if (!valid)
+                note_outside(s, g, own);
+            else if (kept && g->c0 + c < l->channels)
+                sim_record_put(s, g->layer, g->c0 + c, position, fired[i]);
+            SPK_TRY(route_spike(s, chunk, g->first + i, fired[i]));
+        }
+    }
+    s->stats.core[g->core].spikes_out += spikes;
+    return SPK_OK;
 }
 
 /* Neurons with state (FIXED, PROG). */
 static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t chunk, bool dirty)
 {
-	int32_t frame = s->frame[g->layer];
-	bool biased = g->has_bias && frame >= 0;
-	struct outcome out;
-	struct update p = {.v = s->v + g->first,
-	                   .acc = s->acc + g->first,
-	                   .fired = s->chunks[chunk].fired,
-	                   .vth = s->vth + g->first,
-	                   .bias = biased ? s->bias + g->first : NULL,
-	                   .n = g->n,
-	                   .keep = g->keep,
-	                   .state_bits = s->im->meta.state_bits,
-	                   .soft = g->soft_reset};
+    int32_t frame = s->frame[g->layer];
+    bool biased = g->has_bias && frame >= 0;
+    struct outcome out;
+    struct update p = {.v = s->v + g->first,
+                       .acc = s->acc + g->first,
+                       .fired = s->chunks[chunk].fired,
+                       .vth = s->vth + g->first,
+                       .bias = biased ? s->bias + g->first : NULL,
+                       .n = g->n,
+                       .keep = g->keep,
+                       .state_bits = s->im->meta.state_bits,
+                       .soft = g->soft_reset};
 
-	if (g->program == IMG_PROG_PROG) {
-		if (frame < 0) {
-			if (dirty)
-				memset(p.acc, 0, g->n * sizeof *p.acc);
-			return SPK_OK;
-		}
-		if (frame == 0 && g->active) {
-			memset(p.v, 0, g->n * sizeof *p.v);
-			g->active = false;
-		}
-	}
-	if (!dirty && !g->active && !g->always && !biased)
-		return SPK_OK;
-	if (g->keep == 2048)
-		integrate_half(&p, &out);
-	else if (g->keep == 0)
-		integrate_none(&p, &out);
-	else
-		integrate_any(&p, &out);
-	g->active = out.any_v != 0;
-	s->active_updates[g->core] += out.active;
-	s->chunks[chunk].wraps += out.wraps;
-	return out.any_fired ? emit(s, g, chunk) : SPK_OK;
+    if (g->program == IMG_PROG_PROG) {
+        if (frame < 0) {
+            if (dirty)
+                memset(p.acc, 0, g->n * sizeof *p.acc);
+            return SPK_OK;
+        }
+        if (frame == 0 && g->active) {
+            memset(p.v, 0, g->n * sizeof *p.v);
+            g->active = false;
+        }
+    }
+    if (!dirty && !g->active && !g->always && !biased)
+        return SPK_OK;
+    if (g->keep == 2048)
+        integrate_half(&p, &out);
+    else if (g->keep == 0)
+        integrate_none(&p, &out);
+    else
+        integrate_any(&p, &out);
+    g->active = out.any_v != 0;
+    s->active_updates[g->core] += out.active;
+    s->chunks[chunk].wraps += out.wraps;
+    return out.any_fired ? emit(s, g, chunk) : SPK_OK;
 }
 
 /* SUM and PRODUCT: no state, the payload is wrapped to its width. */
 static spk_status update_graded(struct sim *s, struct sim_group *g, uint32_t chunk)
 {
-	int32_t *acc = s->acc + g->first, *acc1 = s->acc1 ? s->acc1 + g->first : NULL;
-	int32_t *fired = s->chunks[chunk].fired;
-	uint32_t bits = s->im->meta.payload_bits, active = 0;
-	bool any = false;
+    int32_t *acc = s->acc + g->first, *acc1 = s->acc1 ? s->acc1 + g->first : NULL;
+    int32_t *fired = s->chunks[chunk].fired;
+    uint32_t bits = s->im->meta.payload_bits, active = 0;
+    bool any = false;
 
-	for (uint32_t i = 0; i < g->n; i++) {
-		int64_t x = acc[i];
-		int32_t payload;
+    for (uint32_t i = 0; i < g->n; i++) {
+        int64_t x = acc[i];
+        int32_t payload;
 
-		active += acc[i] != 0 || (acc1 && acc1[i] != 0);
-		if (g->program == IMG_PROG_PRODUCT)
-			x = acc1 ? x * acc1[i] : 0;
-		payload = x >= -s->max_payload && x <= s->max_payload
-		              ? (int32_t)x
-		              : wrap_bits((int32_t)(uint32_t)(uint64_t)x, bits);
-		s->chunks[chunk].wraps += payload != x;
-		fired[i] = payload;
-		any |= payload != 0;
-		acc[i] = 0;
-	}
-	s->active_updates[g->core] += active;
-	return any ? emit(s, g, chunk) : SPK_OK;
+        active += acc[i] != 0 || (acc1 && acc1[i] != 0);
+        if (g->program == IMG_PROG_PRODUCT)
+            x = acc1 ? x * acc1[i] : 0;
+        payload = x >= -s->max_payload && x <= s->max_payload
+                      ? (int32_t)x
+                      : wrap_bits((int32_t)(uint32_t)(uint64_t)x, bits);
+        s->chunks[chunk].wraps += payload != x;
+        fired[i] = payload;
+        any |= payload != 0;
+        acc[i] = 0;
+    }
+    s->active_updates[g->core] += active;
+    return any ? emit(s, g, chunk) : SPK_OK;
 }
 
 spk_status sim_fire_chunk(void *ctx, uint32_t chunk, uint32_t worker)
 {
-	struct sim *s = ctx;
+    struct sim *s = ctx;
 
-	(void)worker;
-	for (uint32_t c = chunk; c < s->n_cores; c += s->n_chunks) {
-		const struct sim_core *core = &s->cores[c];
-		bool dirty = s->dirty[c] != 0;
+    (void)worker;
+    for (uint32_t c = chunk; c < s->n_cores; c += s->n_chunks) {
+        const struct sim_core *core = &s->cores[c];
+        bool dirty = s->dirty[c] != 0;
 
-		for (uint32_t i = 0; i < core->n_groups; i++) {
-			struct sim_group *g = &s->groups[core->group_first + i];
+        for (uint32_t i = 0; i < core->n_groups; i++) {
+            struct sim_group *g = &s->groups[core->group_first + i];
 
-			if (g->program < IMG_PROG_SUM)
-				SPK_TRY(update_neurons(s, g, chunk, dirty));
-			else if (dirty)
-				SPK_TRY(update_graded(s, g, chunk));
-		}
-		if (dirty && s->acc1)
-			memset(s->acc1 + core->first, 0, core->neurons * sizeof *s->acc1);
-		s->dirty[c] = 0;
-	}
-	return SPK_OK;
+            if (g->program < IMG_PROG_SUM)
+                SPK_TRY(update_neurons(s, g, chunk, dirty));
+            else if (dirty)
+                SPK_TRY(update_graded(s, g, chunk));
+        }
+        if (dirty && s->acc1)
+            memset(s->acc1 + core->first, 0, core->neurons * sizeof *s->acc1);
+        s->dirty[c] = 0;
+    }
+    return SPK_OK;
 }

@@ -1,5 +1,6 @@
 /* The main line of the chip back end: layers, cores with their groups, in-axons and blocks, then
- * ports, routes and host segments. Tables grow as vectors and are handed to the image at the end. */
+ * ports, routes and host segments. Tables grow as vectors and are handed to the image at the end.
+ */
 #include "backends/chip/emit.h"
 
 #include <string.h>
@@ -235,8 +236,8 @@ spk_status chip_emit(const struct mapping *m, const char *provenance, struct dia
     e->diags = diags;
     e->im = out;
     spk_status status = emit_all(e, provenance);
-#define HAND_OVER(type, name)                                                                      \
-    out->name = e->name.data;                                                                      \
+#define HAND_OVER(type, name) \
+    out->name = e->name.data; \
     out->n_##name = e->name.len;
     IMG_TABLES(HAND_OVER)
 #undef HAND_OVER

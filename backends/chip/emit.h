@@ -1,4 +1,5 @@
-/* Back end `chip`: a mapping -> the flat tables of a chip image (ir/image.h, docs/chip-image.md). */
+/* Back end `chip`: a mapping -> the flat tables of a chip image (ir/image.h, docs/chip-image.md).
+ */
 #ifndef SPIKEC_BACKENDS_CHIP_EMIT_H
 #define SPIKEC_BACKENDS_CHIP_EMIT_H
 

@@ -26,12 +26,13 @@ static spk_status push_weights(struct row_builder *b, const struct map_piece *pi
         return SPK_OK;
     }
     const struct ir_param *w = &e->net->module->param[b->p->weight_param];
-    const uint32_t in = w->dim[1], kh = w->rank > 2 ? w->dim[2] : 1, kw = w->rank > 3 ? w->dim[3] : 1;
+    const uint32_t in = w->dim[1], kh = w->rank > 2 ? w->dim[2] : 1,
+                   kw = w->rank > 3 ? w->dim[3] : 1;
     const int8_t *data = w->data;
     for (uint32_t i = 0; i < piece->length; i++) {
         uint64_t o = piece->target_channel + i;
-        SPK_TRY(vec_push(&e->weights,
-                         data[((o * in + b->channel) * kh + piece->ky) * kw + piece->kx]));
+        SPK_TRY(
+            vec_push(&e->weights, data[((o * in + b->channel) * kh + piece->ky) * kw + piece->kx]));
     }
     return SPK_OK;
 }
@@ -43,8 +44,7 @@ static spk_status push_piece(void *ctx, const struct map_piece *piece)
     if (b->open && piece->start == b->end) {
         vec_last(&e->runs).length += piece->length;
     } else {
-        SPK_TRY(vec_push(&e->runs,
-                         (struct img_run){piece->start, piece->length, e->weights.len}));
+        SPK_TRY(vec_push(&e->runs, (struct img_run){piece->start, piece->length, e->weights.len}));
         vec_last(&e->rows).n_runs++;
         b->open = true;
     }
@@ -185,8 +185,8 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
     c.n_rows = 1;
     c.row_first = e->rows.len;
     SPK_TRY(vec_push(&e->rows, (struct img_row){e->runs.len, 1}));
-    SPK_TRY(vec_push(&e->runs,
-                     (struct img_run){0, tile->ny * tile->nx * tile->nc, e->weights.len}));
+    SPK_TRY(
+        vec_push(&e->runs, (struct img_run){0, tile->ny * tile->nx * tile->nc, e->weights.len}));
     for (uint32_t pos = 0; pos < tile->ny * tile->nx; pos++) {
         for (uint32_t ch = 0; ch < tile->nc; ch++) {
             /* bias = qf * 2^fine + qc * 2^(fine + 7), -64 <= qf <= 63 */
@@ -194,8 +194,8 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
             int32_t qc = (units + 64) >> 7, qf = units - qc * 128;
             if (qc < -128 || qc > 127)
                 return diag_internal(e->diags, p->span, "E0702",
-                                     "bias %d of '%s' does not fit two enable weights",
-                                     units, p->name);
+                                     "bias %d of '%s' does not fit two enable weights", units,
+                                     p->name);
             SPK_TRY(vec_push(&e->weights, (int8_t)(coarse ? qc : qf)));
         }
     }

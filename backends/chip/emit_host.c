@@ -86,8 +86,8 @@ static spk_status emit_pop_ports(struct emit *e, uint32_t pop, uint32_t task, ui
             uint32_t pos = (t->y0 + at / t->nx) * p->width + t->x0 + at % t->nx;
             if (task == IMG_NONE) {
                 struct img_host_port h = {pop, pos, t->c0, t->nc};
-                SPK_TRY(push_port_axon(e, p->tile_first + i, at, IMG_DEST_HOST, 0,
-                                       e->host_ports.len));
+                SPK_TRY(
+                    push_port_axon(e, p->tile_first + i, at, IMG_DEST_HOST, 0, e->host_ports.len));
                 SPK_TRY(vec_push(&e->host_ports, h));
             } else {
                 struct img_embedded_port q = {operand, pos, t->c0, t->nc};
@@ -169,7 +169,8 @@ static spk_status emit_prices(struct emit *e)
 {
     const struct tgt *t = e->target;
     for (int i = 0; i < TGT_ENERGY_COUNT; i++)
-        SPK_TRY(vec_push(&e->prices, t->energy_pj[i].present ? t->energy_pj[i].value : (double)NAN));
+        SPK_TRY(
+            vec_push(&e->prices, t->energy_pj[i].present ? t->energy_pj[i].value : (double)NAN));
     for (int i = 0; i < TGT_TIME_COUNT; i++)
         SPK_TRY(vec_push(&e->prices, t->time_ns[i].present ? t->time_ns[i].value : (double)NAN));
     return SPK_OK;

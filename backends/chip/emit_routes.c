@@ -38,10 +38,12 @@ static struct img_route route_between(const struct emit *e, uint32_t src, const 
     r.chip = b->chip;
     r.x = b->x;
     r.y = b->y;
-    r.hops_x = abs_diff(a->chip % cx * rx + a->x / t->tile_w, b->chip % cx * rx + b->x / t->tile_w) -
-               chips_x;
-    r.hops_y = abs_diff(a->chip / cx * ry + a->y / t->tile_h, b->chip / cx * ry + b->y / t->tile_h) -
-               chips_y;
+    r.hops_x =
+        abs_diff(a->chip % cx * rx + a->x / t->tile_w, b->chip % cx * rx + b->x / t->tile_w) -
+        chips_x;
+    r.hops_y =
+        abs_diff(a->chip / cx * ry + a->y / t->tile_h, b->chip / cx * ry + b->y / t->tile_h) -
+        chips_y;
     r.hops_chip = chips_x + chips_y;
     r.within_tile = r.hops_x + r.hops_y + r.hops_chip == 0;
     return r;

@@ -77,9 +77,9 @@ spk_status chip_usage_count(const struct image *im, const struct tgt *target,
             const struct img_block *b = &im->blocks[core->block_first + i];
             uint64_t n;
             u->synapses += synapses[b->content];
-            u->synapse_bits += b->delay_bits == 0 ? bits[b->content]
-                                                  : chip_content_bits(im, target, b->content,
-                                                                      b->delay_bits, &n);
+            u->synapse_bits += b->delay_bits == 0
+                                   ? bits[b->content]
+                                   : chip_content_bits(im, target, b->content, b->delay_bits, &n);
         }
     }
     spk_free(bits);

@@ -22,11 +22,11 @@ extern "C" {
 /* Status of a job; the values 0 to 5 and 70 are the exit codes of the tool. */
 enum {
     SPIKEC_OK = 0,
-    SPIKEC_DIFFERENCE = 1,    /* verify or check found a difference */
-    SPIKEC_ERR_USAGE = 2,     /* wrong options */
-    SPIKEC_ERR_INPUT = 3,     /* bad model, weights, target or input file */
-    SPIKEC_ERR_NOFIT = 4,     /* does not fit on the target */
-    SPIKEC_ERR_IO = 5,        /* file or system error */
+    SPIKEC_DIFFERENCE = 1, /* verify or check found a difference */
+    SPIKEC_ERR_USAGE = 2,  /* wrong options */
+    SPIKEC_ERR_INPUT = 3,  /* bad model, weights, target or input file */
+    SPIKEC_ERR_NOFIT = 4,  /* does not fit on the target */
+    SPIKEC_ERR_IO = 5,     /* file or system error */
     SPIKEC_ERR_NOMEM = 6,
     SPIKEC_ERR_CANCELLED = 7,
     SPIKEC_ERR_INTERNAL = 70
@@ -36,7 +36,7 @@ typedef struct spk_context spk_context;
 typedef struct spk_result spk_result;
 
 struct spk_context_options {
-    uint32_t threads;    /* 0: all online processors */
+    uint32_t threads; /* 0: all online processors */
     /* Progress of long work; total 0: unknown. May be NULL. */
     void (*progress)(void *user, const char *label, uint64_t done, uint64_t total);
     /* Polled now and then; true ends the job with SPIKEC_ERR_CANCELLED. May be NULL. */
@@ -84,7 +84,7 @@ struct spk_run_options {
     const char *engine;  /* "reference" */
     const char *teacher; /* expected values to force, or NULL */
     const char *out, *spikes, *rates_out;
-    uint32_t repeat;     /* timed runs; 0: one */
+    uint32_t repeat; /* timed runs; 0: one */
 };
 int spk_run(spk_context *context, const struct spk_run_options *options, spk_result **out_result);
 
@@ -92,11 +92,11 @@ int spk_run(spk_context *context, const struct spk_run_options *options, spk_res
 struct spk_compile_options {
     struct spk_model_options model;
     const char *target, *output;
-    const char *calibrate;     /* images for calibration, or NULL */
-    uint64_t calibrate_limit;  /* 0: 512 */
-    const char *attention;     /* lowering; NULL: chosen */
-    const char *schedule;      /* "pipelined" (default) */
-    const char *objective;     /* "cores" (default), "energy", "latency", "traffic" */
+    const char *calibrate;    /* images for calibration, or NULL */
+    uint64_t calibrate_limit; /* 0: 512 */
+    const char *attention;    /* lowering; NULL: chosen */
+    const char *schedule;     /* "pipelined" (default) */
+    const char *objective;    /* "cores" (default), "energy", "latency", "traffic" */
     const char *system, *rates;
     uint64_t seed;
     bool remarks;
@@ -140,10 +140,10 @@ int spk_verify(spk_context *context, const struct spk_verify_options *options,
 /* opt: runs passes on a model or a .sir file; the text of the result is the printed module. */
 struct spk_opt_options {
     struct spk_model_options model;
-    const char *passes; /* "a,b{x=1}" */
-    const char *target; /* for passes that need one */
+    const char *passes;      /* "a,b{x=1}" */
+    const char *target;      /* for passes that need one */
     const char *print_after; /* name of a pass, "all", or NULL */
-    bool list;          /* list the passes instead */
+    bool list;               /* list the passes instead */
 };
 int spk_opt(spk_context *context, const struct spk_opt_options *options, spk_result **out_result);
 

@@ -151,8 +151,8 @@ spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile
         if (p->pos == MAP_POS_WINDOW) {
             window_sources(tile->y0, tile->ny, p->pad, p->stride, p->kernel, p->view_h, &y_lo,
                            &y_hi);
-            window_sources(tile->x0, tile->nx, p->pad_w, p->stride_w, p->kernel_w, p->view_w,
-                           &x_lo, &x_hi);
+            window_sources(tile->x0, tile->nx, p->pad_w, p->stride_w, p->kernel_w, p->view_w, &x_lo,
+                           &x_hi);
         }
         for (uint32_t s = 0; s < p->n_sources; s++) {
             for (uint32_t y = y_lo; y < y_hi; y++) {

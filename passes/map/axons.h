@@ -27,7 +27,7 @@ struct map_axon {
     uint32_t first_source_channel, n_atoms, row;
     uint32_t first_row_channel, n_rows; /* of the block: source channels in row order */
     enum img_axon_kind kind;
-    bool conv;       /* goes to a CONV block */
+    bool conv; /* goes to a CONV block */
 };
 
 /* Identity of a synapse block within one projection: axons with equal keys share the block on a
@@ -58,8 +58,8 @@ void map_source_channels(const struct map_net *net, const struct map_proj *proj,
  * block's first compartment, ascending, adjacent ones merged. fn also gets the kernel position of
  * the piece and the first target channel, from which weights follow. */
 struct map_piece {
-    uint32_t start, length;    /* compartments */
-    uint32_t target_channel;   /* of the first compartment */
+    uint32_t start, length;  /* compartments */
+    uint32_t target_channel; /* of the first compartment */
     uint32_t ky, kx;
 };
 typedef spk_status (*map_piece_fn)(void *ctx, const struct map_piece *piece);

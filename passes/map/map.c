@@ -14,8 +14,7 @@ static spk_status default_rates(const struct ir_module *module, double **out)
 }
 
 spk_status map_run(const struct ir_module *module, const struct tgt *target,
-                   const struct map_options *options, struct diag_list *diags,
-                   struct mapping *out)
+                   const struct map_options *options, struct diag_list *diags, struct mapping *out)
 {
     double *rates = NULL;
     memset(out, 0, sizeof *out);

@@ -199,10 +199,11 @@ static spk_status net_neuron(struct net_builder *b, uint32_t id)
         return net_push_pop(b, &p, &b->pop_of[id]);
     }
     if (in->op == IR_OP_CONV2D && in->type.width != n->type.width)
-        return diag_nofit(b->diags, n->span, "E0671",
-                          "'%s' flattens the map of a convolution before its neurons; on a chip the "
-                          "neurons come first: write tokens(neuron(conv2d(...)))",
-                          p.name);
+        return diag_nofit(
+            b->diags, n->span, "E0671",
+            "'%s' flattens the map of a convolution before its neurons; on a chip the "
+            "neurons come first: write tokens(neuron(conv2d(...)))",
+            p.name);
     if (in->op != IR_OP_CONV2D && in->op != IR_OP_LINEAR)
         return diag_nofit(b->diags, n->span, "E0657",
                           "'%s' is fed by '%s': only convolutions, linear layers and attention can "

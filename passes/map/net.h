@@ -28,7 +28,7 @@ enum map_chan {
     MAP_CHAN_SAME,   /* c -> c */
     MAP_CHAN_EXPAND, /* c -> c*r .. c*r + r - 1 */
     MAP_CHAN_STRIDE, /* (h, j) -> (h, i, j) for every i < d: channel h*d + j to (h*d + i)*d + j */
-    MAP_CHAN_REDUCE  /* (h, i, j, theta) -> (h, j): channel ((h*d + i)*d + j)*r + theta to h*d + j */
+    MAP_CHAN_REDUCE /* (h, i, j, theta) -> (h, j): channel ((h*d + i)*d + j)*r + theta to h*d + j */
 };
 
 struct map_source {
@@ -40,23 +40,23 @@ struct map_proj {
     uint32_t target; /* population */
     enum map_pos pos;
     enum map_chan chan;
-    uint32_t r, d;                 /* parameters of the channel map */
-    uint32_t kernel, stride, pad;  /* WINDOW; square, as the language has it */
+    uint32_t r, d;                /* parameters of the channel map */
+    uint32_t kernel, stride, pad; /* WINDOW; square, as the language has it */
     uint32_t kernel_w, stride_w, pad_w;
-    uint32_t view_h, view_w;       /* the source's map as this projection sees it */
-    uint32_t weight_param;         /* FULL: i8 [out, in, kh, kw] or [out, in]; else IR_NONE */
-    int8_t weight;                 /* other maps: every synapse has this weight */
-    uint8_t shift;                 /* weight q stands for q << shift membrane units */
+    uint32_t view_h, view_w; /* the source's map as this projection sees it */
+    uint32_t weight_param;   /* FULL: i8 [out, in, kh, kw] or [out, in]; else IR_NONE */
+    int8_t weight;           /* other maps: every synapse has this weight */
+    uint8_t shift;           /* weight q stands for q << shift membrane units */
     uint8_t port;
     uint32_t n_sources;
     struct map_source *source;
-    const char *weight_name;       /* for messages; NULL where weights are constant */
+    const char *weight_name; /* for messages; NULL where weights are constant */
 };
 
 struct map_pop {
     const char *name;
     enum img_layer_kind kind;
-    uint32_t node;           /* IR node it stands for, IR_NONE for inner populations */
+    uint32_t node; /* IR node it stands for, IR_NONE for inner populations */
     struct spk_span span;
     uint32_t channels, height, width;
     enum ir_layout layout;
@@ -64,21 +64,21 @@ struct map_pop {
     enum img_program program;
     uint16_t decay;
     bool soft_reset;
-    int32_t vth;             /* where vth_param is IR_NONE */
-    int32_t vth_period;      /* thermometer: vth of channel c is vth * (c % period + 1); 0: vth */
-    uint32_t vth_param;      /* i32 [channels] or IR_NONE */
-    uint32_t bias_param;     /* i32 [channels] or IR_NONE */
-    bool enable;             /* bias travels by enable spikes */
-    bool coarse;             /* a second enable axon is needed */
+    int32_t vth;         /* where vth_param is IR_NONE */
+    int32_t vth_period;  /* thermometer: vth of channel c is vth * (c % period + 1); 0: vth */
+    uint32_t vth_param;  /* i32 [channels] or IR_NONE */
+    uint32_t bias_param; /* i32 [channels] or IR_NONE */
+    bool enable;         /* bias travels by enable spikes */
+    bool coarse;         /* a second enable axon is needed */
     bool host_current, recorded, has_compartments;
     uint32_t payload_bound;
-    double rate;             /* expected spikes per neuron and frame, for traffic */
-    uint32_t n_projs;        /* incoming projections: net->proj[proj_first ..] */
+    double rate;      /* expected spikes per neuron and frame, for traffic */
+    uint32_t n_projs; /* incoming projections: net->proj[proj_first ..] */
     uint32_t proj_first;
     /* EMBEDDED only */
     uint32_t q, k, v, heads;
     int32_t unit;
-    bool readout;            /* its spikes are counted by the host */
+    bool readout; /* its spikes are counted by the host */
     /* Tile shape and grid, set by partition. */
     uint32_t th, tw, tc, gh, gw, gc;
     uint32_t tile_first;
@@ -100,7 +100,7 @@ struct map_net {
     VEC(struct map_pop) pops;
     VEC(struct map_proj) projs;
     VEC(struct map_sum) sums;
-    uint32_t encode_node;  /* IR node of the image encoder or IR_NONE */
+    uint32_t encode_node; /* IR node of the image encoder or IR_NONE */
     uint32_t readout_node;
     uint32_t timesteps, interval, latency;
 };

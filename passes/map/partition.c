@@ -36,9 +36,8 @@ static spk_status count_out_axon(void *ctx, const struct map_tile *tile, const s
     uint32_t src = map_tile_of(&m->net, p->source[a->source].pop, a->pos, a->first_source_channel);
     (void)tile;
     if (src != IR_NONE)
-        m->usage[src].out_axons += m->net.target->axon_population
-                                       ? map_axon_slots(m->net.target, a->kind)
-                                       : a->n_atoms;
+        m->usage[src].out_axons +=
+            m->net.target->axon_population ? map_axon_slots(m->net.target, a->kind) : a->n_atoms;
     return SPK_OK;
 }
 
@@ -84,11 +83,11 @@ static spk_status shrink_hubs(struct mapping *m, uint32_t *max_neurons, struct d
         if (need <= have)
             continue;
         if (p->th * p->tw == 1)
-            return diag_nofit(diags, p->span, "E0663",
-                              "layer '%s' does not fit '%s': one position of it needs %llu out-axon "
-                              "slots, a core has %llu",
-                              p->name, m->net.target->name, (unsigned long long)need,
-                              (unsigned long long)have);
+            return diag_nofit(
+                diags, p->span, "E0663",
+                "layer '%s' does not fit '%s': one position of it needs %llu out-axon "
+                "slots, a core has %llu",
+                p->name, m->net.target->name, (unsigned long long)need, (unsigned long long)have);
         uint64_t next = (uint64_t)neurons * have / need;
         if (next >= neurons)
             next = neurons - 1;

@@ -41,8 +41,8 @@ static spk_status add_flow(void *ctx, const struct map_tile *tile, const struct 
     const struct map_proj *p = &net->projs.data[a->proj];
     const uint32_t s = p->source[a->source].pop;
     uint32_t src = map_tile_of(net, s, a->pos, a->first_source_channel);
-    uint32_t dst = map_tile_of(net, tile->pop, tile->y0 * net->pops.data[tile->pop].width + tile->x0,
-                               tile->c0);
+    uint32_t dst = map_tile_of(net, tile->pop,
+                               tile->y0 * net->pops.data[tile->pop].width + tile->x0, tile->c0);
     float w = (float)(net->pops.data[s].rate * a->n_atoms);
     if (src == IR_NONE || src == dst)
         return SPK_OK;
@@ -176,8 +176,8 @@ static spk_status anneal(struct placer *pl, uint64_t seed, const struct progress
         return SPK_OK;
     rng_seed(&rng, seed);
     for (uint32_t i = 0; i < 256; i++) {
-        double d = swap_delta(pl, pl->slot_of[rng_below(&rng, n)],
-                              (uint32_t)rng_below(&rng, pl->n_slots));
+        double d =
+            swap_delta(pl, pl->slot_of[rng_below(&rng, n)], (uint32_t)rng_below(&rng, pl->n_slots));
         if (d > 0) {
             uphill += d;
             n_up++;
@@ -256,7 +256,8 @@ static spk_status choose_system(struct mapping *m, const char *forced, struct di
                               s->chips_x * s->chips_y);
     }
     if (forced != NULL)
-        return diag_error(diags, spk_span_none, "E0667", "'%s' has no system '%s'", t->name, forced);
+        return diag_error(diags, spk_span_none, "E0667", "'%s' has no system '%s'", t->name,
+                          forced);
     spk_status status = diag_nofit(
         diags, spk_span_none, "E0668",
         "the model needs %llu cores on %llu chips of '%s'; its largest listed system, '%s', has %u "

@@ -41,7 +41,7 @@ struct usage_ctx {
     const struct map_net *net;
     struct map_usage *u;
     struct block_map keys;
-    uint32_t formats; /* bit set over (shift, delay bits), small */
+    uint32_t formats;                /* bit set over (shift, delay bits), small */
     uint64_t max_in_axons, max_bits; /* counting stops above these */
 };
 
@@ -97,8 +97,7 @@ static spk_status tile_usage(const struct map_net *net, const struct map_tile *t
                              uint64_t max_in_axons, uint64_t max_bits, struct map_usage *out)
 {
     const struct map_pop *p = &net->pops.data[tile->pop];
-    struct usage_ctx c = {.net = net, .u = out, .max_in_axons = max_in_axons,
-                          .max_bits = max_bits};
+    struct usage_ctx c = {.net = net, .u = out, .max_in_axons = max_in_axons, .max_bits = max_bits};
     memset(out, 0, sizeof *out);
     out->neurons = tile->ny * tile->nx * tile->nc;
     spk_status status = map_tile_axons(net, tile, usage_axon, &c);
@@ -128,8 +127,10 @@ static const struct {
     enum tgt_limit limit;
     const char *what;
 } CHECKS[] = {
-    {TGT_NEURONS, "compartments"},     {TGT_IN_AXONS, "in-axons"},
-    {TGT_SYNAPSE_BITS, "bits of synaptic memory"}, {TGT_CONFIGS, "compartment configurations"},
+    {TGT_NEURONS, "compartments"},
+    {TGT_IN_AXONS, "in-axons"},
+    {TGT_SYNAPSE_BITS, "bits of synaptic memory"},
+    {TGT_CONFIGS, "compartment configurations"},
     {TGT_SYNAPSE_FORMATS, "synapse formats"},
 };
 #define N_CHECKS (sizeof CHECKS / sizeof CHECKS[0])
@@ -269,7 +270,8 @@ static void set_shape(struct map_pop *p, const struct shape *s)
 
 /* ---- does not fit ---- */
 
-/* Memory of the tile if weights had fewer bits: the largest number of bits that fits, 0 for none. */
+/* Memory of the tile if weights had fewer bits: the largest number of bits that fits, 0 for none.
+ */
 static spk_status bits_that_fit(const struct map_net *net, const struct map_tile *t,
                                 uint32_t *out_bits)
 {
@@ -278,7 +280,7 @@ static spk_status bits_that_fit(const struct map_net *net, const struct map_tile
     n.target = &fewer;
     for (*out_bits = net->target->arith.weight_bits; *out_bits > 1;) {
         struct map_usage u;
-        fewer.arith.weight_bits = (uint8_t) --*out_bits;
+        fewer.arith.weight_bits = (uint8_t)-- * out_bits;
         SPK_TRY(tile_usage(&n, t, UINT64_MAX, UINT64_MAX, &u));
         if (u.synapse_bits <= tgt_limit_value(net->target, TGT_SYNAPSE_BITS))
             return SPK_OK;
@@ -287,8 +289,8 @@ static spk_status bits_that_fit(const struct map_net *net, const struct map_tile
     return SPK_OK;
 }
 
-static spk_status report_nofit(const struct map_net *net, uint32_t pop, const struct shape *smallest,
-                               struct diag_list *diags)
+static spk_status report_nofit(const struct map_net *net, uint32_t pop,
+                               const struct shape *smallest, struct diag_list *diags)
 {
     struct map_pop *p = &net->pops.data[pop];
     struct map_usage u;

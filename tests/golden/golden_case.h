@@ -8,21 +8,21 @@
 #include "support/safetensors.h"
 
 struct golden_config {
-	bool v1, events, linear, exact;
-	bool qkv_bias, proj_bias, mlp_bias, pool[4];
-	uint32_t height, width, in_channels, dim, depth, heads, mlp_ratio, timesteps, classes;
-	float scale, attn_vth, vth, tau;
+    bool v1, events, linear, exact;
+    bool qkv_bias, proj_bias, mlp_bias, pool[4];
+    uint32_t height, width, in_channels, dim, depth, heads, mlp_ratio, timesteps, classes;
+    float scale, attn_vth, vth, tau;
 };
 
 struct golden_case {
-	char folder[512];
-	struct golden_config config;
-	struct json_value *manifest;
-	struct st_file *weights, *input, *expected; /* NULL where the case is a manifest alone */
-	struct ir_module *module;                   /* stage MODEL; no data without weights */
-	float *image;                               /* [n_images, image_stride] */
-	uint32_t n_images;
-	uint64_t image_stride;
+    char folder[512];
+    struct golden_config config;
+    struct json_value *manifest;
+    struct st_file *weights, *input, *expected; /* NULL where the case is a manifest alone */
+    struct ir_module *module;                   /* stage MODEL; no data without weights */
+    float *image;                               /* [n_images, image_stride] */
+    uint32_t n_images;
+    uint64_t image_stride;
 };
 
 /* Opens everything; what fails leaves a diagnostic. */

@@ -38,10 +38,10 @@ static void net_open(struct net *n, const char *target, enum tgt_attention atten
     assert_ok(fe_weights_bind(n->module,
                               SPIKEC_TEST_DATA_DIR "/golden/v2-tiny-exact/weights.safetensors",
                               &n->diags, NULL));
-    struct pass_context pc = {.target = n->target, .engine = &rt_reference_engine,
-                              .diags = &n->diags};
-    assert_ok(passes_compile_pipeline(&pc, PASSES_BALANCED, tgt_attention_name(attention),
-                                      &n->module));
+    struct pass_context pc = {
+        .target = n->target, .engine = &rt_reference_engine, .diags = &n->diags};
+    assert_ok(
+        passes_compile_pipeline(&pc, PASSES_BALANCED, tgt_attention_name(attention), &n->module));
 }
 
 static void net_close(struct net *n)
@@ -54,8 +54,10 @@ static void net_close(struct net *n)
 static const struct {
     const char *target;
     enum tgt_attention attention;
-} KINDS[] = {{"loihi1", TGT_ATTN_EMBEDDED}, {"loihi1", TGT_ATTN_AND_LIF},
-             {"loihi2", TGT_ATTN_PRODUCT},  {"loihi2", TGT_ATTN_AND_LIF},
+} KINDS[] = {{"loihi1", TGT_ATTN_EMBEDDED},
+             {"loihi1", TGT_ATTN_AND_LIF},
+             {"loihi2", TGT_ATTN_PRODUCT},
+             {"loihi2", TGT_ATTN_AND_LIF},
              {"loihi2", TGT_ATTN_EMBEDDED}};
 #define N_KINDS (sizeof KINDS / sizeof KINDS[0])
 
@@ -289,9 +291,12 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usage),          cmocka_unit_test(test_cover),
-        cmocka_unit_test(test_windows),        cmocka_unit_test(test_does_not_fit),
-        cmocka_unit_test(test_systems),        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_cover),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_does_not_fit),
+        cmocka_unit_test(test_systems),
+        cmocka_unit_test(test_places),
         cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,216 +6,222 @@
 #include "passes/pass.h"
 #include "passes_fixture.h"
 
-static const struct fx_config tiny = {.channels = 1, .size = 8, .stages = 2, .dim = 8, .depth = 2,
-                                      .heads = 2, .mlp_ratio = 2, .timesteps = 4, .classes = 3,
-                                      .scale = 0.125f, .with_data = false};
+static const struct fx_config tiny = {.channels = 1,
+                                      .size = 8,
+                                      .stages = 2,
+                                      .dim = 8,
+                                      .depth = 2,
+                                      .heads = 2,
+                                      .mlp_ratio = 2,
+                                      .timesteps = 4,
+                                      .classes = 3,
+                                      .scale = 0.125f,
+                                      .with_data = false};
 
 static struct ir_module *make(struct fx_config c, struct diag_list *d)
 {
-	struct pass_context pc = {.diags = d, .verify_each = true};
-	struct ir_module *m = fx_tiny(c, 1, d);
-	assert_ok(passes_run(&pc, "prepare", &m));
-	return m;
+    struct pass_context pc = {.diags = d, .verify_each = true};
+    struct ir_module *m = fx_tiny(c, 1, d);
+    assert_ok(passes_run(&pc, "prepare", &m));
+    return m;
 }
 
 static uint32_t start_of(const struct ir_module *m, const uint32_t *start, const char *name)
 {
-	uint32_t id = ir_find_value(m, name);
-	assert_int_not_equal(id, IR_NONE);
-	return start[id];
+    uint32_t id = ir_find_value(m, name);
+    assert_int_not_equal(id, IR_NONE);
+    return start[id];
 }
 
 static void test_starts(void **state)
 {
-	struct diag_list d;
-	struct tgt t = fx_target(true);
-	uint32_t start[256];
-	(void)state;
-	diag_init(&d);
-	struct ir_module *m = make(tiny, &d);
-	assert_true(m->n_nodes < 256);
-	assert_ok(depth_compute(m, &t, TGT_ATTN_PRODUCT, false, &d, start));
-	/* The host writes the first layer's currents: L = 0; then one step per hop. */
-	assert_int_equal(start_of(m, start, "patch_embed.stage0.down_lif"), 0);
-	assert_int_equal(start_of(m, start, "patch_embed.stage0.block0.lif2"), 2);
-	assert_int_equal(start_of(m, start, "patch_embed.stage1.down_lif"), 3);
-	assert_int_equal(start_of(m, start, "patch_embed.stage1.block0.lif2"), 5);
-	assert_int_equal(start_of(m, start, "block.0.attn.q_lif"), 6);
-	assert_int_equal(start_of(m, start, "block.0.attn.attn_lif"), 10); /* q + 4 */
-	assert_int_equal(start_of(m, start, "block.0.attn.proj_lif"), 11);
-	assert_int_equal(start_of(m, start, "block.0.mlp.fc2_lif"), 13);
-	assert_int_equal(start_of(m, start, "block.1.mlp.fc2_lif"), 21);
-	assert_int_equal(start_of(m, start, "block.1.out"), 21);
-	assert_ok(depth_compute(m, &t, TGT_ATTN_EMBEDDED, false, &d, start));
-	assert_int_equal(start_of(m, start, "block.0.attn.attn_lif"), 6 + 8);
-	/* Not aligned yet: the check says so. */
-	assert_int_equal(depth_compute(m, &t, TGT_ATTN_EMBEDDED, true, &d, start),
-	                 SPK_ERR_INTERNAL);
-	unit_expect_diag(&d, "starts at step");
-	ir_module_destroy(m);
+    struct diag_list d;
+    struct tgt t = fx_target(true);
+    uint32_t start[256];
+    (void)state;
+    diag_init(&d);
+    struct ir_module *m = make(tiny, &d);
+    assert_true(m->n_nodes < 256);
+    assert_ok(depth_compute(m, &t, TGT_ATTN_PRODUCT, false, &d, start));
+    /* The host writes the first layer's currents: L = 0; then one step per hop. */
+    assert_int_equal(start_of(m, start, "patch_embed.stage0.down_lif"), 0);
+    assert_int_equal(start_of(m, start, "patch_embed.stage0.block0.lif2"), 2);
+    assert_int_equal(start_of(m, start, "patch_embed.stage1.down_lif"), 3);
+    assert_int_equal(start_of(m, start, "patch_embed.stage1.block0.lif2"), 5);
+    assert_int_equal(start_of(m, start, "block.0.attn.q_lif"), 6);
+    assert_int_equal(start_of(m, start, "block.0.attn.attn_lif"), 10); /* q + 4 */
+    assert_int_equal(start_of(m, start, "block.0.attn.proj_lif"), 11);
+    assert_int_equal(start_of(m, start, "block.0.mlp.fc2_lif"), 13);
+    assert_int_equal(start_of(m, start, "block.1.mlp.fc2_lif"), 21);
+    assert_int_equal(start_of(m, start, "block.1.out"), 21);
+    assert_ok(depth_compute(m, &t, TGT_ATTN_EMBEDDED, false, &d, start));
+    assert_int_equal(start_of(m, start, "block.0.attn.attn_lif"), 6 + 8);
+    /* Not aligned yet: the check says so. */
+    assert_int_equal(depth_compute(m, &t, TGT_ATTN_EMBEDDED, true, &d, start), SPK_ERR_INTERNAL);
+    unit_expect_diag(&d, "starts at step");
+    ir_module_destroy(m);
 
-	struct fx_config c = tiny;
-	c.events = true; /* injected frames are at 0, the first layer one hop later */
-	m = make(c, &d);
-	assert_ok(depth_compute(m, &t, TGT_ATTN_PRODUCT, false, &d, start));
-	assert_int_equal(start_of(m, start, "patch_embed.stage0.down_lif"), 1);
-	ir_module_destroy(m);
+    struct fx_config c = tiny;
+    c.events = true; /* injected frames are at 0, the first layer one hop later */
+    m = make(c, &d);
+    assert_ok(depth_compute(m, &t, TGT_ATTN_PRODUCT, false, &d, start));
+    assert_int_equal(start_of(m, start, "patch_embed.stage0.down_lif"), 1);
+    ir_module_destroy(m);
 
-	c = tiny;
-	c.v1 = true; /* a max-pool is a population of its own */
-	m = make(c, &d);
-	assert_ok(depth_compute(m, &t, TGT_ATTN_PRODUCT, false, &d, start));
-	assert_int_equal(start_of(m, start, "patch_embed.proj_lif1"), 2);
-	assert_int_equal(start_of(m, start, "patch_embed.rpe_lif"), 4);
-	ir_module_destroy(m);
-	diag_fini(&d);
+    c = tiny;
+    c.v1 = true; /* a max-pool is a population of its own */
+    m = make(c, &d);
+    assert_ok(depth_compute(m, &t, TGT_ATTN_PRODUCT, false, &d, start));
+    assert_int_equal(start_of(m, start, "patch_embed.proj_lif1"), 2);
+    assert_int_equal(start_of(m, start, "patch_embed.rpe_lif"), 4);
+    ir_module_destroy(m);
+    diag_fini(&d);
 }
 
 struct relays {
-	uint32_t n, counts, longest, operands;
+    uint32_t n, counts, longest, operands;
 };
 static struct relays count_relays(const struct ir_module *m)
 {
-	struct relays r = {0, 0, 0, 0};
-	for (uint32_t i = 0; i < m->n_nodes; i++) {
-		const struct ir_node *n = &m->node[i];
-		if (n->op == IR_OP_DELAY) {
-			r.n++;
-			r.counts += n->n_operands > 1;
-			r.longest = n->a.delay.steps > r.longest ? n->a.delay.steps : r.longest;
-		}
-		if ((n->op == IR_OP_LINEAR || n->op == IR_OP_CONV2D) && n->n_operands > r.operands)
-			r.operands = n->n_operands;
-	}
-	return r;
+    struct relays r = {0, 0, 0, 0};
+    for (uint32_t i = 0; i < m->n_nodes; i++) {
+        const struct ir_node *n = &m->node[i];
+        if (n->op == IR_OP_DELAY) {
+            r.n++;
+            r.counts += n->n_operands > 1;
+            r.longest = n->a.delay.steps > r.longest ? n->a.delay.steps : r.longest;
+        }
+        if ((n->op == IR_OP_LINEAR || n->op == IR_OP_CONV2D) && n->n_operands > r.operands)
+            r.operands = n->n_operands;
+    }
+    return r;
 }
 
 static struct relays balanced(struct fx_config c, struct tgt *t, const char *pipeline,
                               struct diag_list *d)
 {
-	struct pass_context pc = {.diags = d, .verify_each = true, .target = t};
-	uint32_t start[512];
-	struct ir_module *m = make(c, d);
-	assert_ok(passes_run(&pc, pipeline, &m));
-	assert_true(m->n_nodes < 512);
-	assert_ok(depth_compute(m, t, strstr(pipeline, "embedded") ? TGT_ATTN_EMBEDDED
-	                                                           : TGT_ATTN_AND_LIF,
-	                        true, d, start));
-	struct relays r = count_relays(m);
-	ir_module_destroy(m);
-	return r;
+    struct pass_context pc = {.diags = d, .verify_each = true, .target = t};
+    uint32_t start[512];
+    struct ir_module *m = make(c, d);
+    assert_ok(passes_run(&pc, pipeline, &m));
+    assert_true(m->n_nodes < 512);
+    assert_ok(depth_compute(
+        m, t, strstr(pipeline, "embedded") ? TGT_ATTN_EMBEDDED : TGT_ATTN_AND_LIF, true, d, start));
+    struct relays r = count_relays(m);
+    ir_module_destroy(m);
+    return r;
 }
 
 /* Joins with an older and a newest part: one in each stem stage, then attn and mlp of each block;
  * the last join feeds the head only, which the host aligns.                                    */
 static void test_relays(void **state)
 {
-	struct diag_list d;
-	struct tgt graded = fx_target(true), binary = fx_target(false);
-	(void)state;
-	diag_init(&d);
-	struct relays r = balanced(tiny, &graded, "balance-delays{attention=and_lif}", &d);
-	/* stage 0, stage 1, then after block 0 attn, block 0 mlp, block 1 attn. */
-	assert_int_equal(r.n, 5);
-	assert_int_equal(r.counts, 3);
-	assert_int_equal(r.operands, 2);
-	assert_int_equal(r.longest, 6);
-	r = balanced(tiny, &binary, "balance-delays{attention=and_lif}", &d);
-	/* stage 0: 1. Stream of the tokens, stations at the starts of the joins lif2, proj0, fc2_0,
-	 * proj1: down_lif 4, lif2 3, proj0 2, fc2_0 1. */
-	assert_int_equal(r.n, 1 + 4 + 3 + 2 + 1);
-	assert_int_equal(r.counts, 0);
-	assert_int_equal(r.operands, 5);
-	/* Twice changes nothing. */
-	r = balanced(tiny, &binary,
-	             "balance-delays{attention=and_lif},balance-delays{attention=and_lif}", &d);
-	assert_int_equal(r.n, 11);
-	diag_fini(&d);
+    struct diag_list d;
+    struct tgt graded = fx_target(true), binary = fx_target(false);
+    (void)state;
+    diag_init(&d);
+    struct relays r = balanced(tiny, &graded, "balance-delays{attention=and_lif}", &d);
+    /* stage 0, stage 1, then after block 0 attn, block 0 mlp, block 1 attn. */
+    assert_int_equal(r.n, 5);
+    assert_int_equal(r.counts, 3);
+    assert_int_equal(r.operands, 2);
+    assert_int_equal(r.longest, 6);
+    r = balanced(tiny, &binary, "balance-delays{attention=and_lif}", &d);
+    /* stage 0: 1. Stream of the tokens, stations at the starts of the joins lif2, proj0, fc2_0,
+     * proj1: down_lif 4, lif2 3, proj0 2, fc2_0 1. */
+    assert_int_equal(r.n, 1 + 4 + 3 + 2 + 1);
+    assert_int_equal(r.counts, 0);
+    assert_int_equal(r.operands, 5);
+    /* Twice changes nothing. */
+    r = balanced(tiny, &binary,
+                 "balance-delays{attention=and_lif},balance-delays{attention=and_lif}", &d);
+    assert_int_equal(r.n, 11);
+    diag_fini(&d);
 }
 
 /* Delays longer than the chip allows are chains of relays. */
 static void test_chains(void **state)
 {
-	struct diag_list d;
-	struct tgt graded = fx_target(true);
-	(void)state;
-	diag_init(&d);
-	graded.limit[TGT_DELAY].value = 3.0; /* steps 1..4 */
-	struct relays r = balanced(tiny, &graded, "balance-delays{attention=embedded}", &d);
-	/* Waits: 2, 2, then 1 + 8 + 1 = 10 (3 pieces), 2, 10. */
-	assert_int_equal(r.longest, 4);
-	assert_int_equal(r.n, 1 + 1 + 3 + 1 + 3);
-	graded.limit[TGT_DELAY].present = false; /* no limit stated */
-	r = balanced(tiny, &graded, "balance-delays{attention=embedded}", &d);
-	assert_int_equal(r.longest, 10);
-	assert_int_equal(r.n, 5);
-	diag_fini(&d);
+    struct diag_list d;
+    struct tgt graded = fx_target(true);
+    (void)state;
+    diag_init(&d);
+    graded.limit[TGT_DELAY].value = 3.0; /* steps 1..4 */
+    struct relays r = balanced(tiny, &graded, "balance-delays{attention=embedded}", &d);
+    /* Waits: 2, 2, then 1 + 8 + 1 = 10 (3 pieces), 2, 10. */
+    assert_int_equal(r.longest, 4);
+    assert_int_equal(r.n, 1 + 1 + 3 + 1 + 3);
+    graded.limit[TGT_DELAY].present = false; /* no limit stated */
+    r = balanced(tiny, &graded, "balance-delays{attention=embedded}", &d);
+    assert_int_equal(r.longest, 10);
+    assert_int_equal(r.n, 5);
+    diag_fini(&d);
 }
 
 static void test_payload(void **state)
 {
-	struct diag_list d;
-	struct tgt graded = fx_target(true);
-	struct pass_context pc = {.diags = &d, .target = &graded};
-	(void)state;
-	diag_init(&d);
-	graded.arith.payload_bits = 1; /* counts up to 1 */
-	struct ir_module *m = make(tiny, &d);
-	assert_int_equal(passes_run(&pc, "balance-delays", &m), SPK_ERR_NOFIT);
-	unit_expect_diag(&d, "does not fit the 1 bits of a graded spike");
-	ir_module_destroy(m);
-	diag_fini(&d);
+    struct diag_list d;
+    struct tgt graded = fx_target(true);
+    struct pass_context pc = {.diags = &d, .target = &graded};
+    (void)state;
+    diag_init(&d);
+    graded.arith.payload_bits = 1; /* counts up to 1 */
+    struct ir_module *m = make(tiny, &d);
+    assert_int_equal(passes_run(&pc, "balance-delays", &m), SPK_ERR_NOFIT);
+    unit_expect_diag(&d, "does not fit the 1 bits of a graded spike");
+    ir_module_destroy(m);
+    diag_fini(&d);
 }
 
 static void test_attention_choice(void **state)
 {
-	struct diag_list d;
-	struct tgt graded = fx_target(true), binary = fx_target(false);
-	enum tgt_attention a;
-	uint32_t latency;
-	(void)state;
-	diag_init(&d);
-	assert_ok(depth_attention_choice(NULL, &graded, "product", &d, &a));
-	assert_int_equal(a, TGT_ATTN_PRODUCT);
-	assert_ok(depth_attention_latency(&graded, a, &d, &latency));
-	assert_int_equal(latency, 4);
-	assert_ok(depth_attention_choice(NULL, &binary, "auto", &d, &a));
-	assert_int_equal(a, TGT_ATTN_EMBEDDED);
-	assert_ok(depth_attention_latency(&binary, a, &d, &latency));
-	assert_int_equal(latency, 8);
-	assert_int_equal(depth_attention_choice(NULL, &binary, "product", &d, &a), SPK_ERR_NOFIT);
-	unit_expect_diag(&d, "it offers embedded, and_lif");
-	assert_int_equal(depth_attention_choice(NULL, &binary, "prod", &d, &a), SPK_ERR_USAGE);
-	assert_int_equal(depth_attention_latency(&graded, TGT_ATTN_SERIAL, &d, &latency),
-	                 SPK_ERR_NOFIT);
-	binary.attention = TGT_ATTN_PLASTIC;
-	assert_int_equal(depth_attention_choice(NULL, &binary, "auto", &d, &a), SPK_ERR_NOFIT);
-	diag_fini(&d);
+    struct diag_list d;
+    struct tgt graded = fx_target(true), binary = fx_target(false);
+    enum tgt_attention a;
+    uint32_t latency;
+    (void)state;
+    diag_init(&d);
+    assert_ok(depth_attention_choice(NULL, &graded, "product", &d, &a));
+    assert_int_equal(a, TGT_ATTN_PRODUCT);
+    assert_ok(depth_attention_latency(&graded, a, &d, &latency));
+    assert_int_equal(latency, 4);
+    assert_ok(depth_attention_choice(NULL, &binary, "auto", &d, &a));
+    assert_int_equal(a, TGT_ATTN_EMBEDDED);
+    assert_ok(depth_attention_latency(&binary, a, &d, &latency));
+    assert_int_equal(latency, 8);
+    assert_int_equal(depth_attention_choice(NULL, &binary, "product", &d, &a), SPK_ERR_NOFIT);
+    unit_expect_diag(&d, "it offers embedded, and_lif");
+    assert_int_equal(depth_attention_choice(NULL, &binary, "prod", &d, &a), SPK_ERR_USAGE);
+    assert_int_equal(depth_attention_latency(&graded, TGT_ATTN_SERIAL, &d, &latency),
+                     SPK_ERR_NOFIT);
+    binary.attention = TGT_ATTN_PLASTIC;
+    assert_int_equal(depth_attention_choice(NULL, &binary, "auto", &d, &a), SPK_ERR_NOFIT);
+    diag_fini(&d);
 }
 
 static void test_drain(void **state)
 {
-	(void)state;
-	assert_int_equal(depth_drain(24, 2048), 23);
-	assert_int_equal(depth_drain(24, 4096), 1);
-	assert_int_equal(depth_drain(2, 2048), 1);
-	assert_int_equal(depth_drain(24, 0), UINT32_MAX);
-	/* decay 1: slow, but it ends because truncation takes at least one unit. */
-	int64_t v = 127;
-	uint32_t steps = 0;
-	while (v) {
-		v = (v * 4095) >> 12;
-		steps++;
-	}
-	assert_int_equal(depth_drain(8, 1), steps);
+    (void)state;
+    assert_int_equal(depth_drain(24, 2048), 23);
+    assert_int_equal(depth_drain(24, 4096), 1);
+    assert_int_equal(depth_drain(2, 2048), 1);
+    assert_int_equal(depth_drain(24, 0), UINT32_MAX);
+    /* decay 1: slow, but it ends because truncation takes at least one unit. */
+    int64_t v = 127;
+    uint32_t steps = 0;
+    while (v) {
+        v = (v * 4095) >> 12;
+        steps++;
+    }
+    assert_int_equal(depth_drain(8, 1), steps);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_starts), cmocka_unit_test(test_relays),
-		cmocka_unit_test(test_chains), cmocka_unit_test(test_payload),
-		cmocka_unit_test(test_attention_choice), cmocka_unit_test(test_drain),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_starts),           cmocka_unit_test(test_relays),
+        cmocka_unit_test(test_chains),           cmocka_unit_test(test_payload),
+        cmocka_unit_test(test_attention_choice), cmocka_unit_test(test_drain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,9 +6,14 @@
 
 static int cmd_run(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_run_options o = {.model = a->model, .data = a->data, .level = a->level,
-                                .engine = a->engine, .teacher = a->teacher, .out = a->out,
-                                .spikes = a->spikes, .rates_out = a->rates_out,
+    struct spk_run_options o = {.model = a->model,
+                                .data = a->data,
+                                .level = a->level,
+                                .engine = a->engine,
+                                .teacher = a->teacher,
+                                .out = a->out,
+                                .spikes = a->spikes,
+                                .rates_out = a->rates_out,
                                 .repeat = a->repeat};
     o.model.model = a->positional[0];
     return spk_run(c, &o, out);
@@ -16,21 +21,31 @@ static int cmd_run(spk_context *c, struct tool_args *a, spk_result **out)
 
 static int cmd_compile(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_compile_options o = {.model = a->model, .target = a->target, .output = a->output,
+    struct spk_compile_options o = {.model = a->model,
+                                    .target = a->target,
+                                    .output = a->output,
                                     .calibrate = a->calibrate,
                                     .calibrate_limit = a->calibrate_limit,
-                                    .attention = a->attention, .schedule = a->schedule,
-                                    .objective = a->objective, .system = a->system,
-                                    .rates = a->rates, .seed = a->seed, .remarks = a->remarks};
+                                    .attention = a->attention,
+                                    .schedule = a->schedule,
+                                    .objective = a->objective,
+                                    .system = a->system,
+                                    .rates = a->rates,
+                                    .seed = a->seed,
+                                    .remarks = a->remarks};
     o.model.model = a->positional[0];
     return spk_compile(c, &o, out);
 }
 
 static int cmd_estimate(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_estimate_options o = {.model = a->model, .target = a->target,
-                                     .attention = a->attention, .objective = a->objective,
-                                     .system = a->system, .rates = a->rates, .seed = a->seed,
+    struct spk_estimate_options o = {.model = a->model,
+                                     .target = a->target,
+                                     .attention = a->attention,
+                                     .objective = a->objective,
+                                     .system = a->system,
+                                     .rates = a->rates,
+                                     .seed = a->seed,
                                      .remarks = a->remarks};
     o.model.model = a->positional[0];
     return spk_estimate(c, &o, out);
@@ -55,8 +70,11 @@ static int cmd_verify(spk_context *c, struct tool_args *a, spk_result **out)
 
 static int cmd_opt(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_opt_options o = {.model = a->model, .passes = a->passes, .target = a->target,
-                                .print_after = a->print_after, .list = a->list};
+    struct spk_opt_options o = {.model = a->model,
+                                .passes = a->passes,
+                                .target = a->target,
+                                .print_after = a->print_after,
+                                .list = a->list};
     o.model.model = a->positional[0];
     return spk_opt(c, &o, out);
 }

@@ -91,9 +91,11 @@ int tool_write_reproducer(int argc, char *const *argv, const char *diagnostics, 
         fputc(' ', f);
         print_quoted(f, argv[i]);
     }
-    fprintf(f, "\n\ndiagnostics:\n%s\n"
-               "With the files that the command names, this is all that is needed to see the error "
-               "again.\n", diagnostics[0] != '\0' ? diagnostics : "(none)\n");
+    fprintf(f,
+            "\n\ndiagnostics:\n%s\n"
+            "With the files that the command names, this is all that is needed to see the error "
+            "again.\n",
+            diagnostics[0] != '\0' ? diagnostics : "(none)\n");
     bool bad = ferror(f) != 0;
     bad |= fclose(f) != 0;
     if (bad)

@@ -35,8 +35,8 @@ static void show_progress(void *user, const char *label, uint64_t done, uint64_t
     if (total > 0 && done < total) {
         unsigned filled = (unsigned)(done * 30 / total);
         fprintf(stderr, "\r%-14s [%.*s%*s] %llu/%llu ", label, (int)filled,
-                "##############################", (int)(30 - filled), "",
-                (unsigned long long)done, (unsigned long long)total);
+                "##############################", (int)(30 - filled), "", (unsigned long long)done,
+                (unsigned long long)total);
         b->shown = true;
     } else if (b->shown) {
         fprintf(stderr, "\r%78s\r", "");
@@ -52,9 +52,10 @@ static void print_commands(FILE *out)
                  "that the mapped network fires the same spikes.\n\n");
     for (const struct tool_command *c = tool_commands; c->name != NULL; c++)
         fprintf(out, "  %-9s %-20s %s\n", c->name, c->usage, c->summary);
-    fprintf(out, "\n'spikec COMMAND --help' tells the options. Exit codes: 0 done; 1 verify or\n"
-                 "check found a difference; 2 usage; 3 bad model, weights, target or input; 4 does\n"
-                 "not fit; 5 file or system error; 70 internal error.\n");
+    fprintf(out,
+            "\n'spikec COMMAND --help' tells the options. Exit codes: 0 done; 1 verify or\n"
+            "check found a difference; 2 usage; 3 bad model, weights, target or input; 4 does\n"
+            "not fit; 5 file or system error; 70 internal error.\n");
 }
 
 static void print_time(double seconds)

@@ -8,18 +8,48 @@
 enum { OPT_FIRST = 256 };
 
 struct tool_option {
-    char letter;      /* in tool_command.options; '*' = every command */
+    char letter; /* in tool_command.options; '*' = every command */
     const char *name;
-    int key;          /* short option or a number from OPT_FIRST on */
+    int key; /* short option or a number from OPT_FIRST on */
     const char *arg;
     const char *doc;
 };
 
 enum {
-    K_WEIGHTS = OPT_FIRST, K_SET, K_BIND, K_INPUT, K_LABELS, K_LIMIT, K_TARGET, K_LEVEL, K_LEVELS,
-    K_TEACHER, K_ENGINE, K_OUT, K_SPIKES, K_CALIBRATE, K_CALIBRATE_LIMIT, K_SCHEDULE, K_ATTENTION,
-    K_OBJECTIVE, K_SYSTEM, K_RATES, K_RATES_OUT, K_PASSES, K_PRINT_AFTER, K_SEED, K_REPEAT,
-    K_THREADS, K_JSON, K_QUIET, K_TIME, K_REMARKS, K_IN_PLACE, K_CHECK, K_LIST, K_CORES
+    K_WEIGHTS = OPT_FIRST,
+    K_SET,
+    K_BIND,
+    K_INPUT,
+    K_LABELS,
+    K_LIMIT,
+    K_TARGET,
+    K_LEVEL,
+    K_LEVELS,
+    K_TEACHER,
+    K_ENGINE,
+    K_OUT,
+    K_SPIKES,
+    K_CALIBRATE,
+    K_CALIBRATE_LIMIT,
+    K_SCHEDULE,
+    K_ATTENTION,
+    K_OBJECTIVE,
+    K_SYSTEM,
+    K_RATES,
+    K_RATES_OUT,
+    K_PASSES,
+    K_PRINT_AFTER,
+    K_SEED,
+    K_REPEAT,
+    K_THREADS,
+    K_JSON,
+    K_QUIET,
+    K_TIME,
+    K_REMARKS,
+    K_IN_PLACE,
+    K_CHECK,
+    K_LIST,
+    K_CORES
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -66,8 +96,7 @@ struct parse_state {
     struct tool_args *args;
 };
 
-static uint64_t number(struct argp_state *state, const char *text, const char *option,
-                       uint64_t max)
+static uint64_t number(struct argp_state *state, const char *text, const char *option, uint64_t max)
 {
     char *end = NULL;
     unsigned long long v = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
@@ -81,41 +110,70 @@ static uint64_t number(struct argp_state *state, const char *text, const char *o
 static const char **text_option(struct tool_args *a, int key)
 {
     switch (key) {
-    case K_WEIGHTS: return &a->model.weights;
-    case K_INPUT: return &a->data.input;
-    case K_LABELS: return &a->data.labels;
-    case K_TARGET: return &a->target;
-    case K_LEVEL: return &a->level;
-    case K_LEVELS: return &a->levels;
-    case K_TEACHER: return &a->teacher;
-    case K_ENGINE: return &a->engine;
-    case K_OUT: return &a->out;
-    case K_SPIKES: return &a->spikes;
-    case K_CALIBRATE: return &a->calibrate;
-    case K_SCHEDULE: return &a->schedule;
-    case K_ATTENTION: return &a->attention;
-    case K_OBJECTIVE: return &a->objective;
-    case K_SYSTEM: return &a->system;
-    case K_RATES: return &a->rates;
-    case K_RATES_OUT: return &a->rates_out;
-    case K_PASSES: return &a->passes;
-    case K_PRINT_AFTER: return &a->print_after;
-    case 'o': return &a->output;
-    default: return NULL;
+    case K_WEIGHTS:
+        return &a->model.weights;
+    case K_INPUT:
+        return &a->data.input;
+    case K_LABELS:
+        return &a->data.labels;
+    case K_TARGET:
+        return &a->target;
+    case K_LEVEL:
+        return &a->level;
+    case K_LEVELS:
+        return &a->levels;
+    case K_TEACHER:
+        return &a->teacher;
+    case K_ENGINE:
+        return &a->engine;
+    case K_OUT:
+        return &a->out;
+    case K_SPIKES:
+        return &a->spikes;
+    case K_CALIBRATE:
+        return &a->calibrate;
+    case K_SCHEDULE:
+        return &a->schedule;
+    case K_ATTENTION:
+        return &a->attention;
+    case K_OBJECTIVE:
+        return &a->objective;
+    case K_SYSTEM:
+        return &a->system;
+    case K_RATES:
+        return &a->rates;
+    case K_RATES_OUT:
+        return &a->rates_out;
+    case K_PASSES:
+        return &a->passes;
+    case K_PRINT_AFTER:
+        return &a->print_after;
+    case 'o':
+        return &a->output;
+    default:
+        return NULL;
     }
 }
 
 static bool *flag_option(struct tool_args *a, int key)
 {
     switch (key) {
-    case K_JSON: return &a->json;
-    case K_QUIET: return &a->quiet;
-    case K_TIME: return &a->time_report;
-    case K_REMARKS: return &a->remarks;
-    case K_IN_PLACE: return &a->in_place;
-    case K_CHECK: return &a->check_only;
-    case K_LIST: return &a->list;
-    default: return NULL;
+    case K_JSON:
+        return &a->json;
+    case K_QUIET:
+        return &a->quiet;
+    case K_TIME:
+        return &a->time_report;
+    case K_REMARKS:
+        return &a->remarks;
+    case K_IN_PLACE:
+        return &a->in_place;
+    case K_CHECK:
+        return &a->check_only;
+    case K_LIST:
+        return &a->list;
+    default:
+        return NULL;
     }
 }
 

@@ -26,10 +26,10 @@ struct tool_args {
 
 struct tool_command {
     const char *name;
-    const char *usage;    /* positional arguments, "MODEL" */
-    const char *summary;  /* one line */
-    const char *help;     /* more, printed by --help; may be NULL */
-    const char *options;  /* keys of the options it accepts, see options.c */
+    const char *usage;   /* positional arguments, "MODEL" */
+    const char *summary; /* one line */
+    const char *help;    /* more, printed by --help; may be NULL */
+    const char *options; /* keys of the options it accepts, see options.c */
     int min_args, max_args;
     int (*run)(spk_context *context, struct tool_args *args, spk_result **out_result);
 };
