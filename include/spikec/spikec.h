@@ -118,8 +118,8 @@ int spk_estimate(spk_context *context, const struct spk_estimate_options *option
 /* check: independent legality and completeness check of a compiled folder. */
 int spk_check(spk_context *context, const char *folder, spk_result **out_result);
 
-/* simulate: the chip image of a folder on images; `update_cost` writes the dynamic figures back
- * into the folder's cost.json. */
+/* simulate: the chip image of a folder on images; writes the dynamic figures into the folder's
+ * cost.json. */
 struct spk_simulate_options {
     const char *folder;
     struct spk_data_options data;
