@@ -1,4 +1,5 @@
 /* Loading models, weights, data; choosing engines. */
+#include <math.h>
 #include <string.h>
 
 #include "api/api_internal.h"
@@ -159,6 +160,32 @@ void api_data_fini(struct api_data *d)
     memset(d, 0, sizeof *d);
 }
 
+/* Warns of input values that the integer encoder of a quantised module has to clip. */
+static void warn_clipped(spk_context *c, const struct ir_module *m, const struct engine_input *in)
+{
+    for (uint32_t i = 0; i < m->n_nodes; i++) {
+        const struct ir_node *n = &m->node[i];
+        uint64_t clipped = 0, elements;
+        double limit;
+        if (n->op != IR_OP_ENCODE || n->a.encode.kind != IR_ENCODE_CURRENT)
+            continue;
+        limit = 32767.5 / (double)(1u << n->a.encode.x_shift);
+        elements = ir_type_elements(&m->node[n->operand[0]].type);
+        for (uint32_t k = 0; k < in->n_images; k++)
+            for (uint64_t e = 0; e < elements; e++)
+                clipped += fabs((double)in->data[k * in->image_stride + e]) > limit;
+        if (clipped == 0)
+            continue;
+        diag_warning(&c->diags, spk_span_none, "W0901",
+                     "%llu of %llu input values lie beyond +-%g and are clipped by the integer "
+                     "encoder",
+                     (unsigned long long)clipped, (unsigned long long)(elements * in->n_images),
+                     limit);
+        diag_help_set(&c->diags, "compile with --calibrate on images of this range, or normalise "
+                                 "the input");
+    }
+}
+
 spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
                          const struct ir_module *module, struct api_data *out)
 {
@@ -170,9 +197,13 @@ spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
     spk_status status = SPK_OK;
     if (o->labels != NULL)
         status = fe_labels_load(o->labels, module, &out->input, &c->diags, &out->labels);
-    if (status != SPK_OK)
+    if (status != SPK_OK) {
         api_data_fini(out);
-    return status;
+        return status;
+    }
+    if (module->stage == IR_STAGE_QUANTISED)
+        warn_clipped(c, module, &out->input.input);
+    return SPK_OK;
 }
 
 uint32_t api_classes(const struct ir_module *m)

@@ -151,6 +151,17 @@ class Outputs(t.ToolTest):
         self.assertIn("block.1.mlp.fc1_lif", table)
         self.assertEqual(sorted(n for n in os.listdir(self.path("d")) if "tmp" in n), [])
 
+    def test_clipped_inputs_are_reported(self):
+        self.compile(CASE, "loihi2", self.path("d"))
+        image = t.read_tensors(INPUT)["input"].copy()
+        for peak, clipped in ((7.0, 0), (100.0, 1)):
+            image[0, 0, 0, 0] = peak
+            t.write_tensors(self.path("x.safetensors"), {"input": image})
+            done = self.run_tool("verify", self.path("d"), "--input", self.path("x.safetensors"))
+            self.assertEqual("W0901" in done.err, clipped > 0, done.err)
+            if clipped:
+                self.assertIn("1 of 3072 input values lie beyond", done.err)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
