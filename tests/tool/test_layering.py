@@ -192,7 +192,7 @@ class Tree(t.ToolTest):
 
     def test_other_breaches_are_found(self):
         self.make(ir__a="int x;\n", api__a="/* x */\n" + "int x;\n" * LINES,
-                  passes__b="/* " + "x" * 120 + " */\n", check__c="/* */ char *p = \"/work/x\";\n")
+                  passes__b="/* " + "x" * 120 + " */\n", check__c="/* */ char *p = \"/home/x\";\n")
         self.assertEqual(double_names(self.dir), ["api/a.c and ir/a.c"])
         self.assertEqual(headless_files(self.dir), ["ir/a.c"])
         self.assertEqual(long_files(self.dir), [f"api/a.c: {LINES + 1} lines",
