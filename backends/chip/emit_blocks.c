@@ -177,8 +177,7 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
                              uint32_t *out_block)
 {
     const struct map_pop *p = &e->net->pops.data[tile->pop];
-    const uint32_t fine_shift =
-        (uint32_t)e->target->arith.current_shift + (e->target->arith.weight_even ? 1 : 0);
+    const uint32_t fine_shift = map_enable_shift(e->net, false);
     struct img_content c;
     memset(&c, 0, sizeof c);
     c.kind = IMG_BLOCK_LIST;
@@ -202,5 +201,5 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
     SPK_TRY(vec_push(&e->contents, c));
     *out_block = (uint32_t)e->blocks.len;
     return push_block(e, (uint32_t)e->contents.len - 1, IMG_BLOCK_LIST,
-                      coarse ? fine_shift + 7 : fine_shift, 0);
+                      map_enable_shift(e->net, coarse), 0);
 }

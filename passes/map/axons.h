@@ -71,6 +71,8 @@ SPK_CHECKED spk_status map_row_pieces(const struct map_net *net, const struct ma
 SPK_CHECKED spk_status map_block_bits(const struct map_net *net, const struct map_tile *tile,
                                       const struct map_axon *axon, uint64_t *out_bits);
 
+/* Shift of the weights of an enable spike: a bias is fine * 2^s + coarse * 2^(s + 7). */
+uint8_t map_enable_shift(const struct map_net *net, bool coarse);
 /* Memory of one enable row: one weight per compartment. */
 uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons);
 

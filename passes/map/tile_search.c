@@ -41,9 +41,15 @@ struct usage_ctx {
     const struct map_net *net;
     struct map_usage *u;
     struct block_map keys;
-    uint32_t formats;                /* bit set over (shift, delay bits), small */
+    uint64_t formats[4];             /* bit set over (shift, delay bits): shift * 8 + bits */
     uint64_t max_in_axons, max_bits; /* counting stops above these */
 };
+
+static void add_format(struct usage_ctx *c, uint32_t shift, uint32_t delay_bits)
+{
+    const uint32_t format = (shift & 31u) * 8u + (delay_bits & 7u);
+    c->formats[format / 64] |= (uint64_t)1 << format % 64;
+}
 
 static spk_status usage_axon(void *ctx, const struct map_tile *tile, const struct map_axon *a)
 {
@@ -63,7 +69,7 @@ static spk_status usage_axon(void *ctx, const struct map_tile *tile, const struc
     c->u->synapse_bits += bits;
     if (c->u->in_axons > c->max_in_axons || c->u->synapse_bits > c->max_bits)
         return SPK_DIFFERENCE;
-    c->formats |= 1u << ((p->shift * 4u + map_delay_bits(key.delay)) % 31u);
+    add_format(c, p->shift, map_delay_bits(key.delay));
     return SPK_OK;
 }
 
@@ -109,9 +115,12 @@ static spk_status tile_usage(const struct map_net *net, const struct map_tile *t
         uint32_t n = p->coarse ? 2 : 1;
         out->in_axons += n;
         out->synapse_bits += n * map_enable_bits(net, out->neurons);
-        out->formats += p->coarse;
+        add_format(&c, map_enable_shift(net, false), 0);
+        if (p->coarse)
+            add_format(&c, map_enable_shift(net, true), 0);
     }
-    out->formats += (uint32_t)__builtin_popcount(c.formats);
+    for (int i = 0; i < 4; i++)
+        out->formats += (uint32_t)__builtin_popcountll(c.formats[i]);
     return count_configs(net, tile, &out->configs);
 }
 

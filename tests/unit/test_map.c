@@ -61,6 +61,17 @@ static const struct {
              {"loihi2", TGT_ATTN_EMBEDDED}};
 #define N_KINDS (sizeof KINDS / sizeof KINDS[0])
 
+/* Distinct synapse formats among the blocks of a core. */
+static uint32_t formats_of(const struct image *im, uint64_t core)
+{
+    uint32_t most = 0;
+    for (uint32_t b = 0; b < im->cores[core].n_blocks; b++) {
+        uint32_t f = im->blocks[im->cores[core].block_first + b].format + 1;
+        most = f > most ? f : most;
+    }
+    return most;
+}
+
 /* What the mapper counted in closed form is what the tables hold. */
 static void test_usage(void **state)
 {
@@ -84,6 +95,7 @@ static void test_usage(void **state)
             assert_int_equal(u[i].synapse_bits, m.usage[i].synapse_bits);
             if (tgt_limit_value(n.target, TGT_CONFIGS) != UINT64_MAX)
                 assert_int_equal(u[i].configs, m.usage[i].configs);
+            assert_int_equal(formats_of(&im, i), m.usage[i].formats);
             assert_true(u[i].neurons <= tgt_limit_value(n.target, TGT_NEURONS));
             assert_true(u[i].in_axons <= tgt_limit_value(n.target, TGT_IN_AXONS));
             assert_true(u[i].out_axons <= tgt_limit_value(n.target, TGT_OUT_AXONS));
