@@ -113,6 +113,9 @@ SPK_CHECKED spk_status api_folder_write(spk_context *c, const char *path,
 SPK_CHECKED spk_status api_folder_text(spk_context *c, const char *path, const char *name,
                                        char **out_text, size_t *out_length);
 
+/* The word for an enum img_layer_kind in JSON and tables. */
+const char *api_layer_kind(uint32_t kind);
+
 /* ---- engines ---- */
 
 /* The default engine, or an error naming the engines there are. */

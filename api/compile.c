@@ -309,7 +309,7 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     if (status == SPK_OK)
         SPK_TRY(load_rates(k, o->rates));
     if (status == SPK_OK)
-        status = compile_map(k, o->system, o->seed, o->remarks, false);
+        status = compile_map(k, o->system, 0, o->remarks, false);
     if (status != SPK_OK && status != SPK_ERR_NOFIT)
         return status;
     *out_keep = true;

@@ -156,8 +156,6 @@ static void write_sum(const struct cost *c, const struct cost_sum *t)
 
 static spk_status write_layers(const struct cost *c)
 {
-    static const char *const kinds[] = {"neuron",    "pool",  "relay",
-                                        "attention", "input", "embedded"};
     struct cost_sum *sum;
     SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *sum, &sum));
     for (uint32_t i = 0; i < c->im->n_cores; i++) {
@@ -171,7 +169,7 @@ static spk_status write_layers(const struct cost *c)
         const struct img_layer *l = &c->im->layers[i];
         jw_object_begin_line(c->w, NULL);
         jw_string(c->w, "name", c->im->strings[l->name]);
-        jw_string(c->w, "kind", kinds[l->kind]);
+        jw_string(c->w, "kind", api_layer_kind(l->kind));
         jw_u64(c->w, "start_step", l->start);
         write_sum(c, &sum[i]);
         jw_object_end(c->w);

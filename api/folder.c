@@ -13,6 +13,13 @@
 #include "support/alloc.h"
 #include "support/file.h"
 
+const char *api_layer_kind(uint32_t kind)
+{
+    static const char *const names[] = {"neuron",    "pool",  "relay",
+                                        "attention", "input", "embedded"};
+    return kind < sizeof names / sizeof names[0] ? names[kind] : "unknown";
+}
+
 bool api_is_folder(const char *path)
 {
     return file_is_directory(path);

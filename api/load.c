@@ -6,6 +6,7 @@
 #include "frontend/model.h"
 #include "frontend/target_yaml.h"
 #include "frontend/weights.h"
+#include "runtime/compare.h"
 #include "runtime/reference.h"
 #include "support/alloc.h"
 #include "support/file.h"
@@ -219,15 +220,7 @@ uint32_t api_classes(const struct ir_module *m)
 
 double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes)
 {
-    uint32_t right = 0;
-    for (uint32_t i = 0; i < labels->n; i++) {
-        const float *l = logits + (size_t)i * classes;
-        uint32_t best = 0;
-        for (uint32_t k = 1; k < classes; k++)
-            if (l[k] > l[best])
-                best = k;
-        right += best == labels->label[i];
-    }
+    uint32_t right = compare_top1(logits, labels->label, labels->n, classes);
     return labels->n ? (double)right / labels->n : 0.0;
 }
 

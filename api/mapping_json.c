@@ -3,14 +3,12 @@
 
 #include <string.h>
 
-static const char *const KINDS[] = {"neuron", "pool", "relay", "attention", "input", "embedded"};
-
 static void write_layer(const struct mapping *m, uint32_t pop, struct json_writer *w)
 {
     const struct map_pop *p = &m->net.pops.data[pop];
     jw_object_begin_line(w, NULL);
     jw_string(w, "name", p->name);
-    jw_string(w, "kind", KINDS[p->kind]);
+    jw_string(w, "kind", api_layer_kind(p->kind));
     jw_u64(w, "channels", p->channels);
     jw_u64(w, "height", p->height);
     jw_u64(w, "width", p->width);
@@ -147,7 +145,7 @@ spk_status estimate_json(const struct mapping *m, struct json_writer *w)
         struct layer_sum s = sum_layer(m, p);
         jw_object_begin_line(w, NULL);
         jw_string(w, "name", p->name);
-        jw_string(w, "kind", KINDS[p->kind]);
+        jw_string(w, "kind", api_layer_kind(p->kind));
         jw_u64(w, "start_step", p->start);
         write_usage(w, &s);
         jw_object_end(w);

@@ -8,7 +8,7 @@
 
 #include "config.h"
 #include "frontend/model.h"
-#include "frontend/name_hint.h"
+#include "support/name_hint.h"
 #include "support/alloc.h"
 #include "support/file.h"
 

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "frontend/name_hint.h"
+#include "support/name_hint.h"
 #include "support/json.h"
 #include "support/strbuf.h"
 

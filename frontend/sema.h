@@ -5,7 +5,7 @@
 
 #include "frontend/ast.h"
 #include "frontend/model.h"
-#include "frontend/name_hint.h"
+#include "support/name_hint.h"
 #include "ir/ir.h"
 
 #define FE_MAX_FORMALS 32u /* parameters of one definition */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "config.h"
-#include "frontend/name_hint.h"
+#include "support/name_hint.h"
 #include "frontend/target_yaml.h"
 #include "frontend/yaml_tree.h"
 #include "support/alloc.h"

@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "frontend/name_hint.h"
+#include "support/name_hint.h"
 #include "frontend/target_fields.h"
 #include "frontend/yaml_tree.h"
 #include "support/alloc.h"

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/name_hint.h"
+#include "support/name_hint.h"
 #include "support/alloc.h"
 #include "support/checked.h"
 #include "support/safetensors.h"

@@ -10,6 +10,7 @@
 
 #include "passes/pass.h"
 #include "passes/pass_options.h"
+#include "support/name_hint.h"
 #include "support/alloc.h"
 
 struct step {
@@ -23,14 +24,15 @@ static spk_status unknown_name(struct diag_list *d, const char *name, size_t len
     size_t n_passes = 0, n_aliases = 0;
     const struct pass *pass = pass_registry(&n_passes);
     const struct pass_alias *alias = pass_aliases(&n_aliases);
-    struct pass_nearest best = {0};
+    struct name_hint hint;
+    name_hint_init_n(&hint, name, length);
     for (size_t i = 0; i < n_passes; i++)
-        pass_nearest_try(&best, name, length, pass[i].name);
+        name_hint_offer(&hint, pass[i].name);
     for (size_t i = 0; i < n_aliases; i++)
-        pass_nearest_try(&best, name, length, alias[i].name);
+        name_hint_offer(&hint, alias[i].name);
     spk_status s = diag_usage(d, spk_span_none, "E0601", "unknown pass '%.*s'", (int)length, name);
-    if (best.text)
-        diag_help_set(d, "did you mean '%s'?", best.text);
+    if (name_hint_best(&hint) != NULL)
+        diag_help_set(d, "did you mean '%s'?", name_hint_best(&hint));
     return s;
 }
 

@@ -1,48 +1,10 @@
-/* Options of a pass: see pass_options.h.
- *
- * The nearest name is found by the Levenshtein distance with one row of the table (Wagner and
- * Fischer 1974); names are short, so the row has a fixed size and longer texts match nothing.  */
+/* Options of a pass: see pass_options.h. */
 #include "passes/pass_options.h"
 
 #include <string.h>
 
+#include "support/name_hint.h"
 #include "support/strbuf.h"
-
-#define NAME_MAX_LENGTH 48u
-
-static unsigned edit_distance(const char *a, size_t na, const char *b, size_t nb)
-{
-    unsigned row[NAME_MAX_LENGTH + 1];
-    for (size_t j = 0; j <= nb; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= na; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= nb; j++) {
-            unsigned change = diagonal + (a[i - 1] != b[j - 1]);
-            unsigned insert = row[j - 1] + 1, erase = row[j] + 1;
-            diagonal = row[j];
-            row[j] = insert < erase ? insert : erase;
-            if (change < row[j])
-                row[j] = change;
-        }
-    }
-    return row[nb];
-}
-
-void pass_nearest_try(struct pass_nearest *best, const char *name, size_t length,
-                      const char *candidate)
-{
-    size_t n = strlen(candidate);
-    if (length > NAME_MAX_LENGTH || n > NAME_MAX_LENGTH)
-        return;
-    unsigned distance = edit_distance(name, length, candidate, n);
-    size_t longer = length > n ? length : n;
-    if (distance * 3 > longer || (best->text && distance >= best->distance))
-        return;
-    best->text = candidate;
-    best->distance = distance;
-}
 
 static bool text_is(const char *text, size_t length, const char *word)
 {
@@ -110,13 +72,14 @@ static spk_status parse_value(const struct pass *p, const struct pass_option *o,
 static spk_status unknown_option(const struct pass *p, const char *name, size_t length,
                                  struct diag_list *d)
 {
-    struct pass_nearest best = {0};
+    struct name_hint hint;
+    name_hint_init_n(&hint, name, length);
     for (size_t i = 0; p->option[i].name; i++)
-        pass_nearest_try(&best, name, length, p->option[i].name);
+        name_hint_offer(&hint, p->option[i].name);
     spk_status s = diag_usage(d, spk_span_none, "E0607", "pass '%s' has no option '%.*s'", p->name,
                               (int)length, name);
-    if (best.text)
-        diag_help_set(d, "did you mean '%s'?", best.text);
+    if (name_hint_best(&hint) != NULL)
+        diag_help_set(d, "did you mean '%s'?", name_hint_best(&hint));
     else if (!p->option[0].name)
         diag_help_set(d, "it takes no options");
     else {

@@ -1,4 +1,4 @@
-/* Options of a pass in a pipeline text, and the search for the nearest name of a misspelt one. */
+/* Options of a pass in a pipeline text. */
 #ifndef SPIKEC_PASSES_PASS_OPTIONS_H
 #define SPIKEC_PASSES_PASS_OPTIONS_H
 
@@ -9,14 +9,5 @@
  * a value that does not fit is SPK_ERR_USAGE. Booleans are on/off, true/false, yes/no, 1/0.    */
 spk_status pass_options_parse(const struct pass *p, const char *text, size_t length,
                               struct diag_list *d, int64_t *out_values) SPK_CHECKED;
-
-/* The known name with the smallest edit distance; text stays NULL when none is near (more than a
- * third of the longer name's letters differ). Start from a zeroed struct.                     */
-struct pass_nearest {
-    const char *text;
-    unsigned distance;
-};
-void pass_nearest_try(struct pass_nearest *best, const char *name, size_t length,
-                      const char *candidate);
 
 #endif

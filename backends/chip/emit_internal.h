@@ -41,7 +41,7 @@ SPK_CHECKED spk_status emit_enable_block(struct emit *e, const struct map_tile *
                                          uint32_t *out_block);
 /* emit_routes.c: sorts e->outs by source core, fills out_axons and routes. */
 SPK_CHECKED spk_status emit_routes(struct emit *e);
-/* emit_host.c: encoder, head, injections' counterpart ports, sums, strings, prices, meta. */
+/* emit_host.c: encoder, head, sums, prices, meta; the ports of read-out and embedded tasks. */
 SPK_CHECKED spk_status emit_host(struct emit *e, const char *provenance);
 SPK_CHECKED spk_status emit_ports(struct emit *e);
 

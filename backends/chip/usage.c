@@ -4,15 +4,8 @@
 
 #include <string.h>
 
+#include "passes/map/axons.h"
 #include "support/alloc.h"
-
-static uint32_t index_bits(const struct tgt_format *f, uint32_t last)
-{
-    uint32_t bits = f->index_bits_min;
-    while (bits < f->index_bits_max && (last >> bits) != 0)
-        bits++;
-    return bits;
-}
 
 uint64_t chip_content_bits(const struct image *im, const struct tgt *target, uint32_t content,
                            uint32_t delay_bits, uint64_t *out_synapses)
@@ -37,7 +30,7 @@ uint64_t chip_content_bits(const struct image *im, const struct tgt *target, uin
                 last = run->start + run->length - 1;
         }
     }
-    index = dense ? 0 : index_bits(&target->format, last);
+    index = dense ? 0 : map_index_bits(&target->format, last);
     for (uint64_t r = c->row_first; r < c->row_first + c->n_rows; r++) {
         const struct img_row *row = &im->rows[r];
         uint32_t n = 0;

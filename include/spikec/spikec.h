@@ -109,7 +109,6 @@ int spk_compile(spk_context *context, const struct spk_compile_options *options,
 struct spk_estimate_options {
     struct spk_model_options model;
     const char *target, *attention, *objective, *system, *rates;
-    uint64_t seed;
     bool remarks;
 };
 int spk_estimate(spk_context *context, const struct spk_estimate_options *options,

@@ -11,8 +11,8 @@
 #include "support/progress.h"
 
 /* What a tile shape is chosen for. Numbers of synaptic events and neuron updates do not depend on
- * the shape, so energy is that of the messages: ENERGY chooses as TRAFFIC does, where the target
- * prices it. */
+ * the shape, so energy differs by the messages alone: the tool's objective `energy` is TRAFFIC, for
+ * targets that price hops. */
 enum map_objective {
     MAP_CORES,   /* fewest cores, then fewest in-axons */
     MAP_TRAFFIC, /* fewest messages: in-axons of all tiles, on at most MAP_SPREAD times the cores */
@@ -60,7 +60,7 @@ void map_fini(struct mapping *m);
 
 /* --- rooms inside --- */
 
-/* partition.c: sets tile shapes and cuts of all populations, fills tiles and usage. */
+/* partition.c: sets the tile shapes of all populations, fills tiles and usage. */
 SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options *options,
                                      struct diag_list *diags);
 /* tile_search.c: the best tile shape for one population whose sources are cut already; max_neurons

@@ -1,7 +1,7 @@
 /* Placement: a system and a place for every tile (docs/mapping.md, section 4).
  *
  * The cores of all chips form one grid; chips are filled in the order of the system's grid, row by
- * row in alternating direction, cores of a chip along a Hilbert-like serpentine over tiles, so that
+ * row in alternating direction, cores of a chip along a serpentine over router tiles, so that
  * consecutive tiles of a layer sit together. Then swaps with exact cost differences (simulated
  * annealing with a fixed schedule and the seed) reduce the traffic: sum over flows of spikes per
  * frame times distance, where distance counts hops between routers (0 inside a router's tile) and

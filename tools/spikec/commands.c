@@ -45,7 +45,6 @@ static int cmd_estimate(spk_context *c, struct tool_args *a, spk_result **out)
                                      .objective = a->objective,
                                      .system = a->system,
                                      .rates = a->rates,
-                                     .seed = a->seed,
                                      .remarks = a->remarks};
     o.model.model = a->positional[0];
     return spk_estimate(c, &o, out);

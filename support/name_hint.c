@@ -4,9 +4,8 @@
  * each 1), row by row with three rows; a candidate whose length differs by the current bound or
  * more is skipped without looking at it. Cost: O(|a| |b|) per candidate. Limit: names longer than
  * HINT_MAX bytes are never suggested.                                                            */
-#include "frontend/name_hint.h"
+#include "support/name_hint.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #define HINT_MAX 127u
@@ -43,17 +42,22 @@ static uint32_t edit_distance(const char *a, uint32_t na, const char *b, uint32_
     return last[nb];
 }
 
+void name_hint_init_n(struct name_hint *hint, const char *wanted, size_t length)
+{
+    hint->wanted = wanted;
+    hint->length = length;
+    hint->best = NULL;
+    hint->distance = length > HINT_MAX ? 0 : (uint32_t)(length + 5) / 3; /* exclusive bound */
+}
+
 void name_hint_init(struct name_hint *hint, const char *wanted)
 {
-    size_t n = strlen(wanted);
-    hint->wanted = wanted;
-    hint->best = NULL;
-    hint->distance = n > HINT_MAX ? 0 : (uint32_t)(n + 5) / 3; /* exclusive bound */
+    name_hint_init_n(hint, wanted, strlen(wanted));
 }
 
 void name_hint_offer(struct name_hint *hint, const char *candidate)
 {
-    size_t na = strlen(hint->wanted), nb = strlen(candidate);
+    size_t na = hint->length, nb = strlen(candidate);
     if (na > HINT_MAX || nb > HINT_MAX)
         return;
     size_t gap = na > nb ? na - nb : nb - na;

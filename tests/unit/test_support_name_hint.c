@@ -1,5 +1,5 @@
 /* Suggestions for misspelt names. */
-#include "frontend/name_hint.h"
+#include "support/name_hint.h"
 #include "unit.h"
 
 static const char *suggest(const char *wanted, const char *const *candidates)
