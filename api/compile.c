@@ -215,15 +215,32 @@ static void report_summary(const struct compile *k, const struct image *im, stru
                   k->mapping.traffic_after);
 }
 
-static spk_status cost_text(struct json_writer *w, const struct image *im, const struct compile *k,
-                            struct strbuf *out)
+static spk_status cost_text(struct json_writer *w, const struct image *im, const struct tgt *target,
+                            const struct cost_sources *sources, struct strbuf *out)
 {
     jw_init(w, out, 1);
     jw_object_begin(w, NULL);
     jw_i64(w, "schema", 1);
-    SPK_TRY(cost_write(w, im, k->target, NULL, &k->paper));
+    SPK_TRY(cost_write(w, im, target, sources));
     jw_object_end(w);
     return jw_finish(w);
+}
+
+static void report_predicted(const struct compile *k, const struct chip_prediction *p,
+                             struct strbuf *t)
+{
+    double priced = 0;
+    for (int e = 0; e < TGT_ENERGY_COUNT; e++)
+        priced += p->total.energy_pj[e];
+    strbuf_printf(t,
+                  "expected per image (%s rates): %.6g synaptic events, %.6g messages, %.6g hops, "
+                  "%.6g messages over the busiest link",
+                  k->measured ? "given" : "declared", p->total.synaptic_events, p->total.messages,
+                  p->total.hops_x + p->total.hops_y + p->total.hops_chip,
+                  p->n_hot > 0 ? p->hot[0].messages : 0.0);
+    if (priced > 0)
+        strbuf_printf(t, ", %.6g nJ of what is priced", priced * 1e-3);
+    strbuf_char(t, '\n');
 }
 
 static spk_status compile_emit(struct compile *k, const struct spk_compile_options *o,
@@ -232,6 +249,10 @@ static spk_status compile_emit(struct compile *k, const struct spk_compile_optio
     struct strbuf provenance = {0}, mapping = {0}, cost = {0};
     struct json_writer w;
     struct image im;
+    struct chip_prediction prediction;
+    const struct cost_sources sources = {
+        .prediction = &prediction, .measured = k->measured, .paper = &k->paper};
+    memset(&prediction, 0, sizeof prediction);
     spk_status status = provenance_text(k, o, &provenance);
     if (status == SPK_OK)
         status = chip_emit(&k->mapping, strbuf_cstr(&provenance), &k->c->diags, &im);
@@ -239,7 +260,9 @@ static spk_status compile_emit(struct compile *k, const struct spk_compile_optio
         struct api_compiled parts = {&k->model, k->module, &im, k->target, NULL, NULL};
         status = mapping_json(&k->mapping, &im, &mapping);
         if (status == SPK_OK)
-            status = cost_text(&w, &im, k, &cost);
+            status = chip_predict(&k->mapping, &im, &prediction);
+        if (status == SPK_OK)
+            status = cost_text(&w, &im, k->target, &sources, &cost);
         parts.mapping_json = strbuf_cstr(&mapping);
         parts.cost_json = strbuf_cstr(&cost);
         if (status == SPK_OK)
@@ -247,14 +270,16 @@ static spk_status compile_emit(struct compile *k, const struct spk_compile_optio
         if (status == SPK_OK) {
             jw_string(&r->w, "output", o->output);
             jw_string(&r->w, "attention", tgt_attention_name(k->attention));
-            status = cost_write(&r->w, &im, k->target, NULL, &k->paper);
+            status = cost_write(&r->w, &im, k->target, &sources);
             report_summary(k, &im, r);
+            report_predicted(k, &prediction, &r->result->text);
         }
         if (status == SPK_OK)
             status = cost_table(parts.cost_json, cost.len, "cost.json", 16, &k->c->diags,
                                 &r->result->text);
         image_fini(&im);
     }
+    chip_prediction_fini(&prediction);
     strbuf_fini(&provenance);
     strbuf_fini(&mapping);
     strbuf_fini(&cost);

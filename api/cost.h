@@ -3,6 +3,7 @@
 #define SPIKEC_API_COST_H
 
 #include "api/api_internal.h"
+#include "backends/chip/predict.h"
 #include "runtime/sim.h"
 
 /* The paper's compute-only figure (reference: 45 nm, 4.6 pJ per MAC, 0.9 pJ per AC). */
@@ -11,10 +12,16 @@ struct cost_paper {
     double macs, sops, energy_mj, macs_per_step;
 };
 
-/* stats NULL: static part only. Writes the members of the cost object at the writer's position. */
+/* What is known beyond the image itself; every part may be NULL. */
+struct cost_sources {
+    const struct sim_stats *stats;            /* of a simulation */
+    const struct chip_prediction *prediction; /* from rates, before one */
+    bool measured;                            /* the prediction's rates were given */
+    const struct cost_paper *paper;
+};
+/* Writes the members of the cost object at the writer's position. */
 SPK_CHECKED spk_status cost_write(struct json_writer *w, const struct image *im,
-                                  const struct tgt *target, const struct sim_stats *stats,
-                                  const struct cost_paper *paper);
+                                  const struct tgt *target, const struct cost_sources *sources);
 /* The readable table: layers in order, then cores, the fullest first. */
 SPK_CHECKED spk_status cost_table(const char *cost_json, size_t length, const char *name,
                                   size_t max_cores, struct diag_list *diags, struct strbuf *out);

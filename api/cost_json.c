@@ -14,6 +14,7 @@ struct cost_sum {
     uint64_t cores;
     struct chip_usage u;
     struct sim_core_stats s;
+    struct chip_events e;
 };
 
 struct cost {
@@ -21,6 +22,8 @@ struct cost {
     const struct image *im;
     const struct tgt *target;
     const struct sim_stats *stats;
+    const struct chip_prediction *prediction;
+    bool measured;
     struct chip_usage *usage;
     double images;
 };
@@ -114,6 +117,65 @@ static void write_dynamic(const struct cost *c, const struct sim_core_stats *s)
         jw_null(c->w, "busy_ns");
 }
 
+static void write_links(const struct cost *c, const struct chip_prediction *p)
+{
+    static const char *const directions[4] = {"east", "west", "south", "north"};
+    const struct img_meta *m = &c->im->meta;
+    const uint32_t tw = m->tile_w ? m->tile_w : 1, th = m->tile_h ? m->tile_h : 1;
+    const uint32_t chip_w = (m->cores_x + tw - 1) / tw, chip_h = (m->cores_y + th - 1) / th;
+    jw_string(c->w, "rates", c->measured ? "given" : "declared");
+    jw_f64(c->w, "host_input_messages", p->host_in);
+    jw_f64(c->w, "host_output_messages", p->host_out);
+    jw_f64(c->w, "embedded_input_messages", p->embedded_in);
+    jw_u64(c->w, "links_used", p->links);
+    jw_f64(c->w, "link_messages_mean", p->link_mean);
+    jw_f64(c->w, "link_messages_variance", p->link_variance);
+    jw_f64(c->w, "max_link_messages", p->n_hot > 0 ? p->hot[0].messages : 0);
+    jw_array_begin(c->w, "hot_links");
+    for (uint32_t i = 0; i < p->n_hot; i++) {
+        const struct chip_link *l = &p->hot[i];
+        jw_object_begin_line(c->w, NULL);
+        jw_u64(c->w, "chip", (uint64_t)l->y / chip_h * m->chips_x + l->x / chip_w);
+        jw_u64(c->w, "router_x", l->x % chip_w);
+        jw_u64(c->w, "router_y", l->y % chip_h);
+        jw_string(c->w, "direction", directions[l->direction]);
+        jw_f64(c->w, "messages", l->messages);
+        jw_object_end(c->w);
+    }
+    jw_array_end(c->w);
+}
+
+/* Events expected per image; the same figures as after a simulation. */
+static void write_predicted(const struct cost *c, const struct chip_events *e,
+                            const struct chip_prediction *whole)
+{
+    double priced = 0;
+    jw_object_begin(c->w, "predicted");
+    jw_f64(c->w, "synaptic_events", e->synaptic_events);
+    jw_f64(c->w, "neuron_updates", e->neuron_updates);
+    jw_f64(c->w, "neuron_updates_active", e->neuron_updates_active);
+    jw_f64(c->w, "spikes_out", e->spikes_out);
+    jw_f64(c->w, "messages", e->messages);
+    jw_f64(c->w, "messages_in", e->messages_in);
+    jw_f64(c->w, "hops", e->hops_x + e->hops_y + e->hops_chip);
+    jw_f64(c->w, "hops_x", e->hops_x);
+    jw_f64(c->w, "hops_y", e->hops_y);
+    jw_f64(c->w, "hops_chip", e->hops_chip);
+    for (int k = 0; k < TGT_ENERGY_COUNT; k++)
+        priced += e->energy_pj[k];
+    if (any_price(c->target))
+        jw_f64(c->w, "energy_priced_pj", priced);
+    else
+        jw_null(c->w, "energy_priced_pj");
+    if (c->target->time_ns[TGT_T_SYNAPTIC_OP].present)
+        jw_f64(c->w, "busy_ns", e->busy_ns);
+    else
+        jw_null(c->w, "busy_ns");
+    if (whole != NULL)
+        write_links(c, whole);
+    jw_object_end(c->w);
+}
+
 static void write_limit(const struct cost *c, const char *key, enum tgt_limit l)
 {
     uint64_t v = tgt_limit_value(c->target, l);
@@ -144,6 +206,12 @@ static void write_core(const struct cost *c, uint32_t id)
     write_limit(c, "synapse_bits_limit", TGT_SYNAPSE_BITS);
     if (c->stats != NULL)
         write_dynamic(c, &c->stats->core[id]);
+    if (c->prediction != NULL) {
+        struct chip_events e = {0};
+        for (uint32_t g = 0; g < core->n_groups; g++)
+            chip_events_add(&e, &c->prediction->group[core->group_first + g]);
+        write_predicted(c, &e, NULL);
+    }
     jw_object_end(c->w);
 }
 
@@ -152,6 +220,12 @@ static void write_sum(const struct cost *c, const struct cost_sum *t)
     jw_u64(c->w, "cores", t->cores);
     write_static(c, &t->u);
     write_dynamic(c, &t->s);
+}
+
+static void sum_predicted(const struct cost *c, struct cost_sum *t, const struct img_core *core)
+{
+    for (uint32_t g = 0; c->prediction != NULL && g < core->n_groups; g++)
+        chip_events_add(&t->e, &c->prediction->group[core->group_first + g]);
 }
 
 static spk_status write_layers(const struct cost *c)
@@ -163,6 +237,7 @@ static spk_status write_layers(const struct cost *c)
         sum_usage(&sum[layer], &c->usage[i]);
         if (c->stats != NULL)
             sum_stats(&sum[layer], &c->stats->core[i]);
+        sum_predicted(c, &sum[layer], &c->im->cores[i]);
     }
     jw_array_begin(c->w, "layers");
     for (uint32_t i = 0; i < c->im->n_layers; i++) {
@@ -172,6 +247,8 @@ static spk_status write_layers(const struct cost *c)
         jw_string(c->w, "kind", api_layer_kind(l->kind));
         jw_u64(c->w, "start_step", l->start);
         write_sum(c, &sum[i]);
+        if (c->prediction != NULL)
+            write_predicted(c, &sum[i].e, NULL);
         jw_object_end(c->w);
     }
     jw_array_end(c->w);
@@ -189,6 +266,7 @@ static spk_status write_chips(const struct cost *c, uint32_t *out_used)
         sum_usage(&sum[c->im->cores[i].chip], &c->usage[i]);
         if (c->stats != NULL)
             sum_stats(&sum[c->im->cores[i].chip], &c->stats->core[i]);
+        sum_predicted(c, &sum[c->im->cores[i].chip], &c->im->cores[i]);
     }
     jw_array_begin(c->w, "chips");
     for (uint32_t i = 0; i < n; i++) {
@@ -198,6 +276,8 @@ static spk_status write_chips(const struct cost *c, uint32_t *out_used)
         jw_object_begin_line(c->w, NULL);
         jw_u64(c->w, "id", i);
         write_sum(c, &sum[i]);
+        if (c->prediction != NULL)
+            write_predicted(c, &sum[i].e, NULL);
         jw_object_end(c->w);
     }
     jw_array_end(c->w);
@@ -253,6 +333,8 @@ static void write_totals(const struct cost *c, uint32_t chips)
         jw_u64(c->w, "wraps", s->wraps);
         jw_f64_or_null(c->w, "time_ns", run_time_ns(c, chips) / c->images);
     }
+    if (c->prediction != NULL)
+        write_predicted(c, &c->prediction->total, c->prediction);
     jw_object_end(c->w);
 }
 
@@ -291,9 +373,15 @@ static void write_unpriced(const struct cost *c)
 }
 
 spk_status cost_write(struct json_writer *w, const struct image *im, const struct tgt *target,
-                      const struct sim_stats *stats, const struct cost_paper *paper)
+                      const struct cost_sources *sources)
 {
-    struct cost c = {.w = w, .im = im, .target = target, .stats = stats};
+    const struct sim_stats *stats = sources->stats;
+    struct cost c = {.w = w,
+                     .im = im,
+                     .target = target,
+                     .stats = stats,
+                     .prediction = sources->prediction,
+                     .measured = sources->measured};
     uint32_t chips = 0;
     c.images = stats ? (double)stats->images : 1.0;
     SPK_TRY(spk_alloc_array(im->n_cores, sizeof *c.usage, &c.usage));
@@ -308,8 +396,8 @@ spk_status cost_write(struct json_writer *w, const struct image *im, const struc
         if (stats)
             jw_u64(w, "steps", stats->steps);
         write_unpriced(&c);
-        if (paper != NULL)
-            paper_write(w, paper);
+        if (sources->paper != NULL)
+            paper_write(w, sources->paper);
         status = write_chips(&c, &chips);
     }
     if (status == SPK_OK) {

@@ -93,10 +93,11 @@ static spk_status simulate_report(struct simulate *s, struct api_report *r)
     struct cost_paper paper;
     char *path = NULL;
     SPK_TRY(sim_rates_paper(&s->rates, &s->data.input.input, &paper));
+    const struct cost_sources sources = {.stats = st, .paper = &paper};
     jw_init(&w, &cost, 1);
     jw_object_begin(&w, NULL);
     jw_i64(&w, "schema", 1);
-    spk_status status = cost_write(&w, &s->f.image, s->f.target, st, &paper);
+    spk_status status = cost_write(&w, &s->f.image, s->f.target, &sources);
     jw_object_end(&w);
     if (status == SPK_OK)
         status = jw_finish(&w);
@@ -110,7 +111,7 @@ static spk_status simulate_report(struct simulate *s, struct api_report *r)
         jw_string(&r->w, "engine_used", "simulator");
         if (s->data.labels.n > 0)
             jw_f64(&r->w, "top1", api_top1(s->logits, &s->data.labels, classes));
-        status = cost_write(&r->w, &s->f.image, s->f.target, st, &paper);
+        status = cost_write(&r->w, &s->f.image, s->f.target, &sources);
         strbuf_printf(t, "%u images, %llu steps, %.4g s per image\n", n,
                       (unsigned long long)st->steps, n ? s->seconds / n : 0.0);
         if (s->data.labels.n > 0)

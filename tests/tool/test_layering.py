@@ -45,7 +45,7 @@ def files_of(tree):
     for folder, folders, names in os.walk(tree):
         folders[:] = sorted(f for f in folders
                             if f not in SKIPPED and not f.startswith(("build-", ".cache")))
-        for name in sorted(names):
+        for name in sorted(n for n in names if n not in SKIPPED):  # .git is a file in a worktree
             yield os.path.relpath(os.path.join(folder, name), tree)
 
 
