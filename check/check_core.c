@@ -8,6 +8,7 @@
  * synapses. Cost: linear in axons and in the rows of each core's blocks.                         */
 #include "check/check_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "support/alloc.h"
@@ -263,6 +264,36 @@ static void check_atoms(struct check *c, uint32_t core, uint32_t i, const struct
                         i, first.position, last.position);
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Distinct destination cores, where the target limits them. */
+static spk_status check_destinations(struct check *c, uint32_t core)
+{
+    const struct img_core *k = &c->im->cores[core];
+    uint32_t *to, n = 0;
+    uint64_t distinct = 0;
+
+    if (!c->t->limit[TGT_ROUTES].present)
+        return SPK_OK;
+    SPK_TRY(spk_alloc_array(k->n_out_axons, sizeof *to, &to));
+    for (uint32_t i = 0; i < k->n_out_axons; i++) {
+        to[n] = c->route_core[c->im->out_axons[k->out_axon_first + i].route];
+        n += to[n] != IMG_NONE;
+    }
+    if (n > 0)
+        qsort(to, n, sizeof *to, compare_ids);
+    for (uint32_t i = 0; i < n; i++)
+        distinct += i == 0 || to[i] != to[i - 1];
+    limit(c, core, TGT_ROUTES, distinct);
+    spk_free(to);
+    return SPK_OK;
+}
+
 static void check_out_axons(struct check *c, uint32_t core)
 {
     const struct image *im = c->im;
@@ -397,6 +428,7 @@ static spk_status check_core(struct check *c, uint32_t core, const struct shape 
     for (uint32_t i = 0; i < k->n_in_axons; i++)
         check_in_axon(c, core, i);
     check_out_axons(c, core);
+    SPK_TRY(check_destinations(c, core));
     return check_blocks(c, core, shapes);
 }
 

@@ -58,6 +58,7 @@ const struct tf_field tf_fields[] = {
     LIMIT("axon_base", TGT_AXON_BASE, "compartments", TF_OPTIONAL, 0, 1 << 20),
     LIMIT("atoms", TGT_ATOMS, "atoms", TF_OPTIONAL, 1, 1 << 20),
     LIMIT("embedded_per_chip", TGT_EMBEDDED_PER_CHIP, "processors", TF_OPTIONAL, 0, 1024),
+    LIMIT("routes", TGT_ROUTES, "destinations", TF_OPTIONAL, 1, 1 << 24),
 
     WORDS("arithmetic", "neuron", arith.neuron, "word", TF_WORD, neuron_words),
     NUMBER("arithmetic", "state_bits", arith.state_bits, "bits", TF_U8, TF_REQUIRED, 8, 32),

@@ -25,6 +25,7 @@ const char *tgt_limit_name(enum tgt_limit l)
         [TGT_CONFIGS] = "configs",   [TGT_SYNAPSE_FORMATS] = "synapse_formats",
         [TGT_DELAY] = "delay",       [TGT_AXON_BASE] = "axon_base",
         [TGT_ATOMS] = "atoms",       [TGT_EMBEDDED_PER_CHIP] = "embedded_per_chip",
+        [TGT_ROUTES] = "routes",
     };
     return NAME_OF(names, l);
 }

@@ -38,6 +38,7 @@ enum tgt_limit {
     TGT_AXON_BASE,         /* largest compartment base of a population axon */
     TGT_ATOMS,             /* largest number of atoms of a pop16 axon */
     TGT_EMBEDDED_PER_CHIP, /* embedded processors per chip */
+    TGT_ROUTES,            /* destination cores that one core can address (routing table) */
     TGT_LIMIT_COUNT
 };
 /* Energies in pJ, per event. */

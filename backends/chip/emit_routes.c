@@ -60,6 +60,25 @@ static uint32_t dest_number(const struct emit *e, const struct emit_out *o)
     return cores + (uint32_t)e->embedded.len;
 }
 
+/* A core whose routing table is too small for its destinations. */
+static spk_status check_routing_table(const struct emit *e, uint32_t core, uint32_t first_route)
+{
+    const uint64_t most = tgt_limit_value(e->target, TGT_ROUTES);
+    const struct map_pop *p = &e->net->pops.data[e->m->tiles.data[core].pop];
+    uint64_t n = 0;
+    for (size_t i = first_route; i < e->routes.len; i++)
+        n += e->routes.data[i].dest == IMG_DEST_CORE;
+    if (n <= most)
+        return SPK_OK;
+    spk_status status =
+        diag_nofit(e->diags, p->span, "E0706",
+                   "layer '%s' does not fit '%s': a core of it sends to %llu "
+                   "cores, its routing table holds %llu",
+                   p->name, e->target->name, (unsigned long long)n, (unsigned long long)most);
+    diag_help_set(e->diags, "a smaller dim or mlp_ratio needs fewer destination cores per layer");
+    return status;
+}
+
 static spk_status emit_core_routes(struct emit *e, uint32_t core, const uint32_t *order, uint32_t n,
                                    uint32_t *route_of)
 {
@@ -83,7 +102,7 @@ static spk_status emit_core_routes(struct emit *e, uint32_t core, const uint32_t
         a.kind = o->kind;
         SPK_TRY(vec_push(&e->out_axons, a));
     }
-    return SPK_OK;
+    return check_routing_table(e, core, first_route);
 }
 
 spk_status emit_routes(struct emit *e)

@@ -374,6 +374,20 @@ class Targets(t.ToolTest):
         self.run_tool("target", "show", "loihi9", expect=t.BAD_INPUT, says="did you mean 'loihi")
         self.run_tool("target", "show", "./loihi1.yaml", cwd=self.dir, expect=t.SYSTEM)
 
+    def test_routing_table(self):
+        """A target that limits destinations: refused with the layer, and found by the checker."""
+        last = "limits:\n"
+        row = '  routes: {value: %d, unit: destinations, basis: assumed, source: "a test"}\n'
+        t.write_text(self.path("small.yaml"), self.good.replace(last, last + row % 1, 1))
+        t.write_text(self.path("large.yaml"), self.good.replace(last, last + row % 64, 1))
+        self.compile(CASE, self.path("small.yaml"), self.path("d"), expect=t.NO_FIT,
+                     says=["routing table holds 1", "layer '"])
+        self.assertFalse(os.path.exists(self.path("d")))
+        self.compile(CASE, self.path("large.yaml"), self.path("d"))
+        self.run_tool("check", self.path("d"))
+        t.write_text(self.path("d", "target.yaml"), t.read_text(self.path("small.yaml")))
+        self.run_tool("check", self.path("d"), expect=t.DIFFERENCE, says="routes: ")
+
     def test_hostile_yaml(self):
         line = "  neurons: {value: 1024"
         self.assertIn(line, self.good)
