@@ -31,6 +31,11 @@ uint32_t map_index_bits(const struct tgt_format *f, uint32_t last)
     return bits;
 }
 
+bool map_proj_conv(const struct tgt *t, const struct map_proj *p)
+{
+    return t->sharing == TGT_SHARE_CONVOLUTION && p->chan == MAP_CHAN_FULL;
+}
+
 void map_source_channels(const struct map_net *net, const struct map_proj *proj, uint32_t c0,
                          uint32_t nc, uint32_t *lo, uint32_t *hi)
 {
@@ -65,9 +70,8 @@ void map_source_channels(const struct map_net *net, const struct map_proj *proj,
     }
 }
 
-/* Target indices t in [t0, t0 + n) with 0 <= y + pad - t*stride < kernel. */
-static bool window_targets(uint32_t y, uint32_t pad, uint32_t stride, uint32_t kernel, uint32_t t0,
-                           uint32_t n, uint32_t *first, uint32_t *count, uint32_t *k)
+bool map_window_targets(uint32_t y, uint32_t pad, uint32_t stride, uint32_t kernel, uint32_t t0,
+                        uint32_t n, uint32_t *first, uint32_t *count, uint32_t *k)
 {
     const uint32_t yp = y + pad;
     uint32_t lo = yp + 1 > kernel ? (yp + 1 - kernel + stride - 1) / stride : 0;
@@ -84,9 +88,8 @@ static bool window_targets(uint32_t y, uint32_t pad, uint32_t stride, uint32_t k
     return true;
 }
 
-/* Source rows that reach target rows [t0, t0 + n): [*lo, *hi). */
-static void window_sources(uint32_t t0, uint32_t n, uint32_t pad, uint32_t stride, uint32_t kernel,
-                           uint32_t size, uint32_t *lo, uint32_t *hi)
+void map_window_sources(uint32_t t0, uint32_t n, uint32_t pad, uint32_t stride, uint32_t kernel,
+                        uint32_t size, uint32_t *lo, uint32_t *hi)
 {
     uint64_t first = (uint64_t)t0 * stride, end = (uint64_t)(t0 + n - 1) * stride + kernel;
     *lo = first > pad ? (uint32_t)(first - pad) : 0;
@@ -102,8 +105,8 @@ static void axon_place(const struct map_net *net, const struct map_tile *tile,
 {
     const struct tgt *t = net->target;
     const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
-    const uint32_t first = (a->ty * tile->nx + a->tx) * tile->nc;
-    a->conv = t->sharing == TGT_SHARE_CONVOLUTION && p->chan == MAP_CHAN_FULL;
+    const uint32_t first = tile->comp_first + (a->ty * tile->nx + a->tx) * tile->nc;
+    a->conv = map_proj_conv(t, p);
     a->base = first;
     a->offset = 0;
     if (a->conv) {
@@ -149,10 +152,10 @@ spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile
         const struct map_proj *p = &net->projs.data[pop->proj_first + i];
         uint32_t y_lo = 0, y_hi = p->view_h, x_lo = 0, x_hi = p->view_w;
         if (p->pos == MAP_POS_WINDOW) {
-            window_sources(tile->y0, tile->ny, p->pad, p->stride, p->kernel, p->view_h, &y_lo,
-                           &y_hi);
-            window_sources(tile->x0, tile->nx, p->pad_w, p->stride_w, p->kernel_w, p->view_w, &x_lo,
-                           &x_hi);
+            map_window_sources(tile->y0, tile->ny, p->pad, p->stride, p->kernel, p->view_h, &y_lo,
+                               &y_hi);
+            map_window_sources(tile->x0, tile->nx, p->pad_w, p->stride_w, p->kernel_w, p->view_w,
+                               &x_lo, &x_hi);
         }
         for (uint32_t s = 0; s < p->n_sources; s++) {
             for (uint32_t y = y_lo; y < y_hi; y++) {
@@ -160,13 +163,13 @@ spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile
                 a.rows = tile->ny;
                 a.cols = tile->nx;
                 if (p->pos == MAP_POS_WINDOW &&
-                    !window_targets(y, p->pad, p->stride, p->kernel, tile->y0, tile->ny, &a.ty,
-                                    &a.rows, &a.ky))
+                    !map_window_targets(y, p->pad, p->stride, p->kernel, tile->y0, tile->ny, &a.ty,
+                                        &a.rows, &a.ky))
                     continue;
                 for (uint32_t x = x_lo; x < x_hi; x++) {
                     if (p->pos == MAP_POS_WINDOW &&
-                        !window_targets(x, p->pad_w, p->stride_w, p->kernel_w, tile->x0, tile->nx,
-                                        &a.tx, &a.cols, &a.kx))
+                        !map_window_targets(x, p->pad_w, p->stride_w, p->kernel_w, tile->x0,
+                                            tile->nx, &a.tx, &a.cols, &a.kx))
                         continue;
                     a.pos = y * p->view_w + x;
                     SPK_TRY(axon_sources(net, tile, &a, fn, ctx));
@@ -258,54 +261,6 @@ spk_status map_row_pieces(const struct map_net *net, const struct map_tile *tile
             SPK_TRY(row_channels(p, tile, channel, piece, fn, ctx));
         }
     }
-    return SPK_OK;
-}
-
-struct row_measure {
-    uint32_t synapses, end;
-    bool dense;
-};
-static spk_status measure_piece(void *ctx, const struct map_piece *piece)
-{
-    struct row_measure *m = ctx;
-    m->dense = m->dense && piece->start == m->end;
-    m->synapses += piece->length;
-    m->end = piece->start + piece->length;
-    return SPK_OK;
-}
-
-/* A block is dense where every row is one run from target offset 0; else every synapse of the
- * block carries an index wide enough for the block's last target. */
-spk_status map_block_bits(const struct map_net *net, const struct map_tile *tile,
-                          const struct map_axon *a, uint64_t *out_bits)
-{
-    const struct tgt *t = net->target;
-    const struct map_proj *p = &net->projs.data[a->proj];
-    const uint32_t wbits = t->arith.weight_bits, dbits = map_delay_bits(p->source[a->source].delay);
-    const uint32_t same = p->chan == MAP_CHAN_FULL ? 1 : a->n_rows; /* FULL: rows are alike */
-    uint32_t last = 0;
-    bool dense = true;
-    *out_bits = 0;
-    if (a->conv) {
-        uint32_t n = p->kernel * p->kernel_w * tile->nc;
-        *out_bits = a->n_rows * tgt_row_bits(&t->format, n, wbits, dbits, 0);
-        return SPK_OK;
-    }
-    for (uint32_t i = 0; i < same; i++) {
-        struct row_measure m = {0, 0, true};
-        SPK_TRY(map_row_pieces(net, tile, a, a->first_row_channel + i, measure_piece, &m));
-        dense = dense && m.dense;
-        if (m.end > last)
-            last = m.end;
-    }
-    const uint32_t index = dense ? 0 : map_index_bits(&t->format, last > 0 ? last - 1 : 0);
-    for (uint32_t i = 0; i < same; i++) {
-        struct row_measure m = {0, 0, true};
-        SPK_TRY(map_row_pieces(net, tile, a, a->first_row_channel + i, measure_piece, &m));
-        *out_bits += tgt_row_bits(&t->format, m.synapses, wbits, dbits, index);
-    }
-    if (p->chan == MAP_CHAN_FULL)
-        *out_bits *= a->n_rows;
     return SPK_OK;
 }
 

@@ -6,10 +6,12 @@
 
 #include "passes/map/net.h"
 
-/* A block of positions and channels of one population. */
+/* A block of positions and channels of one population, on compartments comp_first and up of a
+ * core. */
 struct map_tile {
     uint32_t pop;
     uint32_t y0, x0, c0, ny, nx, nc;
+    uint32_t core, comp_first;
 };
 
 /* One in-axon of a tile: source position `pos` of alias `source` of projection `proj`, on one tile
@@ -50,6 +52,19 @@ SPK_CHECKED spk_status map_tile_axons(const struct map_net *net, const struct ma
 struct map_block_key map_axon_key(const struct map_net *net, const struct map_tile *tile,
                                   const struct map_axon *axon);
 
+/* Whether the axons of a projection go to one block that convolves. */
+bool map_proj_conv(const struct tgt *t, const struct map_proj *proj);
+
+/* Along one axis of a window: the targets t in [t0, t0 + n) with 0 <= y + pad - t*stride < kernel,
+ * as *count targets from t0 + *first on, with kernel coordinate *k at the first; false where there
+ * are none. */
+bool map_window_targets(uint32_t y, uint32_t pad, uint32_t stride, uint32_t kernel, uint32_t t0,
+                        uint32_t n, uint32_t *first, uint32_t *count, uint32_t *k);
+/* Source rows that reach target rows [t0, t0 + n) of a source with `size` rows: within
+ * [*lo, *hi); all of them where stride is at most kernel. */
+void map_window_sources(uint32_t t0, uint32_t n, uint32_t pad, uint32_t stride, uint32_t kernel,
+                        uint32_t size, uint32_t *lo, uint32_t *hi);
+
 /* Channels of the source of `proj` that can reach target channels c0 .. c0 + nc - 1: [*lo, *hi). */
 void map_source_channels(const struct map_net *net, const struct map_proj *proj, uint32_t c0,
                          uint32_t nc, uint32_t *lo, uint32_t *hi);
@@ -66,10 +81,6 @@ typedef spk_status (*map_piece_fn)(void *ctx, const struct map_piece *piece);
 SPK_CHECKED spk_status map_row_pieces(const struct map_net *net, const struct map_tile *tile,
                                       const struct map_axon *axon, uint32_t channel,
                                       map_piece_fn fn, void *ctx);
-
-/* Memory of the block in the chip's format, bits. */
-SPK_CHECKED spk_status map_block_bits(const struct map_net *net, const struct map_tile *tile,
-                                      const struct map_axon *axon, uint64_t *out_bits);
 
 /* Shift of the weights of an enable spike: a bias is fine * 2^s + coarse * 2^(s + 7). */
 uint8_t map_enable_shift(const struct map_net *net, bool coarse);

@@ -68,9 +68,23 @@ SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options
 SPK_CHECKED spk_status map_tile_search(struct map_net *net, uint32_t pop,
                                        enum map_objective objective, uint32_t max_neurons,
                                        struct diag_list *diags);
-/* Usage of one tile but for out-axons, which depend on its consumers. */
+/* tile_usage.c: usage of one tile but for out-axons, which depend on its consumers; the sources are
+ * cut already. */
 SPK_CHECKED spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
                                       struct map_usage *out);
+/* In-axons per source position that target channels c0 .. c0 + nc - 1 need from one alias. */
+uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t source,
+                           uint32_t c0, uint32_t nc);
+/* Whether the thresholds of a population's tiles take configurations that the target limits. */
+bool map_configs_count(const struct map_net *net, const struct map_pop *p);
+/* measure.c: usage of all tiles, out-axons included. */
+SPK_CHECKED spk_status map_measure(struct mapping *m);
+/* out_axons.c: sets out_axons of all tiles' usage: consumers, read-out and embedded ports. */
+SPK_CHECKED spk_status map_count_out_axons(struct mapping *m);
+/* Row (column) tiles of a consumer with `size` rows in tiles of `tile` that read source row `at`.
+ */
+uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,
+                        uint32_t tile);
 struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy, uint32_t gx,
                             uint32_t gc);
 /* Index of the tile of `pop` that holds a position (linear, in the population's own geometry) and

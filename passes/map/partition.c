@@ -29,46 +29,6 @@ static spk_status cut_all(struct mapping *m, enum map_objective objective,
     return SPK_OK;
 }
 
-static spk_status count_out_axon(void *ctx, const struct map_tile *tile, const struct map_axon *a)
-{
-    struct mapping *m = ctx;
-    const struct map_proj *p = &m->net.projs.data[a->proj];
-    uint32_t src = map_tile_of(&m->net, p->source[a->source].pop, a->pos, a->first_source_channel);
-    (void)tile;
-    if (src != IR_NONE)
-        m->usage[src].out_axons +=
-            m->net.target->axon_population ? map_axon_slots(m->net.target, a->kind) : a->n_atoms;
-    return SPK_OK;
-}
-
-/* Usage of all tiles; host and embedded ports take one slot per position. */
-static spk_status measure_all(struct mapping *m)
-{
-    struct map_net *net = &m->net;
-    spk_free(m->usage);
-    m->usage = NULL;
-    SPK_TRY(spk_alloc_array(m->tiles.len, sizeof *m->usage, &m->usage));
-    for (size_t i = 0; i < m->tiles.len; i++)
-        SPK_TRY(map_tile_usage(net, &m->tiles.data[i], &m->usage[i]));
-    for (size_t i = 0; i < m->tiles.len; i++) {
-        const struct map_tile *t = &m->tiles.data[i];
-        SPK_TRY(map_tile_axons(net, t, count_out_axon, m));
-        if (net->pops.data[t->pop].readout)
-            m->usage[i].out_axons += t->ny * t->nx;
-    }
-    for (size_t e = 0; e < net->pops.len; e++) {
-        const struct map_pop *p = &net->pops.data[e];
-        const uint32_t in[3] = {p->q, p->k, p->v};
-        if (p->kind != IMG_LAYER_EMBEDDED)
-            continue;
-        for (size_t i = 0; i < m->tiles.len; i++)
-            for (int o = 0; o < 3; o++)
-                if (m->tiles.data[i].pop == in[o])
-                    m->usage[i].out_axons += m->tiles.data[i].ny * m->tiles.data[i].nx;
-    }
-    return SPK_OK;
-}
-
 /* Worst excess of out-axons over the limit per population; shrinks those populations' tiles. */
 static spk_status shrink_hubs(struct mapping *m, uint32_t *max_neurons, struct diag_list *diags,
                               bool *out_again)
@@ -127,7 +87,7 @@ spk_status map_partition(struct mapping *m, const struct map_options *options,
     for (int round = 0; again && status == SPK_OK; round++) {
         status = cut_all(m, options->objective, max_neurons, diags);
         if (status == SPK_OK)
-            status = measure_all(m);
+            status = map_measure(m);
         if (status == SPK_OK)
             status = shrink_hubs(m, max_neurons, diags, &again);
         if (status == SPK_OK && again && round == PARTITION_ROUNDS)

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "passes/map/block_map.h"
 #include "passes/map/map.h"
 #include "support/alloc.h"
 
@@ -16,7 +15,7 @@ struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy
                             uint32_t gc)
 {
     const struct map_pop *p = &net->pops.data[pop];
-    struct map_tile t = {pop, gy * p->th, gx * p->tw, gc * p->tc, p->th, p->tw, p->tc};
+    struct map_tile t = {pop, gy * p->th, gx * p->tw, gc * p->tc, p->th, p->tw, p->tc, IR_NONE, 0};
     if (t.y0 + t.ny > p->height)
         t.ny = p->height - t.y0;
     if (t.x0 + t.nx > p->width)
@@ -33,101 +32,6 @@ uint32_t map_tile_of(const struct map_net *net, uint32_t pop, uint32_t position,
         return IR_NONE;
     uint32_t gy = position / p->width / p->th, gx = position % p->width / p->tw;
     return p->tile_first + (gy * p->gw + gx) * p->gc + channel / p->tc;
-}
-
-/* ---- usage ---- */
-
-struct usage_ctx {
-    const struct map_net *net;
-    struct map_usage *u;
-    struct block_map keys;
-    uint64_t formats[4];             /* bit set over (shift, delay bits): shift * 8 + bits */
-    uint64_t max_in_axons, max_bits; /* counting stops above these */
-};
-
-static void add_format(struct usage_ctx *c, uint32_t shift, uint32_t delay_bits)
-{
-    const uint32_t format = (shift & 31u) * 8u + (delay_bits & 7u);
-    c->formats[format / 64] |= (uint64_t)1 << format % 64;
-}
-
-static spk_status usage_axon(void *ctx, const struct map_tile *tile, const struct map_axon *a)
-{
-    struct usage_ctx *c = ctx;
-    const struct map_block_key key = map_axon_key(c->net, tile, a);
-    const struct map_proj *p = &c->net->projs.data[a->proj];
-    bool fresh;
-    uint32_t value;
-    uint64_t bits;
-    c->u->in_axons += c->net->target->axon_population ? 1 : a->n_atoms;
-    if (c->u->in_axons > c->max_in_axons)
-        return SPK_DIFFERENCE;
-    SPK_TRY(block_map_add(&c->keys, &key, 0, &value, &fresh));
-    if (!fresh && c->net->target->sharing != TGT_SHARE_NONE)
-        return SPK_OK;
-    SPK_TRY(map_block_bits(c->net, tile, a, &bits));
-    c->u->synapse_bits += bits;
-    if (c->u->in_axons > c->max_in_axons || c->u->synapse_bits > c->max_bits)
-        return SPK_DIFFERENCE;
-    add_format(c, p->shift, map_delay_bits(key.delay));
-    return SPK_OK;
-}
-
-static int compare_i32(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
-}
-
-static spk_status count_configs(const struct map_net *net, const struct map_tile *tile,
-                                uint32_t *out)
-{
-    const struct map_pop *p = &net->pops.data[tile->pop];
-    int32_t *v;
-    *out = 1;
-    if (tgt_limit_value(net->target, TGT_CONFIGS) == UINT64_MAX ||
-        (p->vth_param == IR_NONE && p->vth_period == 0))
-        return SPK_OK; /* nobody asks, or all channels are alike */
-    SPK_TRY(spk_alloc_array_raw(tile->nc, sizeof *v, &v));
-    for (uint32_t i = 0; i < tile->nc; i++)
-        v[i] = map_pop_vth(net, p, tile->c0 + i);
-    qsort(v, tile->nc, sizeof *v, compare_i32);
-    for (uint32_t i = 1; i < tile->nc; i++)
-        *out += v[i] != v[i - 1];
-    spk_free(v);
-    return SPK_OK;
-}
-
-/* Counts until a maximum is exceeded: then the usage is a lower bound that shows the violation. */
-static spk_status tile_usage(const struct map_net *net, const struct map_tile *tile,
-                             uint64_t max_in_axons, uint64_t max_bits, struct map_usage *out)
-{
-    const struct map_pop *p = &net->pops.data[tile->pop];
-    struct usage_ctx c = {.net = net, .u = out, .max_in_axons = max_in_axons, .max_bits = max_bits};
-    memset(out, 0, sizeof *out);
-    out->neurons = tile->ny * tile->nx * tile->nc;
-    spk_status status = map_tile_axons(net, tile, usage_axon, &c);
-    block_map_fini(&c.keys);
-    if (status == SPK_DIFFERENCE)
-        return SPK_OK;
-    SPK_TRY(status);
-    if (p->enable) {
-        uint32_t n = p->coarse ? 2 : 1;
-        out->in_axons += n;
-        out->synapse_bits += n * map_enable_bits(net, out->neurons);
-        add_format(&c, map_enable_shift(net, false), 0);
-        if (p->coarse)
-            add_format(&c, map_enable_shift(net, true), 0);
-    }
-    for (int i = 0; i < 4; i++)
-        out->formats += (uint32_t)__builtin_popcountll(c.formats[i]);
-    return count_configs(net, tile, &out->configs);
-}
-
-spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
-                          struct map_usage *out)
-{
-    return tile_usage(net, tile, UINT64_MAX, UINT64_MAX, out);
 }
 
 /* ---- limits ---- */
@@ -192,8 +96,7 @@ static spk_status grid_fits(const struct map_net *net, uint32_t pop, size_t *out
                 if (again)
                     continue;
                 t = map_tile_at(net, pop, ys[y], xs[x], cs[c]);
-                SPK_TRY(tile_usage(net, &t, tgt_limit_value(net->target, TGT_IN_AXONS),
-                                   tgt_limit_value(net->target, TGT_SYNAPSE_BITS), &u));
+                SPK_TRY(map_tile_usage(net, &t, &u));
                 *out_violation = usage_violation(net->target, &u);
                 if (*out_violation != N_CHECKS)
                     return SPK_OK;
@@ -290,7 +193,7 @@ static spk_status bits_that_fit(const struct map_net *net, const struct map_tile
     for (*out_bits = net->target->arith.weight_bits; *out_bits > 1;) {
         struct map_usage u;
         fewer.arith.weight_bits = (uint8_t)-- * out_bits;
-        SPK_TRY(tile_usage(&n, t, UINT64_MAX, UINT64_MAX, &u));
+        SPK_TRY(map_tile_usage(&n, t, &u));
         if (u.synapse_bits <= tgt_limit_value(net->target, TGT_SYNAPSE_BITS))
             return SPK_OK;
     }

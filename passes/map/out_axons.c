@@ -1,0 +1,176 @@
+/* Out-axon slots of every tile, in closed form (docs/mapping.md, section 2).
+ *
+ * A tile has one out-axon entry per source position, source tile and consumer tile that reads it.
+ * For a regular projection the number of consumer tiles that read position (y, x) is a product: row
+ * tiles whose window covers y, times column tiles whose window covers x, times channel tiles that
+ * the source tile's channels reach. Sums of the first two over a tile separate where consumer and
+ * source see the same map. Cost per consumer and source: rows + columns + tiles. Entries of two
+ * slots (pop32) depend on each base: where a consumer has them, its axons are walked. */
+#include <string.h>
+
+#include "passes/map/map.h"
+#include "support/alloc.h"
+
+uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,
+                        uint32_t tile)
+{
+    uint32_t first, count, k;
+    if (p->pos == MAP_POS_GATHER)
+        return 1;
+    if (p->pos == MAP_POS_SPREAD)
+        return (size + tile - 1) / tile;
+    if (!(columns
+              ? map_window_targets(at, p->pad_w, p->stride_w, p->kernel_w, 0, size, &first, &count,
+                                   &k)
+              : map_window_targets(at, p->pad, p->stride, p->kernel, 0, size, &first, &count, &k)))
+        return 0;
+    return (first + count - 1) / tile - first / tile + 1;
+}
+
+struct out_ctx {
+    struct mapping *m;
+    const struct map_proj *proj;
+    const struct map_pop *target;
+    uint32_t proj_id;
+    uint64_t *rows, *columns; /* [view_h], [view_w]: consumer tiles along the axis */
+    uint64_t *chunks;         /* [channel tiles of the source]: entries per position */
+};
+
+/* Consumer channel tiles that each channel tile of the source reaches; on chips without population
+ * axons the entries, one per channel. */
+static void count_chunks(struct out_ctx *c, const struct map_pop *s)
+{
+    const struct map_net *net = &c->m->net;
+    memset(c->chunks, 0, s->gc * sizeof *c->chunks);
+    for (uint32_t g = 0; g < c->target->gc; g++) {
+        const struct map_tile t = map_tile_at(net, c->proj->target, 0, 0, g);
+        uint32_t lo, hi;
+        map_source_channels(net, c->proj, t.c0, t.nc, &lo, &hi);
+        for (uint32_t i = lo / s->tc; i <= (hi - 1) / s->tc; i++) {
+            const uint32_t from = i * s->tc > lo ? i * s->tc : lo;
+            const uint32_t to = (i + 1) * s->tc < hi ? (i + 1) * s->tc : hi;
+            c->chunks[i] +=
+                net->target->pop16_slots * (net->target->axon_population ? 1 : to - from);
+        }
+    }
+}
+
+/* Sum over the positions of a source tile of the consumer tiles that read them. */
+static uint64_t position_tiles(const struct out_ctx *c, const struct map_pop *s,
+                               const struct map_tile *t)
+{
+    uint64_t rows = 0, columns = 0, sum = 0;
+    if (s->width == c->proj->view_w && s->height == c->proj->view_h) {
+        for (uint32_t y = t->y0; y < t->y0 + t->ny; y++)
+            rows += c->rows[y];
+        for (uint32_t x = t->x0; x < t->x0 + t->nx; x++)
+            columns += c->columns[x];
+        return rows * columns;
+    }
+    for (uint32_t y = t->y0; y < t->y0 + t->ny; y++)
+        for (uint32_t at = y * s->width + t->x0; at < y * s->width + t->x0 + t->nx; at++)
+            sum += c->rows[at / c->proj->view_w] * c->columns[at % c->proj->view_w];
+    return sum;
+}
+
+static void add_source(struct out_ctx *c, const struct map_pop *s)
+{
+    count_chunks(c, s);
+    for (uint32_t gy = 0; gy < s->gh; gy++) {
+        for (uint32_t gx = 0; gx < s->gw; gx++) {
+            const uint32_t first = s->tile_first + (gy * s->gw + gx) * s->gc;
+            const uint64_t n = position_tiles(c, s, &c->m->tiles.data[first]);
+            for (uint32_t g = 0; g < s->gc; g++)
+                c->m->usage[first + g].out_axons += n * c->chunks[g];
+        }
+    }
+}
+
+/* Whether every entry to the consumer takes as many slots: no base that pop16 cannot hold. */
+static bool uniform_slots(const struct map_net *net, const struct map_proj *p)
+{
+    const struct tgt *t = net->target;
+    const struct map_pop *pop = &net->pops.data[p->target];
+    const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
+    if (!t->axon_population || t->pop16_slots == t->pop32_slots)
+        return true;
+    for (uint32_t i = 0; i < p->n_sources; i++)
+        if (net->pops.data[p->source[i].pop].has_compartments &&
+            net->pops.data[p->source[i].pop].tc > tgt_limit_value(t, TGT_ATOMS))
+            return false;
+    return map_proj_conv(t, p) ||
+           (pop->tc % 4 == 0 && (limit == UINT64_MAX || (limit + 1) % 4 == 0) &&
+            (pop->channels % pop->tc % 4 == 0 || pop->gh * pop->gw == pop->height * pop->width));
+}
+
+static spk_status count_walked(void *ctx, const struct map_tile *tile, const struct map_axon *a)
+{
+    struct out_ctx *c = ctx;
+    uint32_t src;
+    (void)tile;
+    if (a->proj != c->proj_id)
+        return SPK_OK;
+    src = map_tile_of(&c->m->net, c->proj->source[a->source].pop, a->pos, a->first_source_channel);
+    if (src != IR_NONE)
+        c->m->usage[src].out_axons += map_axon_slots(c->m->net.target, a->kind);
+    return SPK_OK;
+}
+
+static spk_status count_projection(struct mapping *m, uint32_t id)
+{
+    struct map_net *net = &m->net;
+    struct out_ctx c = {.m = m, .proj_id = id, .proj = &net->projs.data[id]};
+    const struct map_proj *p = c.proj;
+    uint32_t most = 1;
+    c.target = &net->pops.data[p->target];
+    const uint32_t tiles = c.target->gh * c.target->gw * c.target->gc;
+    if (!uniform_slots(net, p)) {
+        for (uint32_t i = 0; i < tiles; i++)
+            SPK_TRY(
+                map_tile_axons(net, &m->tiles.data[c.target->tile_first + i], count_walked, &c));
+        return SPK_OK;
+    }
+    for (uint32_t i = 0; i < p->n_sources; i++)
+        if (net->pops.data[p->source[i].pop].has_compartments &&
+            net->pops.data[p->source[i].pop].gc > most)
+            most = net->pops.data[p->source[i].pop].gc;
+    SPK_TRY(spk_alloc_array_raw(p->view_h, sizeof *c.rows, &c.rows));
+    spk_status status = spk_alloc_array_raw(p->view_w, sizeof *c.columns, &c.columns);
+    if (status == SPK_OK)
+        status = spk_alloc_array_raw(most, sizeof *c.chunks, &c.chunks);
+    if (status == SPK_OK) {
+        for (uint32_t y = 0; y < p->view_h; y++)
+            c.rows[y] = map_axis_tiles(p, false, y, c.target->height, c.target->th);
+        for (uint32_t x = 0; x < p->view_w; x++)
+            c.columns[x] = map_axis_tiles(p, true, x, c.target->width, c.target->tw);
+        for (uint32_t i = 0; i < p->n_sources; i++)
+            if (net->pops.data[p->source[i].pop].has_compartments)
+                add_source(&c, &net->pops.data[p->source[i].pop]);
+    }
+    spk_free(c.rows);
+    spk_free(c.columns);
+    spk_free(c.chunks);
+    return status;
+}
+
+spk_status map_count_out_axons(struct mapping *m)
+{
+    struct map_net *net = &m->net;
+    for (size_t i = 0; i < m->tiles.len; i++) {
+        const struct map_tile *t = &m->tiles.data[i];
+        m->usage[i].out_axons = net->pops.data[t->pop].readout ? t->ny * t->nx : 0;
+    }
+    for (size_t e = 0; e < net->pops.len; e++) {
+        const struct map_pop *p = &net->pops.data[e];
+        const uint32_t in[3] = {p->q, p->k, p->v};
+        for (int o = 0; p->kind == IMG_LAYER_EMBEDDED && o < 3; o++) {
+            const struct map_pop *s = &net->pops.data[in[o]];
+            for (uint32_t i = s->tile_first; i < s->tile_first + s->gh * s->gw * s->gc; i++)
+                m->usage[i].out_axons += m->tiles.data[i].ny * m->tiles.data[i].nx;
+        }
+    }
+    for (uint32_t i = 0; i < net->projs.len; i++)
+        if (net->pops.data[net->projs.data[i].target].has_compartments)
+            SPK_TRY(count_projection(m, i));
+    return SPK_OK;
+}

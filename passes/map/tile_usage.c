@@ -1,0 +1,311 @@
+/* What a tile uses of its core, in closed form (docs/mapping.md, sections 2 and 3).
+ *
+ * The two axes of a window are independent: along each, source rows (columns) fall into classes
+ * that reach the tile with the same number of targets and the same kernel coordinate, and the first
+ * targets of a class are consecutive. In-axons are the product of the numbers of rows and columns;
+ * blocks are pairs of classes, times the distinct base offsets of a pair where the chip limits the
+ * base of an axon; the memory of a block follows from what one row of it has at one position (its
+ * channel profile). One block per delay where the chip shares kernels.
+ * Cost: O(rows + columns of the window + pairs of classes + rows of a block of constant weights).
+ * The same numbers as a walk over the axons (map_tile_axons), which a test compares. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "passes/map/map.h"
+#include "support/alloc.h"
+
+/* Source rows that reach `count` targets with kernel coordinate k at the first: n of them, with
+ * first targets first .. first + n_first - 1. */
+struct axis_class {
+    uint32_t count, k, first, n_first, n;
+};
+
+struct axis {
+    VEC(struct axis_class) classes;
+    uint32_t n; /* source rows that reach the tile at all */
+};
+
+/* What one row of a block has at one target position; `same` consecutive rows are alike. */
+struct row_profile {
+    uint32_t synapses, end, same;
+    bool from_zero; /* one run from offset 0, or nothing */
+    bool full;      /* all channels of the tile, or nothing */
+};
+
+struct usage_ctx {
+    const struct map_net *net;
+    const struct map_tile *tile;
+    const struct map_proj *proj;
+    struct axis rows, columns;
+    VEC(struct row_profile) profile;
+    uint32_t max_end;
+    bool from_zero, full;    /* of all rows */
+    uint64_t formats[8];     /* bit set over (conv, shift, delay bits) */
+    uint32_t n_rows, chunks; /* of a block; source tiles of all aliases */
+};
+
+/* ---- axes ---- */
+
+static spk_status axis_add(struct axis *a, uint32_t first, uint32_t count, uint32_t k)
+{
+    a->n++;
+    for (size_t i = 0; i < a->classes.len; i++) {
+        struct axis_class *c = &a->classes.data[i];
+        if (c->count != count || c->k != k)
+            continue;
+        if (first == c->first + c->n_first)
+            c->n_first++;
+        c->n++;
+        return SPK_OK;
+    }
+    return vec_push(&a->classes, (struct axis_class){count, k, first, 1, 1});
+}
+
+/* Classes of one axis: target positions t0 .. t0 + n - 1, source of `size`. */
+static spk_status axis_build(struct axis *a, enum map_pos pos, uint32_t kernel, uint32_t stride,
+                             uint32_t pad, uint32_t t0, uint32_t n, uint32_t size)
+{
+    uint32_t lo, hi;
+    vec_clear(&a->classes);
+    a->n = 0;
+    if (pos != MAP_POS_WINDOW) {
+        a->n = size;
+        return vec_push(&a->classes, (struct axis_class){n, 0, 0, 1, size});
+    }
+    map_window_sources(t0, n, pad, stride, kernel, size, &lo, &hi);
+    if (kernel == 1 && stride == 1 && pad == 0) {
+        a->n = hi - lo;
+        return a->n ? vec_push(&a->classes, (struct axis_class){1, 0, lo - t0, a->n, a->n})
+                    : SPK_OK;
+    }
+    for (uint32_t y = lo; y < hi; y++) {
+        uint32_t first, count, k;
+        if (map_window_targets(y, pad, stride, kernel, t0, n, &first, &count, &k))
+            SPK_TRY(axis_add(a, first, count, k));
+    }
+    return SPK_OK;
+}
+
+/* ---- blocks ---- */
+
+static spk_status profile_piece(void *ctx, const struct map_piece *piece)
+{
+    struct row_profile *r = ctx;
+    r->from_zero = r->from_zero && piece->start == r->end;
+    r->synapses += piece->length;
+    r->end = piece->start + piece->length;
+    return SPK_OK;
+}
+
+/* Profiles of the rows of a block: those of a weighted projection are alike. Discrete axons have a
+ * block per row, whose ends and gaps count; else only the numbers of synapses do. */
+static spk_status profile_build(struct usage_ctx *c)
+{
+    const struct map_tile *tile = c->tile;
+    const bool discrete = !c->net->target->axon_population;
+    const struct map_axon at = {
+        .proj = (uint32_t)(c->proj - c->net->projs.data), .rows = 1, .cols = 1};
+    uint32_t lo, hi;
+    map_source_channels(c->net, c->proj, tile->c0, tile->nc, &lo, &hi);
+    vec_clear(&c->profile);
+    c->n_rows = hi - lo;
+    c->from_zero = c->full = true;
+    c->max_end = 0;
+    if (c->proj->chan == MAP_CHAN_FULL) {
+        c->max_end = tile->nc;
+        return vec_push(&c->profile,
+                        (struct row_profile){tile->nc, tile->nc, c->n_rows, true, true});
+    }
+    for (uint32_t channel = lo; channel < hi; channel++) {
+        struct row_profile r = {0, 0, 1, true, false};
+        struct row_profile *last = c->profile.len ? &vec_last(&c->profile) : NULL;
+        SPK_TRY(map_row_pieces(c->net, tile, &at, channel, profile_piece, &r));
+        r.full = r.synapses == tile->nc || r.synapses == 0;
+        c->from_zero = c->from_zero && r.from_zero;
+        c->full = c->full && r.full;
+        c->max_end = r.end > c->max_end ? r.end : c->max_end;
+        if (last != NULL && last->synapses == r.synapses &&
+            (!discrete || (last->end == r.end && last->from_zero == r.from_zero)))
+            last->same++;
+        else
+            SPK_TRY(vec_push(&c->profile, r));
+    }
+    return SPK_OK;
+}
+
+/* Bits of the block whose axons reach rows x cols positions from base + offset on: dense where
+ * every row is one run from offset 0; else every synapse has an index as wide as the block's last
+ * target asks for. */
+static uint64_t block_bits(const struct usage_ctx *c, uint32_t rows, uint32_t cols, uint32_t offset,
+                           uint32_t delay_bits)
+{
+    const struct tgt *t = c->net->target;
+    const uint32_t positions = rows * cols, wide = c->tile->nx;
+    const uint32_t last_position = ((rows - 1) * wide + cols - 1) * c->tile->nc;
+    const bool seamless = offset == 0 && (rows == 1 || cols == wide);
+    uint64_t bits = 0;
+    bool dense = seamless && (positions == 1 ? c->from_zero : c->full);
+    uint32_t end = c->max_end ? offset + last_position + c->max_end - 1 : 0;
+    for (size_t i = 0; i < c->profile.len; i++) {
+        const struct row_profile *r = &c->profile.data[i];
+        if (!t->axon_population) { /* every row is a block of its own */
+            dense = r->synapses == 0 || (seamless && (positions == 1 ? r->from_zero : r->full));
+            end = r->end ? offset + last_position + r->end - 1 : 0;
+        }
+        uint32_t index = dense ? 0 : map_index_bits(&t->format, end);
+        bits += r->same * tgt_row_bits(&t->format, r->synapses * positions, t->arith.weight_bits,
+                                       delay_bits, index);
+    }
+    return bits;
+}
+
+/* Blocks of a pair of classes: one per distinct base offset, or per axon where nothing is shared.
+ * First compartments rise with the target position, so equal offsets follow each other. */
+static uint64_t pair_bits(const struct usage_ctx *c, const struct axis_class *row,
+                          const struct axis_class *col, uint32_t delay_bits)
+{
+    const struct tgt *t = c->net->target;
+    const bool shared = t->sharing != TGT_SHARE_NONE;
+    const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
+    const uint64_t each = shared ? 1 : (uint64_t)(row->n / row->n_first) * (col->n / col->n_first);
+    uint64_t bits = 0, next = 0; /* the next offset that was not met yet */
+    if (limit == UINT64_MAX)
+        return (shared ? 1 : (uint64_t)row->n * col->n) *
+               block_bits(c, row->count, col->count, 0, delay_bits);
+    for (uint32_t y = row->first; y < row->first + row->n_first; y++) {
+        for (uint32_t x = col->first; x < col->first + col->n_first; x++) {
+            uint64_t first = c->tile->comp_first + (y * c->tile->nx + x) * c->tile->nc;
+            uint64_t offset = first > limit ? first / (limit + 1) * (limit + 1) : 0;
+            if (shared && offset < next)
+                continue;
+            next = offset + 1;
+            bits += each * block_bits(c, row->count, col->count, (uint32_t)offset, delay_bits);
+        }
+    }
+    return bits;
+}
+
+static uint64_t proj_bits(const struct usage_ctx *c, uint32_t delay_bits)
+{
+    const struct map_proj *p = c->proj;
+    const struct tgt *t = c->net->target;
+    uint64_t bits = 0;
+    if (map_proj_conv(t, p))
+        return c->n_rows * tgt_row_bits(&t->format, p->kernel * p->kernel_w * c->tile->nc,
+                                        t->arith.weight_bits, delay_bits, 0);
+    for (size_t i = 0; i < c->rows.classes.len; i++)
+        for (size_t j = 0; j < c->columns.classes.len; j++)
+            bits += pair_bits(c, &c->rows.classes.data[i], &c->columns.classes.data[j], delay_bits);
+    return bits;
+}
+
+/* ---- projections ---- */
+
+static void add_format(struct usage_ctx *c, bool conv, uint32_t shift, uint32_t delay_bits)
+{
+    const uint32_t format = (conv ? 256u : 0u) + (shift & 31u) * 8u + (delay_bits & 7u);
+    c->formats[format / 64] |= (uint64_t)1 << format % 64;
+}
+
+static bool delay_seen(const struct map_proj *p, uint32_t source)
+{
+    for (uint32_t i = 0; i < source; i++)
+        if (p->source[i].delay == p->source[source].delay)
+            return true;
+    return false;
+}
+
+uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t source,
+                           uint32_t c0, uint32_t nc)
+{
+    const struct map_pop *s = &net->pops.data[p->source[source].pop];
+    const uint32_t width = s->has_compartments ? s->tc : s->channels;
+    uint32_t lo, hi;
+    map_source_channels(net, p, c0, nc, &lo, &hi);
+    return net->target->axon_population ? (hi - 1) / width - lo / width + 1 : hi - lo;
+}
+
+static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
+{
+    const struct map_proj *p = c->proj;
+    const struct map_tile *t = c->tile;
+    const bool shared = c->net->target->sharing != TGT_SHARE_NONE;
+    SPK_TRY(axis_build(&c->rows, p->pos, p->kernel, p->stride, p->pad, t->y0, t->ny, p->view_h));
+    SPK_TRY(axis_build(&c->columns, p->pos, p->kernel_w, p->stride_w, p->pad_w, t->x0, t->nx,
+                       p->view_w));
+    const uint64_t positions = (uint64_t)c->rows.n * c->columns.n;
+    if (positions == 0)
+        return SPK_OK;
+    SPK_TRY(profile_build(c));
+    for (uint32_t s = 0; s < p->n_sources; s++) {
+        const uint32_t chunks = map_source_chunks(c->net, p, s, t->c0, t->nc);
+        const uint32_t delay_bits = map_delay_bits(p->source[s].delay);
+        out->in_axons += positions * chunks;
+        add_format(c, map_proj_conv(c->net->target, p), p->shift, delay_bits);
+        if (!shared)
+            out->synapse_bits +=
+                proj_bits(c, delay_bits) * (c->net->target->axon_population ? chunks : 1);
+        else if (!delay_seen(p, s))
+            out->synapse_bits += proj_bits(c, delay_bits);
+    }
+    return SPK_OK;
+}
+
+static int compare_i32(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+bool map_configs_count(const struct map_net *net, const struct map_pop *p)
+{
+    return tgt_limit_value(net->target, TGT_CONFIGS) != UINT64_MAX &&
+           (p->vth_param != IR_NONE || p->vth_period > 0);
+}
+
+static spk_status count_configs(const struct map_net *net, const struct map_tile *tile,
+                                uint32_t *out)
+{
+    const struct map_pop *p = &net->pops.data[tile->pop];
+    int32_t *v;
+    *out = 1;
+    if (!map_configs_count(net, p))
+        return SPK_OK; /* nobody asks, or all channels are alike */
+    SPK_TRY(spk_alloc_array_raw(tile->nc, sizeof *v, &v));
+    for (uint32_t i = 0; i < tile->nc; i++)
+        v[i] = map_pop_vth(net, p, tile->c0 + i);
+    qsort(v, tile->nc, sizeof *v, compare_i32);
+    for (uint32_t i = 1; i < tile->nc; i++)
+        *out += v[i] != v[i - 1];
+    spk_free(v);
+    return SPK_OK;
+}
+
+spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
+                          struct map_usage *out)
+{
+    const struct map_pop *p = &net->pops.data[tile->pop];
+    struct usage_ctx c = {.net = net, .tile = tile};
+    spk_status status = SPK_OK;
+    memset(out, 0, sizeof *out);
+    out->neurons = tile->ny * tile->nx * tile->nc;
+    for (uint32_t i = 0; i < p->n_projs && status == SPK_OK; i++) {
+        c.proj = &net->projs.data[p->proj_first + i];
+        status = usage_proj(&c, out);
+    }
+    vec_fini(&c.rows.classes);
+    vec_fini(&c.columns.classes);
+    vec_fini(&c.profile);
+    SPK_TRY(status);
+    if (p->enable) {
+        uint32_t n = p->coarse ? 2 : 1;
+        out->in_axons += n;
+        out->synapse_bits += n * map_enable_bits(net, out->neurons);
+        add_format(&c, false, map_enable_shift(net, false), 0);
+        if (p->coarse)
+            add_format(&c, false, map_enable_shift(net, true), 0);
+    }
+    for (int i = 0; i < 8; i++)
+        out->formats += (uint32_t)__builtin_popcountll(c.formats[i]);
+    return count_configs(net, tile, &out->configs);
+}
