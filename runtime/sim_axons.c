@@ -309,6 +309,7 @@ spk_status sim_build_axons(struct sim *s, struct diag_list *d)
     SPK_TRY(build_out_axons(s, d));
     SPK_TRY(build_segments(s));
     SPK_TRY(check_injections(s, d));
+    SPK_TRY(spk_alloc_array((size_t)s->ring * (s->n_chunks + 1), sizeof *s->spikes, &s->spikes));
     return spk_alloc_array((size_t)s->ring * (s->n_chunks + 1) * s->n_chunks, sizeof *s->lists,
                            &s->lists);
 }

@@ -298,8 +298,11 @@ static spk_status alloc_state(struct sim *s)
     SPK_TRY(spk_alloc_array(s->n_chunks, sizeof *s->chunks, &s->chunks));
     for (uint32_t i = 0; i < s->n_groups; i++)
         largest = s->groups[i].n > largest ? s->groups[i].n : largest;
-    for (uint32_t i = 0; i < s->n_chunks; i++)
+    for (uint32_t i = 0; i < s->n_chunks; i++) {
         SPK_TRY(spk_alloc_array(largest, sizeof(int32_t), &s->chunks[i].fired));
+        SPK_TRY(spk_alloc_array(s->n_cores / s->n_chunks + 2, sizeof(uint32_t),
+                                &s->chunks[i].core_first));
+    }
     return SPK_OK;
 }
 
@@ -353,9 +356,13 @@ void sim_destroy(struct sim *s)
         for (size_t i = 0; i < (size_t)s->ring * (s->n_chunks + 1) * s->n_chunks; i++)
             vec_fini(&s->lists[i]);
     }
+    for (size_t i = 0; s->spikes && i < (size_t)s->ring * (s->n_chunks + 1); i++)
+        vec_fini(&s->spikes[i]);
     if (s->chunks) {
         for (uint32_t i = 0; i < s->n_chunks; i++) {
             vec_fini(&s->chunks[i].notes);
+            vec_fini(&s->chunks[i].dues);
+            spk_free(s->chunks[i].core_first);
             spk_free(s->chunks[i].fired);
         }
     }
@@ -378,6 +385,7 @@ void sim_destroy(struct sim *s)
                      s->acc1,
                      s->dirty,
                      s->lists,
+                     s->spikes,
                      s->chunks,
                      s->frame,
                      s->image,

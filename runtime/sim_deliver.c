@@ -1,44 +1,58 @@
-/* Simulator, part 4: synapses. A chunk processes the messages that are due for its cores.
+/* Simulator, part 4: messages. A chunk processes the messages that are due for its cores.
  *
- * A message names an in-axon and an atom: the row of that atom is added, times the payload, to the
- * destination accumulators. LIST rows are runs of consecutive targets; CONV rows are kernels whose
- * targets follow from the source position: tap (ky, kx) reaches output (oy, ox) with
- * oy * stride + ky = sy + pad, all channels of the group at once. Sums are modulo 2^32, therefore
- * independent of the order of messages. Cost: a few ns per message and about 0.3 ns per synapse. */
+ * A message is a run of spikes for one in-axon; each spike selects by its atom a row of the
+ * content, which is added, times the payload, to the destination accumulators. LIST rows are runs
+ * of consecutive targets; CONV rows are kernels whose targets follow from the source position: tap
+ * (ky, kx) reaches output (oy, ox) with oy * stride + ky = sy + pad, all channels of the group at
+ * once. The spikes of a message reach the same targets through a kernel, so their rows are added
+ * up in one go. Messages are taken core by core, so that a core's weights and accumulators stay in
+ * the cache. Sums are modulo 2^32, therefore independent of the order of messages. Cost: a few ns
+ * per message and spike, and sim_add.c per synapse. */
 #include "runtime/sim_internal.h"
 
 #include <stdlib.h>
 
-/* acc[i] += (w[i] << shift) * payload. */
-static void add_run(int32_t *restrict acc, const int8_t *restrict w, uint32_t n, uint32_t shift,
-                    int32_t payload)
+/* Spikes of one message, and what they cost. */
+struct batch {
+    const struct sim_spike *spike;
+    uint32_t n;
+    uint32_t comp;      /* atom = spike.comp - comp */
+    uint64_t copies;    /* messages that the chip sends for these spikes */
+    uint64_t events;    /* synapses times copies */
+    uint64_t magnitude; /* synapses times payload magnitude */
+};
+
+static void count(const struct sim *s, struct batch *b, const struct sim_spike *spike,
+                  uint64_t synapses)
 {
-    if (payload == 1) {
-        for (uint32_t i = 0; i < n; i++)
-            acc[i] = (int32_t)((uint32_t)acc[i] + ((uint32_t)(int32_t)w[i] << shift));
-    } else {
-        uint32_t scale = (uint32_t)payload << shift;
-        for (uint32_t i = 0; i < n; i++)
-            acc[i] = (int32_t)((uint32_t)acc[i] + (uint32_t)(int32_t)w[i] * scale);
-    }
+    uint64_t magnitude = (uint64_t)llabs(spike->payload), most = (uint64_t)s->max_payload;
+    uint64_t copies = magnitude <= most ? 1 : (magnitude + most - 1) / most;
+
+    b->copies += copies;
+    b->events += synapses * copies;
+    b->magnitude += synapses * magnitude;
 }
 
-static uint64_t deliver_list(const struct sim *s, const struct sim_axon *a,
-                             const struct img_content *t, const struct sim_message *m)
+static void deliver_list(const struct sim *s, const struct sim_axon *a, const struct img_content *t,
+                         struct batch *b)
 {
     const struct image *im = s->im;
-    const struct img_row *row = &im->rows[t->row_first + a->row + m->atom];
     int32_t *acc = (a->port ? s->acc1 : s->acc) + a->base;
-    uint64_t synapses = 0;
 
-    for (uint32_t i = 0; i < row->n_runs; i++) {
-        const struct img_run *run = &im->runs[row->run_first + i];
+    for (uint32_t k = 0; k < b->n; k++) {
+        const struct sim_spike *spike = &b->spike[k];
+        const struct img_row *row = &im->rows[t->row_first + a->row + (spike->comp - b->comp)];
+        uint64_t synapses = 0;
 
-        add_run(acc + run->start, im->weights + run->weight_first, run->length, a->shift,
-                m->payload);
-        synapses += run->length;
+        for (uint32_t i = 0; i < row->n_runs; i++) {
+            const struct img_run *run = &im->runs[row->run_first + i];
+
+            sim_add_run(acc + run->start, im->weights + run->weight_first, run->length, a->shift,
+                        spike->payload);
+            synapses += run->length;
+        }
+        count(s, b, spike, synapses);
     }
-    return synapses;
 }
 
 /* The taps along one axis that reach [first, first + n): k from *out_k in steps of `stride` (which
@@ -59,60 +73,166 @@ static struct taps taps_of(int32_t source, int32_t pad, int32_t stride, int32_t 
     return (struct taps){k, end, (reach - k) / stride};
 }
 
-static uint64_t deliver_conv(const struct sim *s, const struct sim_axon *a,
-                             const struct img_content *t, const struct sim_message *m)
+/* Where one message's kernel taps go. */
+struct window {
+    const int8_t *w; /* of row 0 of the axon */
+    int32_t *acc;    /* of the group */
+    struct taps ty, tx;
+    uint32_t stride, kernel_w, nx, nc, y0, x0, shift;
+};
+
+/* Adds rows whose weights start at w + row[k]: all taps, n_rows of them at once. */
+static void add_window(const struct window *at, const size_t *row, const int16_t *payload,
+                       uint32_t n_rows)
 {
-    const struct sim_group *g = &s->groups[a->base];
-    const uint64_t row = (uint64_t)a->row + m->atom;
-    const int8_t *w = s->im->weights + t->weight_first + row * t->kernel_h * t->kernel_w * t->nc;
-    int32_t *acc = (a->port ? s->acc1 : s->acc) + g->first;
-    struct taps ty = taps_of(a->sy, t->pad, t->stride, t->kernel_h, (int32_t)g->y0, (int32_t)g->ny);
-    struct taps tx = taps_of(a->sx, t->pad, t->stride, t->kernel_w, (int32_t)g->x0, (int32_t)g->nx);
-    uint64_t synapses = 0;
+    const int32_t stride = (int32_t)at->stride;
 
-    for (int32_t ky = ty.k, oy = ty.out; ky < ty.end; ky += t->stride, oy--) {
-        for (int32_t kx = tx.k, ox = tx.out; kx < tx.end; kx += t->stride, ox--) {
-            uint32_t p = ((uint32_t)oy - g->y0) * g->nx + ((uint32_t)ox - g->x0);
+    for (int32_t ky = at->ty.k, oy = at->ty.out; ky < at->ty.end; ky += stride, oy--) {
+        for (int32_t kx = at->tx.k, ox = at->tx.out; kx < at->tx.end; kx += stride, ox--) {
+            uint32_t p = ((uint32_t)oy - at->y0) * at->nx + ((uint32_t)ox - at->x0);
 
-            add_run(acc + (size_t)p * g->nc, w + (size_t)(ky * t->kernel_w + kx) * t->nc, g->nc,
-                    a->shift, m->payload);
-            synapses += g->nc;
+            sim_add_rows(at->acc + (size_t)p * at->nc,
+                         at->w + ((size_t)ky * at->kernel_w + (size_t)kx) * at->nc, row, payload,
+                         n_rows, at->nc, at->shift);
         }
     }
-    return synapses;
 }
 
-static void deliver(struct sim *s, const struct sim_message *m)
+/* One row with a payload too large for 16-bit sums. */
+static void add_large(const struct window *at, size_t row, int32_t payload)
 {
+    const int32_t stride = (int32_t)at->stride;
+
+    for (int32_t ky = at->ty.k, oy = at->ty.out; ky < at->ty.end; ky += stride, oy--) {
+        for (int32_t kx = at->tx.k, ox = at->tx.out; kx < at->tx.end; kx += stride, ox--) {
+            uint32_t p = ((uint32_t)oy - at->y0) * at->nx + ((uint32_t)ox - at->x0);
+
+            sim_add_run(at->acc + (size_t)p * at->nc,
+                        at->w + ((size_t)ky * at->kernel_w + (size_t)kx) * at->nc + row, at->nc,
+                        at->shift, payload);
+        }
+    }
+}
+
+static uint32_t taps_count(const struct taps *t, int32_t stride)
+{
+    return t->k < t->end ? (uint32_t)((t->end - t->k + stride - 1) / stride) : 0;
+}
+
+/* Cuts the spikes into groups whose magnitudes add up to at most SIM_ROWS_MAX. */
+static void deliver_conv(const struct sim *s, const struct sim_axon *a, const struct img_content *t,
+                         struct batch *b)
+{
+    const struct sim_group *g = &s->groups[a->base];
+    const size_t row_size = (size_t)t->kernel_h * t->kernel_w * t->nc;
+    const struct window at = {
+        .w = s->im->weights + t->weight_first + a->row * row_size,
+        .acc = (a->port ? s->acc1 : s->acc) + g->first,
+        .ty = taps_of(a->sy, t->pad, t->stride, t->kernel_h, (int32_t)g->y0, (int32_t)g->ny),
+        .tx = taps_of(a->sx, t->pad, t->stride, t->kernel_w, (int32_t)g->x0, (int32_t)g->nx),
+        .stride = t->stride,
+        .kernel_w = t->kernel_w,
+        .nx = g->nx,
+        .nc = g->nc,
+        .y0 = g->y0,
+        .x0 = g->x0,
+        .shift = a->shift};
+    const uint64_t synapses =
+        (uint64_t)taps_count(&at.ty, t->stride) * taps_count(&at.tx, t->stride) * g->nc;
+    size_t row[SIM_ROWS_MAX];
+    int16_t payload[SIM_ROWS_MAX];
+    uint32_t n = 0, used = 0;
+    bool ones = true;
+
+    for (uint32_t k = 0; k < b->n; k++) {
+        const struct sim_spike *spike = &b->spike[k];
+        const size_t from = (spike->comp - b->comp) * row_size;
+        const uint64_t magnitude = (uint64_t)llabs(spike->payload);
+
+        count(s, b, spike, synapses);
+        if (magnitude > SIM_ROWS_MAX) {
+            add_large(&at, from, spike->payload);
+            continue;
+        }
+        if (used + magnitude > SIM_ROWS_MAX || n == SIM_ROWS_MAX) {
+            add_window(&at, row, ones ? NULL : payload, n);
+            n = used = 0;
+            ones = true;
+        }
+        row[n] = from;
+        payload[n++] = (int16_t)spike->payload;
+        used += (uint32_t)magnitude;
+        ones = ones && spike->payload == 1;
+    }
+    add_window(&at, row, ones ? NULL : payload, n);
+}
+
+static void deliver(struct sim *s, const struct sim_due *due)
+{
+    const struct sim_message *m = &due->message;
     const struct sim_axon *a = &s->axons[m->axon];
     const struct img_content *t = &s->im->contents[a->content];
     struct sim_core_stats *stats = &s->stats.core[a->core];
-    uint64_t magnitude = (uint64_t)llabs(m->payload);
-    uint64_t copies = magnitude <= (uint64_t)s->max_payload
-                          ? 1
-                          : (magnitude + (uint64_t)s->max_payload - 1) / (uint64_t)s->max_payload;
-    uint64_t synapses =
-        a->kind == IMG_BLOCK_LIST ? deliver_list(s, a, t, m) : deliver_conv(s, a, t, m);
+    const struct sim_spike *spike =
+        sim_spikes_of(s, s->step - a->delay, due->from)->data + m->first;
+    struct batch b = {.spike = spike, .n = m->n, .comp = spike->comp - m->atom};
 
+    if (a->kind == IMG_BLOCK_LIST)
+        deliver_list(s, a, t, &b);
+    else
+        deliver_conv(s, a, t, &b);
     s->dirty[a->core] = 1;
-    stats->messages_in += copies;
-    stats->synaptic_events += synapses * copies;
-    stats->payload_events += synapses * magnitude;
+    stats->messages_in += b.copies;
+    stats->synaptic_events += b.events;
+    stats->payload_events += b.magnitude;
+}
+
+/* Counting sort of the chunk's messages by destination core. */
+static spk_status sort_due(struct sim *s, uint32_t chunk)
+{
+    struct sim_chunk *own = &s->chunks[chunk];
+    struct sim_messages *lists =
+        &s->lists[(s->step % s->ring) * (s->n_chunks + 1) * s->n_chunks + chunk];
+    uint32_t *first = own->core_first, cores = s->n_cores / s->n_chunks + 1;
+    size_t n = 0;
+
+    for (uint32_t c = 0; c <= cores; c++)
+        first[c] = 0;
+    for (uint32_t from = 0; from <= s->n_chunks; from++) {
+        const struct sim_messages *list = &lists[(size_t)from * s->n_chunks];
+
+        n += list->len;
+        for (size_t i = 0; i < list->len; i++)
+            first[list->data[i].core / s->n_chunks + 1]++;
+    }
+    if (n > UINT32_MAX)
+        return SPK_ERR_NOMEM;
+    SPK_TRY(vec_reserve(&own->dues, n));
+    own->dues.len = n;
+    for (uint32_t c = 0; c < cores; c++)
+        first[c + 1] += first[c];
+    for (uint32_t from = 0; from <= s->n_chunks; from++) {
+        const struct sim_messages *list = &lists[(size_t)from * s->n_chunks];
+
+        for (size_t i = 0; i < list->len; i++) {
+            uint32_t core = list->data[i].core / s->n_chunks;
+            own->dues.data[first[core]++] = (struct sim_due){list->data[i], from};
+        }
+    }
+    return SPK_OK;
 }
 
 spk_status sim_deliver_chunk(void *ctx, uint32_t chunk, uint32_t worker)
 {
     struct sim *s = ctx;
+    struct sim_chunk *own = &s->chunks[chunk];
     uint64_t slot = s->step % s->ring;
 
     (void)worker;
-    for (uint32_t from = 0; from <= s->n_chunks; from++) {
-        struct sim_messages *list =
-            &s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks + chunk];
-
-        for (size_t i = 0; i < list->len; i++)
-            deliver(s, &list->data[i]);
-        vec_clear(list);
-    }
+    SPK_TRY(sort_due(s, chunk));
+    for (size_t i = 0; i < own->dues.len; i++)
+        deliver(s, &own->dues.data[i]);
+    for (uint32_t from = 0; from <= s->n_chunks; from++)
+        vec_clear(&s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks + chunk]);
     return SPK_OK;
 }

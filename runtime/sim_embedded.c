@@ -110,17 +110,20 @@ static uint64_t *plane(const struct sim_task *t, uint64_t frame, uint32_t operan
     return t->bits + ((slot * 3 + operand) * t->def->channels + channel) * t->words;
 }
 
-void sim_embedded_collect(struct sim *s, const struct sim_out *o, uint32_t atom)
+void sim_embedded_collect(struct sim *s, const struct sim_out *o, const struct sim_spike *spike,
+                          uint32_t n)
 {
     const struct sim_task *t = &s->tasks[o->target];
     const struct img_embedded_port *p = &s->im->embedded_ports[o->port];
     uint32_t start = s->im->layers[operand_layer(t->def, p->operand)].start;
+    uint64_t bit = (uint64_t)1 << (p->position % 64), *words;
 
-    s->stats.embedded_spikes++;
+    s->stats.embedded_spikes += n;
     if (s->step < start)
         return;
-    plane(t, s->step - start, p->operand, p->channel_first + atom)[p->position / 64] |=
-        (uint64_t)1 << (p->position % 64);
+    words = plane(t, s->step - start, p->operand, p->channel_first) + p->position / 64;
+    for (uint32_t i = 0; i < n; i++)
+        words[(size_t)(spike[i].comp - o->comp_first) * t->words] |= bit;
 }
 
 /* Integer LIF of one neuron; returns whether it fires. */

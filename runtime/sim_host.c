@@ -151,10 +151,14 @@ static spk_status inject_one(struct sim *s, const struct img_injection *j, uint3
     size_t positions = (size_t)l->height * l->width;
     const struct sim_task *task = NULL;
     const float *x = NULL;
+    struct sim_spikes *list = sim_spikes_of(s, s->step, s->n_chunks);
+
+    size_t first = list->len;
 
     if (j->kind == IMG_INJECT_ENABLE) {
         s->stats.injections++;
-        return sim_send(s, s->n_chunks, axon, 0, 1);
+        SPK_TRY(vec_push(list, (struct sim_spike){0, 1}));
+        return sim_send(s, s->n_chunks, axon, 0, first, 1);
     }
     if (j->kind == IMG_INJECT_EVENTS)
         x = s->run->input.data + image * s->run->input.image_stride + frame * sim_layer_elements(l);
@@ -166,10 +170,10 @@ static spk_status inject_one(struct sim *s, const struct img_injection *j, uint3
 
         if (payload == 0)
             continue;
-        s->stats.injections++;
-        SPK_TRY(sim_send(s, s->n_chunks, axon, a, payload));
+        SPK_TRY(vec_push(list, (struct sim_spike){a, payload}));
     }
-    return SPK_OK;
+    s->stats.injections += list->len - first;
+    return list->len > first ? sim_send(s, s->n_chunks, axon, 0, first, list->len - first) : SPK_OK;
 }
 
 /* A recorded input layer shows the event counts themselves. */
@@ -195,6 +199,7 @@ static void record_inputs(struct sim *s)
 
 spk_status sim_host_inject(struct sim *s)
 {
+    vec_clear(sim_spikes_of(s, s->step, s->n_chunks));
     for (uint64_t i = 0; i < s->im->n_injections; i++) {
         uint32_t image, frame;
 
@@ -206,16 +211,19 @@ spk_status sim_host_inject(struct sim *s)
     return SPK_OK;
 }
 
-void sim_host_collect(struct sim *s, const struct sim_out *o, uint32_t atom, int32_t payload)
+void sim_host_collect(struct sim *s, const struct sim_out *o, const struct sim_spike *spike,
+                      uint32_t n)
 {
     const struct img_host_port *p = &s->im->host_ports[o->target];
     uint32_t slot;
 
-    s->stats.host_spikes++;
+    s->stats.host_spikes += n;
     if (s->frame[p->layer] < 0)
         return;
     slot = s->image[p->layer] % s->n_slots;
-    s->counts[(size_t)slot * s->im->head.channels + p->channel_first + atom] += payload;
+    for (uint32_t i = 0; i < n; i++)
+        s->counts[(size_t)slot * s->im->head.channels + p->channel_first + spike[i].comp -
+                  o->comp_first] += spike[i].payload;
 }
 
 void sim_host_finish(struct sim *s, uint32_t image)

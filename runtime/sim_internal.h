@@ -57,20 +57,34 @@ struct sim_out {
     uint8_t dest;    /* enum img_dest */
 };
 
-struct sim_message {
-    uint32_t axon;
-    uint32_t atom;
+struct sim_spike {
+    uint32_t comp; /* global compartment; of the host: the atom */
     int32_t payload;
+};
+struct sim_spikes VEC_FIELDS(struct sim_spike);
+
+/* Spikes first .. first + n - 1 of the source chunk's list, on their way to one in-axon; `atom` is
+ * that of the first, the others follow from their compartments. */
+struct sim_message {
+    uint32_t axon, core;
+    uint32_t first;
+    uint16_t atom, n; /* in-axons have at most 65,535 atoms; n is at least 1 */
 };
 struct sim_messages VEC_FIELDS(struct sim_message);
 
-/* A spike on its way to host or embedded processor. */
+/* Spikes of this step on their way to host or embedded processor. */
 struct sim_note {
     uint32_t out; /* index into outs[] */
-    uint32_t atom;
-    int32_t payload;
+    uint32_t first, n;
 };
 struct sim_notes VEC_FIELDS(struct sim_note);
+
+/* A message whose time has come, and the list that its spikes are in. */
+struct sim_due {
+    struct sim_message message;
+    uint32_t from;
+};
+struct sim_dues VEC_FIELDS(struct sim_due);
 
 struct sim_task { /* state of an embedded attention */
     const struct img_embedded *def;
@@ -92,7 +106,9 @@ struct sim_chunk { /* counters and buffers that one chunk owns */
     uint64_t wraps, outside;
     uint64_t outside_step;
     uint32_t outside_layer, outside_core;
-    int32_t *fired; /* scratch: payload per compartment, size of the largest group */
+    int32_t *fired;       /* scratch: payload per compartment, size of the largest group */
+    uint32_t *core_first; /* scratch of delivery: [cores of the chunk + 1] */
+    struct sim_dues dues; /* scratch of delivery: what is due, sorted by core */
 };
 
 struct sim {
@@ -114,7 +130,8 @@ struct sim {
     int32_t *vth, *bias, *static_bias; /* [n_comps] */
     int32_t *v, *acc, *acc1;           /* [n_comps]; acc1 (port 1) may be NULL */
     uint8_t *dirty;                    /* [n_cores]: accumulators hold input */
-    struct sim_messages *lists;        /* [ring][n_chunks + 1][n_chunks] */
+    struct sim_messages *lists;        /* [ring][n_chunks + 1][n_chunks], by due step */
+    struct sim_spikes *spikes;         /* [ring][n_chunks + 1], by the step fired at */
     struct sim_chunk *chunks;          /* [n_chunks] */
     uint32_t n_tasks;
     struct sim_task *tasks;
@@ -127,7 +144,8 @@ struct sim {
     uint32_t *image;       /* [n_layers] its image */
     uint32_t n_slots;      /* images in flight */
     uint64_t slot_bytes;   /* recording */
-    uint8_t *record;       /* [n_slots][slot_bytes], NULL without recorder */
+    uint32_t n_records;    /* slots with recording: n_slots, or the images of the run if fewer */
+    uint8_t *record;       /* [n_records][slot_bytes], NULL without recorder */
     struct sim_keep *keep; /* [n_layers] */
     int32_t *sum_buffer;   /* scratch of the largest sum */
     int64_t *counts;       /* [n_slots][head channels] */
@@ -146,26 +164,40 @@ spk_status sim_build_axons(struct sim *s, struct diag_list *d) SPK_CHECKED;
 
 /* sim_update.c: pool function, fires the cores of one chunk. */
 spk_status sim_fire_chunk(void *ctx, uint32_t chunk, uint32_t worker);
-/* Appends a message of source chunk `from` that is fired at this step. */
-spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t atom,
-                    int32_t payload) SPK_CHECKED;
+/* The spikes that source chunk `from` fires at step `step`; those of the last `ring` steps. */
+struct sim_spikes *sim_spikes_of(const struct sim *s, uint64_t step, uint32_t from);
+/* Appends a message of source chunk `from`: spikes [first, first + n) that it fires at this step.
+ */
+spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t comp, size_t first,
+                    size_t n) SPK_CHECKED;
 
 /* sim_deliver.c: pool function, processes the messages due for the cores of one chunk. */
 spk_status sim_deliver_chunk(void *ctx, uint32_t chunk, uint32_t worker);
+
+/* sim_add.c: acc[i] += payload * (w[i] << shift), modulo 2^32. */
+void sim_add_run(int32_t *acc, const int8_t *w, uint32_t n, uint32_t shift, int32_t payload);
+/* acc[i] += sum over k < n_rows of payload[k] * (w[row[k] + i] << shift), modulo 2^32; payload
+ * NULL: all 1. The magnitudes of the payloads add up to at most SIM_ROWS_MAX. */
+#define SIM_ROWS_MAX 255u
+void sim_add_rows(int32_t *acc, const int8_t *w, const size_t *row, const int16_t *payload,
+                  uint32_t n_rows, uint32_t n, uint32_t shift);
 
 /* sim_host.c */
 spk_status sim_host_check_input(const struct sim *s, const struct sim_run *r,
                                 struct diag_list *d) SPK_CHECKED;
 spk_status sim_host_write_currents(struct sim *s) SPK_CHECKED; /* where a window opens */
 spk_status sim_host_inject(struct sim *s) SPK_CHECKED;         /* EVENTS, ENABLE, EMBEDDED */
-void sim_host_collect(struct sim *s, const struct sim_out *o, uint32_t atom, int32_t payload);
+/* n spikes of compartments that out-axon o covers. */
+void sim_host_collect(struct sim *s, const struct sim_out *o, const struct sim_spike *spike,
+                      uint32_t n);
 void sim_host_finish(struct sim *s, uint32_t image); /* features and logits of an image */
 
 /* sim_embedded.c */
 spk_status sim_embedded_create(struct sim *s, struct diag_list *d) SPK_CHECKED;
 void sim_embedded_destroy(struct sim *s);
 void sim_embedded_reset(struct sim *s);
-void sim_embedded_collect(struct sim *s, const struct sim_out *o, uint32_t atom);
+void sim_embedded_collect(struct sim *s, const struct sim_out *o, const struct sim_spike *spike,
+                          uint32_t n);
 void sim_embedded_step(struct sim *s); /* computes the frames that fire at this step */
 
 /* sim_record.c */

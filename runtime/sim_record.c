@@ -45,7 +45,9 @@ spk_status sim_record_begin(struct sim *s)
     s->record = NULL;
     if (!s->run->recorder)
         return SPK_OK;
-    return spk_alloc_array(s->n_slots, s->slot_bytes, &s->record);
+    s->n_records = s->run->input.n_images < s->n_slots ? s->run->input.n_images : s->n_slots;
+    s->n_records = s->n_records > 0 ? s->n_records : 1;
+    return spk_alloc_array(s->n_records, s->slot_bytes, &s->record);
 }
 
 static uint64_t element(const struct img_layer *l, uint32_t layout, uint32_t channel,
@@ -61,7 +63,7 @@ void sim_record_put(struct sim *s, uint32_t layer, uint32_t channel, uint32_t po
 {
     const struct img_layer *l = &s->im->layers[layer];
     uint8_t *slot =
-        s->record + (s->image[layer] % s->n_slots) * s->slot_bytes + s->keep[layer].offset;
+        s->record + (s->image[layer] % s->n_records) * s->slot_bytes + s->keep[layer].offset;
     uint64_t at = (uint64_t)s->frame[layer] * sim_layer_elements(l) +
                   element(l, l->layout, channel, position);
 
@@ -124,7 +126,7 @@ spk_status sim_record_finish(struct sim *s, uint32_t image)
 {
     const struct image *im = s->im;
     const struct sim_recorder *r = s->run->recorder;
-    uint8_t *slot = s->record + (image % s->n_slots) * s->slot_bytes;
+    uint8_t *slot = s->record + (image % s->n_records) * s->slot_bytes;
 
     for (uint32_t i = 0; i < s->n_layers; i++) {
         const struct img_layer *l = &im->layers[i];

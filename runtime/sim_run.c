@@ -23,6 +23,8 @@ static spk_status reset(struct sim *s)
         s->groups[i].active = false;
     for (size_t i = 0; i < (size_t)s->ring * (s->n_chunks + 1) * s->n_chunks; i++)
         vec_clear(&s->lists[i]);
+    for (size_t i = 0; i < (size_t)s->ring * (s->n_chunks + 1); i++)
+        vec_clear(&s->spikes[i]);
     for (uint32_t i = 0; i < s->n_chunks; i++) {
         struct sim_chunk *c = &s->chunks[i];
         vec_clear(&c->notes);
@@ -56,12 +58,14 @@ static void process_notes(struct sim *s)
         struct sim_notes *notes = &s->chunks[i].notes;
 
         for (size_t j = 0; j < notes->len; j++) {
-            const struct sim_out *o = &s->outs[notes->data[j].out];
+            const struct sim_note *note = &notes->data[j];
+            const struct sim_out *o = &s->outs[note->out];
+            const struct sim_spike *spike = sim_spikes_of(s, s->step, i)->data + note->first;
 
             if (o->dest == IMG_DEST_HOST)
-                sim_host_collect(s, o, notes->data[j].atom, notes->data[j].payload);
+                sim_host_collect(s, o, spike, note->n);
             else
-                sim_embedded_collect(s, o, notes->data[j].atom);
+                sim_embedded_collect(s, o, spike, note->n);
         }
         vec_clear(notes);
     }

@@ -102,32 +102,37 @@ static void integrate_none(const struct update *p, struct outcome *out)
         integrate(p, KEEP_NONE, false, out);
 }
 
-spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t atom, int32_t payload)
+struct sim_spikes *sim_spikes_of(const struct sim *s, uint64_t step, uint32_t from)
+{
+    return &s->spikes[(step % s->ring) * (s->n_chunks + 1) + from];
+}
+
+spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t comp, size_t first,
+                    size_t n)
 {
     const struct sim_axon *a = &s->axons[axon];
     uint64_t slot = (s->step + a->delay) % s->ring;
     struct sim_messages *list =
         &s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks + a->core % s->n_chunks];
-    struct sim_message m = {axon, atom, payload};
+    uint32_t atom = sim_spikes_of(s, s->step, from)->data[first].comp - comp;
+    struct sim_message m = {axon, a->core, (uint32_t)first, (uint16_t)atom, (uint16_t)n};
 
     return vec_push(list, m);
 }
 
-/* All messages of one spike of global compartment `comp`. */
-static spk_status route_spike(struct sim *s, uint32_t chunk, uint32_t comp, int32_t payload)
+/* All messages of spikes [first, first + n) of the chunk, which are of one segment. */
+static spk_status route_spikes(struct sim *s, uint32_t chunk, uint32_t segment, size_t first,
+                               size_t n)
 {
-    uint32_t segment = s->segment[comp];
-
     for (uint32_t i = s->segment_first[segment]; i < s->segment_first[segment + 1]; i++) {
         uint32_t id = s->segment_outs[i];
         const struct sim_out *o = &s->outs[id];
-        uint32_t atom = comp - o->comp_first;
 
-        s->stats.route_messages[o->route]++;
+        s->stats.route_messages[o->route] += n;
         if (o->dest == IMG_DEST_CORE) {
-            SPK_TRY(sim_send(s, chunk, o->target, atom, payload));
+            SPK_TRY(sim_send(s, chunk, o->target, o->comp_first, first, n));
         } else {
-            struct sim_note note = {id, atom, payload};
+            struct sim_note note = {id, (uint32_t)first, (uint32_t)n};
             SPK_TRY(vec_push(&s->chunks[chunk].notes, note));
         }
     }
@@ -149,27 +154,37 @@ static void note_outside(struct sim *s, const struct sim_group *g, struct sim_ch
 static spk_status emit(struct sim *s, const struct sim_group *g, uint32_t chunk)
 {
     struct sim_chunk *own = &s->chunks[chunk];
+    struct sim_spikes *list = sim_spikes_of(s, s->step, chunk);
     const struct img_layer *l = &s->im->layers[g->layer];
     const int32_t *fired = own->fired;
     bool valid = s->frame[g->layer] >= 0;
     bool kept = valid && s->record && s->keep[g->layer].kept;
-    uint64_t spikes = 0;
+    size_t before = list->len, first = before; /* of the group, of the open segment */
+    uint32_t segment = s->segment[g->first];
 
+    SPK_TRY(vec_reserve(list, list->len + g->n));
     for (uint32_t p = 0, i = 0; p < g->ny * g->nx; p++) {
         uint32_t position = (g->y0 + p / g->nx) * l->width + g->x0 + p % g->nx;
 
         for (uint32_t c = 0; c < g->nc; c++, i++) {
             if (fired[i] == 0)
                 continue;
-            spikes++;
             if (!valid)
                 note_outside(s, g, own);
             else if (kept && g->c0 + c < l->channels)
                 sim_record_put(s, g->layer, g->c0 + c, position, fired[i]);
-            SPK_TRY(route_spike(s, chunk, g->first + i, fired[i]));
+            if (s->segment[g->first + i] != segment) {
+                if (list->len > first)
+                    SPK_TRY(route_spikes(s, chunk, segment, first, list->len - first));
+                segment = s->segment[g->first + i];
+                first = list->len;
+            }
+            list->data[list->len++] = (struct sim_spike){g->first + i, fired[i]};
         }
     }
-    s->stats.core[g->core].spikes_out += spikes;
+    if (list->len > first)
+        SPK_TRY(route_spikes(s, chunk, segment, first, list->len - first));
+    s->stats.core[g->core].spikes_out += list->len - before;
     return SPK_OK;
 }
 
@@ -246,6 +261,7 @@ spk_status sim_fire_chunk(void *ctx, uint32_t chunk, uint32_t worker)
     struct sim *s = ctx;
 
     (void)worker;
+    vec_clear(sim_spikes_of(s, s->step, chunk));
     for (uint32_t c = chunk; c < s->n_cores; c += s->n_chunks) {
         const struct sim_core *core = &s->cores[c];
         bool dirty = s->dirty[c] != 0;
