@@ -1,26 +1,41 @@
 /* Checker, part 6: the synapses that the module gives a neuron, in closed form.
  *
- * A set of synapses is compared by a linear hash: the sum over synapses of weight * R(source),
- * R a 64-bit mixing function, modulo 2^64. It does not depend on order, adds up parallel synapses
- * of one source, ignores zero weights, and two different sets agree with probability below 2^-40
- * (weights are at most 2^24 in units of a power of two). Where hashes differ the sets themselves
- * are listed by check_expect and compared.                                                       */
+ * A set of synapses is compared by a linear hash: the sum over synapses of weight * R(source)
+ * modulo 2^64, where R is the product of two odd 64-bit mixing functions, one of the channel and
+ * one of layer and position. It does not depend on order, adds up parallel synapses of one source
+ * and ignores zero weights. The difference of two sets is a bilinear form in the two factors; if it
+ * is not zero and its weights are multiples of 2^v, it vanishes with probability below
+ * 64 * 2^(v - 64), v at most 31. Where hashes differ the sets themselves are listed by check_expect
+ * and compared. Because R is a product, the sum over channels is done once per layer and tap
+ * (kernels), and a position only adds up its taps. */
 #include "check/check_internal.h"
 
 #include <string.h>
 
 #include "support/alloc.h"
 
-uint64_t check_hash(const struct check *c, const struct source *s)
+static uint64_t mix(uint64_t z)
 {
-    const struct img_layer *l = &c->im->layers[s->layer];
-    uint64_t z =
-        ((uint64_t)s->layer << 40) + (uint64_t)s->channel * l->height * l->width + s->position;
-
     z += 0x9e3779b97f4a7c15ull;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
+    return (z ^ (z >> 31)) | 1;
+}
+
+uint64_t check_hash_channel(uint32_t channel)
+{
+    return mix((uint64_t)1 << 63 | channel); /* layers are fewer than 2^31 */
+}
+
+uint64_t check_hash_place(uint32_t layer, uint32_t position)
+{
+    return mix((uint64_t)layer << 32 | position);
+}
+
+uint64_t check_hash(const struct check *c, const struct source *s)
+{
+    (void)c;
+    return check_hash_channel(s->channel) * check_hash_place(s->layer, s->position);
 }
 
 bool check_rule_uniform(const struct rule *r, const struct img_config *cfg)
@@ -169,53 +184,72 @@ void check_expect(const struct check *c, uint32_t layer, uint32_t channel, uint3
     }
 }
 
-/* Weights of the group's channels, [inputs][kh][kw][nc]. */
-static spk_status transpose(const struct ir_param *p, const struct window *w,
-                            const struct img_group *g, int8_t **scratch, size_t *scratch_size)
+/* For a layer's channels, [taps][channels]: the sum over inputs of factor * weight << shift. */
+static spk_status build_kernel(struct check *c, uint32_t layer)
 {
-    size_t taps = (size_t)p->dim[1] * w->kh * w->kw, n = taps * g->nc;
-    const int8_t *data = p->data;
+    const struct rule *r = &c->rules[layer];
+    const struct ir_node *n = &c->m->node[r->op];
+    const struct ir_param *p = &c->m->param[n->param[0]];
+    const struct window w = window_of(c, r);
+    const size_t taps = (size_t)w.kh * w.kw, inputs = p->dim[1], channels = p->dim[0];
+    const int8_t *weights = p->data;
+    uint64_t *kernel, *factor;
 
-    if (n > *scratch_size) {
-        SPK_TRY(spk_realloc_array(n, 1, scratch));
-        *scratch_size = n;
+    SPK_TRY(spk_alloc_array(taps * channels, sizeof *kernel, &c->kernels[layer]));
+    SPK_TRY(spk_alloc_array_raw(inputs, sizeof *factor, &factor));
+    kernel = c->kernels[layer];
+    for (size_t i = 0; i < inputs; i++)
+        factor[i] = check_hash_channel((uint32_t)i) << n->a.conv.shift;
+    for (size_t ch = 0; ch < channels; ch++) {
+        for (size_t i = 0; i < inputs; i++) {
+            for (size_t k = 0; k < taps; k++, weights++)
+                kernel[k * channels + ch] += factor[i] * (uint64_t)(int64_t)*weights;
+        }
     }
-    for (uint32_t ch = 0; ch < g->nc; ch++) {
-        for (size_t t = 0; t < taps; t++)
-            (*scratch)[t * g->nc + ch] = data[(g->c0 + ch) * taps + t];
+    spk_free(factor);
+    return SPK_OK;
+}
+
+spk_status check_kernels_build(struct check *c)
+{
+    SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *c->kernels, &c->kernels));
+    for (uint32_t i = 0; i < c->im->n_layers; i++) {
+        if (c->rules[i].kind == RULE_PROJECT)
+            SPK_TRY(build_kernel(c, i));
     }
     return SPK_OK;
 }
 
-spk_status check_expect_group(const struct check *c, const struct img_group *g, uint64_t *hash,
-                              int8_t **scratch, size_t *scratch_size)
+void check_kernels_fini(struct check *c)
+{
+    for (uint64_t i = 0; c->kernels && i < c->im->n_layers; i++)
+        spk_free(c->kernels[i]);
+    spk_free(c->kernels);
+}
+
+void check_expect_group(const struct check *c, const struct img_group *g, uint64_t *hash)
 {
     const struct rule *r = &c->rules[g->layer];
     const struct ir_node *n = &c->m->node[r->op];
-    const struct ir_param *p = &c->m->param[n->param[0]];
-    struct window w = window_of(c, r);
+    const size_t channels = c->m->param[n->param[0]].dim[0];
+    const struct window w = window_of(c, r);
 
-    SPK_TRY(transpose(p, &w, g, scratch, scratch_size));
     for (uint32_t at = 0; at < g->ny * g->nx; at++) {
         uint32_t position =
             (g->y0 + at / g->nx) * c->im->layers[g->layer].width + g->x0 + at % g->nx;
         uint64_t *h = hash + (size_t)at * g->nc;
 
-        for (uint32_t o = 0; o < r->n_sources; o++) {
-            struct source s = {c->sources.data[r->source_first + o], 0, 0};
-            const int8_t *weights = *scratch;
+        for (uint32_t k = 0; k < w.kh * w.kw; k++) {
+            const uint64_t *kernel = c->kernels[g->layer] + k * channels + g->c0;
+            uint64_t place = 0;
+            uint32_t from;
 
-            for (s.channel = 0; s.channel < p->dim[1]; s.channel++) {
-                for (uint32_t k = 0; k < w.kh * w.kw; k++, weights += g->nc) {
-                    if (!window_source(&w, position, k / w.kw, k % w.kw, &s.position))
-                        continue;
-                    uint64_t scale = check_hash(c, &s) << n->a.conv.shift;
-
-                    for (uint32_t ch = 0; ch < g->nc; ch++)
-                        h[ch] += scale * (uint64_t)(int64_t)weights[ch];
-                }
-            }
+            if (!window_source(&w, position, k / w.kw, k % w.kw, &from))
+                continue;
+            for (uint32_t o = 0; o < r->n_sources; o++)
+                place += check_hash_place(c->sources.data[r->source_first + o], from);
+            for (uint32_t ch = 0; ch < g->nc; ch++)
+                h[ch] += place * kernel[ch];
         }
     }
-    return SPK_OK;
 }

@@ -1,7 +1,7 @@
 /* What the files of the checker share. check.c: entry, reports, index; check_core.c: limits of a
  * core; check_chip.c: mesh, routes, schedule; check_rules.c: what the module says about each layer;
- * check_layers.c: neurons and their parameters; check_synapses.c, check_expected.c: synapses;
- * check_host.c: ports, encoder, head, sums.                                                     */
+ * check_layers.c: neurons and their parameters; check_synapses.c, check_expected.c, check_sums.c:
+ * synapses; * check_host.c: ports, encoder, head, sums. */
 #ifndef SPIKEC_CHECK_CHECK_INTERNAL_H
 #define SPIKEC_CHECK_CHECK_INTERNAL_H
 
@@ -54,6 +54,7 @@ struct check {
     uint32_t *layer_of; /* [n_nodes] layer that fires the value, IMG_NONE */
     struct rule *rules; /* [n_layers] */
     VEC(uint32_t) sources;
+    uint64_t **kernels; /* [n_layers], see check_expected.c; NULL where not RULE_PROJECT */
 };
 
 /* Counts a violation and, below the limit, reports it. layer and core may be IMG_NONE. */
@@ -89,12 +90,31 @@ const int32_t *check_i32_param(const struct check *c, uint32_t node, uint32_t in
 typedef void (*expected_fn)(void *ctx, const struct source *s, uint32_t port, int64_t weight);
 void check_expect(const struct check *c, uint32_t layer, uint32_t channel, uint32_t position,
                   expected_fn fn, void *ctx);
+/* Fills c->kernels. */
+spk_status check_kernels_build(struct check *c) SPK_CHECKED;
+void check_kernels_fini(struct check *c);
 /* Adds the hashes of all synapses that a RULE_PROJECT layer gives the compartments of a group. */
-spk_status check_expect_group(const struct check *c, const struct img_group *g, uint64_t *hash,
-                              int8_t **scratch, size_t *scratch_size) SPK_CHECKED;
+void check_expect_group(const struct check *c, const struct img_group *g, uint64_t *hash);
+/* Hash of a source neuron: the product of the two factors. */
 uint64_t check_hash(const struct check *c, const struct source *s);
+uint64_t check_hash_channel(uint32_t channel);
+uint64_t check_hash_place(uint32_t layer, uint32_t position);
 /* Whether the rule leaves the weight open, so that all weights of a neuron must be equal. */
 bool check_rule_uniform(const struct rule *r, const struct img_config *cfg);
+
+/* check_sums.c: a table that grows as it is asked; one per thread. */
+struct check_sums {
+    struct row_sum *slot;
+    uint32_t capacity, used;
+    VEC(uint64_t) values;
+};
+/* For each synapse of a row, in the row's order: the sum over k < n (at least 1) of the weight in
+ * row + k times check_hash_channel(channel + k). NULL where the rows differ in their targets.
+ * Valid until the next call. */
+spk_status check_sums_find(struct check_sums *m, const struct image *im, uint32_t content,
+                           uint32_t row, uint32_t n, uint32_t channel,
+                           const uint64_t **out) SPK_CHECKED;
+void check_sums_fini(struct check_sums *m);
 
 /* check_synapses.c */
 spk_status check_synapses(struct check *c) SPK_CHECKED;

@@ -7,7 +7,9 @@
  * have one weight w each, and thresholds that make them what they stand for: OR and relay
  * 0 < vth <= w, AND w < vth <= 2w, thermometer (theta - 1)w < vth <= theta w, and whatever stays
  * below the threshold must leak away within one step. Cores are independent (parallel); reports
- * are made afterwards in core order. Memory per thread: linear in the compartments of a core.    */
+ * are made afterwards in core order. Where the atoms of an axon are neighbouring channels of one
+ * position, its rows are added up once for all positions (check_sums.c). Memory per thread: linear
+ * in the compartments of a core. */
 #include "check/check_internal.h"
 
 #include <stdlib.h>
@@ -27,6 +29,7 @@ struct finding {
 struct core_result {
     struct finding kept[KEPT];
     uint64_t wrong, synapses;
+    bool times; /* some connection needs a closer look at its time */
 };
 
 /* What arrives at the compartments of one core. */
@@ -34,8 +37,7 @@ struct arrivals {
     uint64_t *hash[2], *expected; /* by port; [neurons] */
     int64_t *bias, *low, *high;   /* enable sum; extreme weights that are not 0 */
     size_t size;
-    int8_t *scratch;
-    size_t scratch_size;
+    struct check_sums sums;
 };
 struct job {
     struct check *c;
@@ -68,8 +70,19 @@ static bool is_enable(const struct check *c, uint64_t id)
            c->im->injections[id - c->im->n_out_axons].kind == IMG_INJECT_ENABLE;
 }
 
-/* Calls fn for every run of synapses of an axon's row: compartments first .. first + n - 1. */
-typedef void (*run_fn)(void *ctx, uint32_t first, uint32_t n, const int8_t *weights);
+/* Targets out of [first, first + n) for which 0 <= at - out * stride < kernel: [*lo, *hi). */
+static void reached(int64_t at, int64_t stride, int64_t kernel, int64_t first, int64_t n,
+                    int64_t *lo, int64_t *hi)
+{
+    int64_t least = at - kernel + 1 > 0 ? (at - kernel + stride) / stride : 0;
+
+    *lo = least > first ? least : first;
+    *hi = at / stride + 1 < first + n ? at / stride + 1 : first + n;
+}
+
+/* Calls fn for every run of synapses of an axon's row: compartments first .. first + n - 1, whose
+ * weights begin `at` synapses behind the start of the row.                                      */
+typedef void (*run_fn)(void *ctx, uint32_t first, uint32_t n, const int8_t *weights, size_t at);
 static void each_run(const struct check *c, const struct img_in_axon *a, uint32_t atom, run_fn fn,
                      void *ctx)
 {
@@ -78,44 +91,60 @@ static void each_run(const struct check *c, const struct img_in_axon *a, uint32_
 
     if (t->kind == IMG_BLOCK_LIST) {
         const struct img_row *row = &im->rows[t->row_first + a->row + atom];
+        size_t at = 0;
 
-        for (uint64_t i = row->run_first; i < row->run_first + row->n_runs; i++)
+        for (uint64_t i = row->run_first; i < row->run_first + row->n_runs; i++) {
             fn(ctx, a->base + im->runs[i].start, im->runs[i].length,
-               im->weights + im->runs[i].weight_first);
+               im->weights + im->runs[i].weight_first, at);
+            at += im->runs[i].length;
+        }
         return;
     }
     const struct img_group *g = &im->groups[a->group];
     const int8_t *w =
         im->weights + t->weight_first + (size_t)(a->row + atom) * t->kernel_h * t->kernel_w * t->nc;
     int64_t sy = a->base / a->src_width + t->pad, sx = a->base % a->src_width + t->pad;
-    for (uint32_t y = 0; y < g->ny; y++) {
-        int64_t ky = sy - (int64_t)(g->y0 + y) * t->stride;
+    int64_t y, x0, y1, x1;
+    reached(sy, t->stride, t->kernel_h, g->y0, g->ny, &y, &y1);
+    reached(sx, t->stride, t->kernel_w, g->x0, g->nx, &x0, &x1);
+    for (; y < y1; y++) {
+        for (int64_t x = x0; x < x1; x++) {
+            size_t tap = (size_t)((sy - y * t->stride) * t->kernel_w + sx - x * t->stride);
+            uint32_t p = (uint32_t)(y - g->y0) * g->nx + (uint32_t)(x - g->x0);
 
-        if (ky < 0 || ky >= t->kernel_h)
-            continue;
-        for (uint32_t x = 0; x < g->nx; x++) {
-            int64_t kx = sx - (int64_t)(g->x0 + x) * t->stride;
-
-            if (kx >= 0 && kx < t->kernel_w)
-                fn(ctx, g->comp_first + (y * g->nx + x) * g->nc, g->nc,
-                   w + (size_t)(ky * t->kernel_w + kx) * t->nc);
+            fn(ctx, g->comp_first + p * g->nc, g->nc, w + tap * t->nc, tap * t->nc);
         }
     }
 }
 
 struct adding {
     struct arrivals *to;
-    uint64_t scale; /* hash of the source << shift */
-    uint32_t port, shift;
+    uint64_t scale; /* hash of the source << shift; with sums: of its layer and position */
+    const uint64_t *sums;
+    uint32_t port, shift, atoms;
     bool enable, uniform;
     uint64_t synapses;
 };
 
-static void add_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights)
+/* All rows of an axon at once. */
+static void add_sums(void *ctx, uint32_t first, uint32_t n, const int8_t *weights, size_t at)
+{
+    struct adding *a = ctx;
+    uint64_t *hash = a->to->hash[a->port] + first;
+    const uint64_t *sums = a->sums + at;
+
+    (void)weights;
+    a->synapses += (uint64_t)n * a->atoms;
+    for (uint32_t i = 0; i < n; i++)
+        hash[i] += a->scale * sums[i];
+}
+
+static void add_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights, size_t at)
 {
     struct adding *a = ctx;
     uint64_t *hash = a->to->hash[a->port] + first;
 
+    (void)at;
     a->synapses += n;
     if (a->enable) {
         for (uint32_t i = 0; i < n; i++)
@@ -134,28 +163,53 @@ static void add_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights
     }
 }
 
-static uint64_t add_axon(const struct check *c, const struct img_in_axon *a, uint64_t first,
-                         uint64_t last, struct arrivals *to, bool uniform)
+/* Whether the feeder's atoms are neighbouring channels of one position; *out: the first. */
+static bool feeder_is_row(const struct check *c, uint64_t id, uint32_t atoms, struct source *out)
+{
+    struct source last;
+
+    return feeder_source(c, id, 0, out) && feeder_source(c, id, atoms - 1, &last) &&
+           out->layer == last.layer && out->position == last.position &&
+           last.channel - out->channel == atoms - 1;
+}
+
+static spk_status add_feeder(const struct check *c, const struct img_in_axon *a, uint64_t id,
+                             struct adding *add)
+{
+    struct source s;
+
+    add->atoms = feeder_atoms(c, id);
+    add->enable = is_enable(c, id);
+    add->sums = NULL;
+    if (!add->enable && !add->uniform && add->atoms > 1 && feeder_is_row(c, id, add->atoms, &s))
+        SPK_TRY(check_sums_find(&add->to->sums, c->im, c->im->blocks[a->block].content, a->row,
+                                add->atoms, s.channel, &add->sums));
+    if (add->sums != NULL) {
+        add->scale = check_hash_place(s.layer, s.position) << add->shift;
+        each_run(c, a, 0, add_sums, add);
+        return SPK_OK;
+    }
+    for (uint32_t i = 0; i < add->atoms; i++) {
+        if (!add->enable && !feeder_source(c, id, i, &s))
+            continue; /* padding never fires */
+        if (!add->enable)
+            add->scale = check_hash(c, &s) << add->shift;
+        each_run(c, a, i, add_run, add);
+    }
+    return SPK_OK;
+}
+
+static spk_status add_axon(const struct check *c, const struct img_in_axon *a, uint64_t first,
+                           uint64_t last, struct arrivals *to, bool uniform,
+                           uint64_t *inout_synapses)
 {
     struct adding add = {
         .to = to, .port = a->port, .shift = c->im->blocks[a->block].shift, .uniform = uniform};
 
-    for (uint64_t f = first; f < last; f++) {
-        uint64_t id = c->feeders[f];
-        uint32_t atoms = feeder_atoms(c, id);
-
-        add.enable = is_enable(c, id);
-        for (uint32_t i = 0; i < atoms; i++) {
-            struct source s;
-
-            if (!add.enable && !feeder_source(c, id, i, &s))
-                continue; /* padding never fires */
-            if (!add.enable)
-                add.scale = check_hash(c, &s) << add.shift;
-            each_run(c, a, i, add_run, &add);
-        }
-    }
-    return add.synapses;
+    for (uint64_t f = first; f < last; f++)
+        SPK_TRY(add_feeder(c, a, c->feeders[f], &add));
+    *inout_synapses += add.synapses;
+    return SPK_OK;
 }
 
 struct summing {
@@ -267,6 +321,20 @@ static spk_status reserve(struct arrivals *a, uint32_t n)
     return SPK_OK;
 }
 
+/* Whether a connection is seen when the core's only layer starts; all others are looked at one by
+ * one, by check_time.                                                                           */
+static bool time_is_plain(const struct check *c, uint32_t core, const struct img_in_axon *a,
+                          uint64_t feeder)
+{
+    const struct image *im = c->im;
+    const struct img_core *k = &im->cores[core];
+    struct source s;
+
+    return feeder < im->n_out_axons && k->n_groups == 1 && feeder_source(c, feeder, 0, &s) &&
+           (uint64_t)im->layers[s.layer].start + 1 + a->delay ==
+               im->layers[im->groups[k->group_first].layer].start;
+}
+
 static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
 {
     struct job *job = ctx;
@@ -282,8 +350,10 @@ static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
     for (uint32_t i = 0; i < k->n_in_axons; i++) {
         uint64_t id = (uint64_t)k->in_axon_first + i;
 
-        res->synapses += add_axon(c, &c->im->in_axons[id], c->feeder_first[id],
-                                  c->feeder_first[id + 1], a, uniform);
+        SPK_TRY(add_axon(c, &c->im->in_axons[id], c->feeder_first[id], c->feeder_first[id + 1], a,
+                         uniform, &res->synapses));
+        for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1] && !res->times; f++)
+            res->times = !time_is_plain(c, core, &c->im->in_axons[id], c->feeders[f]);
     }
     for (uint32_t i = 0; i < k->n_groups; i++) {
         const struct img_group *g = &c->im->groups[k->group_first + i];
@@ -291,8 +361,7 @@ static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
         if (c->rules[g->layer].kind == RULE_NONE)
             continue;
         if (c->rules[g->layer].kind == RULE_PROJECT)
-            SPK_TRY(check_expect_group(c, g, a->expected + g->comp_first, &a->scratch,
-                                       &a->scratch_size));
+            check_expect_group(c, g, a->expected + g->comp_first);
         for (uint32_t at = 0; at < g->ny * g->nx * g->nc; at++) {
             uint32_t p = at / g->nc;
             struct source s = {g->layer, g->c0 + at % g->nc,
@@ -322,10 +391,11 @@ struct listing {
     spk_status status;
 };
 
-static void list_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights)
+static void list_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights, size_t at)
 {
     struct listing *l = ctx;
 
+    (void)at;
     if (l->comp - first < n && weights[l->comp - first] != 0 && l->status == SPK_OK)
         l->status = vec_push(&l->all, (struct synapse){l->s, l->port, 0,
                                                        (int64_t)weights[l->comp - first] *
@@ -471,12 +541,13 @@ struct timing {
     uint32_t wrong_layer;
 };
 
-static void time_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights)
+static void time_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights, size_t at)
 {
     struct timing *t = ctx;
     const struct img_core *k = &t->c->im->cores[t->core];
 
     (void)weights;
+    (void)at;
     for (uint32_t i = k->group_first; i < k->group_first + k->n_groups; i++) {
         const struct img_group *g = &t->c->im->groups[i];
 
@@ -532,38 +603,50 @@ static void check_time(struct check *c, uint32_t core, uint32_t local, uint64_t 
             (unsigned long long)t.arrival, a->delay, im->layers[t.wrong_layer].start);
 }
 
+/* Times of one core's connections, in the order of its in-axons. */
+static void check_times(struct check *c, uint32_t core)
+{
+    const struct img_core *k = &c->im->cores[core];
+
+    for (uint32_t j = 0; j < k->n_in_axons; j++) {
+        uint64_t id = (uint64_t)k->in_axon_first + j;
+
+        for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1]; f++)
+            check_time(c, core, j, c->feeders[f]);
+    }
+}
+
 spk_status check_synapses(struct check *c)
 {
     const struct image *im = c->im;
     uint32_t workers = pool_threads(c->o.pool);
     struct job job = {.c = c};
-    spk_status status;
+    spk_status status = check_kernels_build(c);
 
-    for (uint32_t i = 0; i < im->n_cores; i++) {
-        for (uint32_t j = 0; j < im->cores[i].n_in_axons; j++) {
-            uint64_t id = (uint64_t)im->cores[i].in_axon_first + j;
-
-            for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1]; f++)
-                check_time(c, i, j, c->feeders[f]);
-        }
-    }
-    status = spk_alloc_array(workers, sizeof *job.worker, &job.worker);
+    if (status == SPK_OK)
+        status = spk_alloc_array(workers, sizeof *job.worker, &job.worker);
     if (status == SPK_OK)
         status = spk_alloc_array(im->n_cores, sizeof *job.result, &job.result);
     if (status == SPK_OK)
         status = pool_run(c->o.pool, (uint32_t)im->n_cores, compare_core, &job);
+    for (uint32_t i = 0; i < im->n_cores && status == SPK_OK; i++) {
+        if (job.result[i].times)
+            check_times(c, i);
+    }
     for (uint32_t i = 0; i < im->n_cores && status == SPK_OK; i++) {
         c->r->synapses += job.result[i].synapses;
         status = report_core(c, i, &job.result[i]);
     }
     for (uint32_t i = 0; job.worker && i < workers; i++) {
         struct arrivals *a = &job.worker[i];
-        void *owned[] = {a->hash[0], a->hash[1], a->expected, a->bias, a->low, a->high, a->scratch};
+        void *owned[] = {a->hash[0], a->hash[1], a->expected, a->bias, a->low, a->high};
 
         for (size_t o = 0; o < sizeof owned / sizeof *owned; o++)
             spk_free(owned[o]);
+        check_sums_fini(&a->sums);
     }
     spk_free(job.worker);
     spk_free(job.result);
+    check_kernels_fini(c);
     return status;
 }
