@@ -116,6 +116,14 @@ SPK_CHECKED spk_status api_folder_text(spk_context *c, const char *path, const c
 /* The word for an enum img_layer_kind in JSON and tables. */
 const char *api_layer_kind(uint32_t kind);
 
+/* ---- rates ---- */
+
+/* The file of `run --rates-out`: {"value name": [rate per channel], …}. */
+void api_rates_begin(struct json_writer *w, struct strbuf *text);
+void api_rates_add(struct json_writer *w, const struct ir_node *n, const double *channel_rate);
+SPK_CHECKED spk_status api_rates_end(struct json_writer *w, const struct strbuf *text,
+                                     const char *path, struct diag_list *diags);
+
 /* ---- engines ---- */
 
 /* The default engine, or an error naming the engines there are. */

@@ -242,23 +242,18 @@ static spk_status write_rates_file(const struct run *r)
 {
     struct strbuf text = {0};
     struct json_writer w;
-    const uint32_t images = r->data.input.input.n_images;
-    jw_init(&w, &text, 1);
-    jw_object_begin(&w, NULL);
+    api_rates_begin(&w, &text);
     for (uint32_t i = 0; i < r->module->n_nodes; i++) {
         const struct ir_node *n = &r->module->node[i];
+        double per =
+            (double)ir_type_positions(&n->type) * n->type.timesteps * r->data.input.input.n_images;
         if (!n->recorded)
             continue;
-        double per = (double)ir_type_positions(&n->type) * n->type.timesteps * images;
-        jw_array_begin_line(&w, n->name);
         for (uint32_t c = 0; c < n->type.channels; c++)
-            jw_f64(&w, NULL, per > 0 ? r->channel_sum[i][c] / per : 0.0);
-        jw_array_end(&w);
+            r->channel_sum[i][c] = per > 0 ? r->channel_sum[i][c] / per : 0.0;
+        api_rates_add(&w, n, r->channel_sum[i]);
     }
-    jw_object_end(&w);
-    spk_status status = jw_finish(&w);
-    if (status == SPK_OK)
-        status = file_write_all(r->o->rates_out, text.data, text.len, &r->c->diags);
+    spk_status status = api_rates_end(&w, &text, r->o->rates_out, &r->c->diags);
     strbuf_fini(&text);
     return status;
 }

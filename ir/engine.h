@@ -60,11 +60,34 @@ struct engine_run {
 
 struct engine; /* a module made ready: weights re-laid, buffers planned */
 
+/* A run in the hands of the caller, who says which node is computed next, for all images at once,
+ * looks at values in between, changes the data of params and computes nodes again. For work that
+ * sets a layer by what reaches it (passes/synth.h). Float modules only.
+ *   - A node may be computed once its operands have been and were not dropped since; computing it
+ *     again replaces its value. Values are those of `run`.
+ *   - Params are read when a node that uses them is computed, but weights of conv2d and linear may
+ *     be read once for all when the engine is created: those must not change after that.
+ *   - Values stay until they are dropped, or the walk ends.                                     */
+struct engine_walk;
+struct engine_walk_vtable {
+    /* Input and pool must outlive the walk. */
+    spk_status (*begin)(struct engine *e, const struct engine_input *input, struct pool *pool,
+                        struct diag_list *d, struct engine_walk **out);
+    spk_status (*compute)(struct engine_walk *w, uint32_t node);
+    /* Per channel the mean of a value over images, steps and positions, and the mean of squares of
+     * the distance to it (may be NULL); arrays [channels]. The same at any number of threads.   */
+    spk_status (*moments)(struct engine_walk *w, uint32_t node, double *out_mean,
+                          double *out_variance);
+    void (*drop)(struct engine_walk *w, uint32_t node);
+    void (*end)(struct engine_walk *w); /* NULL is allowed */
+};
+
 struct engine_vtable {
     const char *name; /* "reference", "packed", "native" */
     spk_status (*create)(const struct ir_module *m, struct diag_list *d, struct engine **out);
     spk_status (*run)(struct engine *e, const struct engine_run *r, struct diag_list *d);
     void (*destroy)(struct engine *e);
+    const struct engine_walk_vtable *walk; /* NULL: this engine has none */
 };
 
 #endif

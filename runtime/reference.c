@@ -167,7 +167,7 @@ static spk_status reference_create(const struct ir_module *m, struct diag_list *
 
 /* ---- one image ---- */
 
-static spk_status run_node(struct ref_job *job, uint32_t id)
+spk_status ref_compute(struct ref_job *job, uint32_t id)
 {
     const struct ir_node *n = &job->e->m->node[id];
 
@@ -258,7 +258,7 @@ static spk_status run_image(struct ref_job *job)
     for (uint32_t id = 0; id < m->n_nodes && status == SPK_OK; id++) {
         const struct ir_node *n = &m->node[id];
 
-        status = run_node(job, id);
+        status = ref_compute(job, id);
         if (status == SPK_OK)
             status = ref_tally_value(job, id);
         if (status == SPK_OK && n->recorded && job->run->recorder)
@@ -348,8 +348,8 @@ static void tally_merge(struct ref_tally *t, const struct engine_stats *s,
 
 /* ---- a run ---- */
 
-static spk_status check_input(const struct engine *e, const struct engine_run *r,
-                              struct diag_list *d)
+spk_status ref_check_input(const struct engine *e, const struct engine_input *in,
+                           struct diag_list *d)
 {
     const struct ir_node *n = &e->m->node[e->input_node];
     uint64_t items = n->type.timesteps * ir_type_elements(&n->type);
@@ -357,11 +357,11 @@ static spk_status check_input(const struct engine *e, const struct engine_run *r
     float most =
         counts && n->type.bound && n->type.bound < MAX_EVENT ? (float)n->type.bound : MAX_EVENT;
 
-    if (r->input.image_stride < items && r->input.n_images)
+    if (in->image_stride < items && in->n_images)
         return diag_internal(d, n->span, "E0804", "images of %llu values, the model needs %llu",
-                             (unsigned long long)r->input.image_stride, (unsigned long long)items);
-    for (uint32_t k = 0; k < r->input.n_images; k++) {
-        const float *x = r->input.data + k * r->input.image_stride;
+                             (unsigned long long)in->image_stride, (unsigned long long)items);
+    for (uint32_t k = 0; k < in->n_images; k++) {
+        const float *x = in->data + k * in->image_stride;
 
         for (uint64_t i = 0; i < items; i++) {
             if (!isfinite(x[i]))
@@ -377,7 +377,7 @@ static spk_status check_input(const struct engine *e, const struct engine_run *r
     return SPK_OK;
 }
 
-static void job_fini(struct ref_job *job)
+void ref_job_fini(struct ref_job *job)
 {
     tally_fini(&job->tally, job->e->m->n_nodes);
     spk_free(job->value);
@@ -385,8 +385,8 @@ static void job_fini(struct ref_job *job)
     spk_free(job->kept);
 }
 
-static spk_status job_init(struct ref_job *job, const struct engine *e, const struct engine_run *r,
-                           bool keep)
+spk_status ref_job_init(struct ref_job *job, const struct engine *e, const struct engine_run *r,
+                        bool keep)
 {
     /* Records are padded to four bytes each. */
     uint64_t record_bytes = e->record_bytes + 4 * (uint64_t)e->m->n_nodes;
@@ -466,10 +466,10 @@ static spk_status reference_run(struct engine *e, const struct engine_run *r, st
     struct ref_job *job = NULL;
     spk_status status;
 
-    SPK_TRY(check_input(e, r, d));
+    SPK_TRY(ref_check_input(e, &r->input, d));
     SPK_TRY(spk_alloc_array(size, sizeof *job, &job));
     for (status = SPK_OK; ready < size && status == SPK_OK; ready++)
-        status = job_init(&job[ready], e, r, size > 1);
+        status = ref_job_init(&job[ready], e, r, size > 1);
     for (uint32_t k = 0; k < n_images && status == SPK_OK; k += size) {
         uint32_t n = n_images - k < size ? n_images - k : size;
 
@@ -484,7 +484,7 @@ static spk_status reference_run(struct engine *e, const struct engine_run *r, st
             r->progress(r->progress_ctx, k + n, n_images);
     }
     for (uint32_t i = 0; i < ready; i++)
-        job_fini(&job[i]);
+        ref_job_fini(&job[i]);
     spk_free(job);
     return status;
 }
@@ -494,4 +494,5 @@ const struct engine_vtable rt_reference_engine = {
     .create = reference_create,
     .run = reference_run,
     .destroy = reference_destroy,
+    .walk = &ref_walk,
 };

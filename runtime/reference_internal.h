@@ -70,7 +70,22 @@ struct ref_job {
     struct ref_tally tally;
     uint8_t *kept; /* recorded values, when they are delivered later; else NULL */
     uint64_t kept_used;
+    bool keeps_operands; /* part of a walk: no value may be overwritten by the next */
 };
+
+/* ---- runs and images (reference.c) ---- */
+spk_status ref_check_input(const struct engine *e, const struct engine_input *in,
+                           struct diag_list *d) SPK_CHECKED;
+/* A job without results wanted may have no stats and no recorder in `r`; keep: records are kept
+ * for later, and the image is computed by one thread. */
+spk_status ref_job_init(struct ref_job *job, const struct engine *e, const struct engine_run *r,
+                        bool keep) SPK_CHECKED;
+void ref_job_fini(struct ref_job *job);
+/* Computes the value of one node from those of its operands. */
+spk_status ref_compute(struct ref_job *job, uint32_t id) SPK_CHECKED;
+
+/* A run in the caller's hands (reference_walk.c). */
+extern const struct engine_walk_vtable ref_walk;
 
 /* ---- values (reference_value.c) ---- */
 static inline uint64_t ref_frame_size(const struct ref_value *v)

@@ -72,8 +72,8 @@ spk_status ref_batchnorm(struct ref_job *job, uint32_t id)
     uint32_t from = node->operand[0];
     struct batchnorm_work w = {.in = &job->value[from], .out = &job->value[id]};
     /* In place where nobody else will read the operand. */
-    bool in_place =
-        w.in->elem == REF_F32 && w.in->buffer->refs == 1 && job->e->last_use[from] == id;
+    bool in_place = !job->keeps_operands && w.in->elem == REF_F32 && w.in->buffer->refs == 1 &&
+                    job->e->last_use[from] == id;
     spk_status status;
 
     SPK_TRY(batchnorm_constants(job, node, &w));

@@ -88,6 +88,21 @@ struct spk_run_options {
 };
 int spk_run(spk_context *context, const struct spk_run_options *options, spk_result **out_result);
 
+/* synth: random weights and batch-norm statistics with which every spiking layer fires at about
+ * `rate`, for planning before training; writes them to `output` (safetensors). Images: data.input,
+ * or synthetic ones (data.limit many; 0: as many as are enough). */
+struct spk_synth_options {
+    struct spk_model_options model; /* weights are not read */
+    struct spk_data_options data;   /* no labels */
+    double rate;                    /* in (0, 1) */
+    uint64_t seed;
+    const char *output;
+    const char *input_out; /* writes the images that were used, or NULL */
+    const char *rates_out; /* writes the rates that were reached, or NULL */
+};
+int spk_synth(spk_context *context, const struct spk_synth_options *options,
+              spk_result **out_result);
+
 /* compile: model + weights + target -> folder `output` (replaced in one step). */
 struct spk_compile_options {
     struct spk_model_options model;

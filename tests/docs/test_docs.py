@@ -116,6 +116,8 @@ class Members(unittest.TestCase):
             results = {
                 "run": tool("run", *model, *weights, *image, "--json", "--rates-out", rates,
                             "--teacher", os.path.join(GOLDEN, "expected.safetensors")),
+                "synth": tool("synth", *model, "--rate", "0.1", "-o",
+                              os.path.join(folder, "synthetic"), "--json"),
                 "estimate": tool("estimate", *model, "--target", "loihi2", "--rates", rates,
                                  "--json"),
                 "compile": tool("compile", *model, *weights, "--target", "loihi1", "-o", out,

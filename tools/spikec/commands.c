@@ -19,6 +19,19 @@ static int cmd_run(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_run(c, &o, out);
 }
 
+static int cmd_synth(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_synth_options o = {.model = a->model,
+                                  .data = a->data,
+                                  .rate = a->rate,
+                                  .seed = a->seed,
+                                  .output = a->output,
+                                  .input_out = a->input_out,
+                                  .rates_out = a->rates_out};
+    o.model.model = a->positional[0];
+    return spk_synth(c, &o, out);
+}
+
 static int cmd_compile(spk_context *c, struct tool_args *a, spk_result **out)
 {
     struct spk_compile_options o = {.model = a->model,
@@ -112,6 +125,9 @@ static int cmd_target(spk_context *c, struct tool_args *a, spk_result **out)
 const struct tool_command tool_commands[] = {
     {"run", "MODEL|DIR", "Run a network: level R of a model, R or Q of a compiled folder.",
      "MODEL is a path or the name of a zoo model.", "mwilyl", 1, 1, cmd_run},
+    {"synth", "MODEL", "Make weights of a wanted firing rate, to plan with before training.",
+     "Every spiking layer fires at about the rate that --rate tells; the rates reached are listed.",
+     "ms", 1, 1, cmd_synth},
     {"compile", "MODEL", "Compile a model for a chip into a folder.",
      "Writes image.h5, mapping.json, cost.json, quantised.sir and what verify needs.", "mwtcao", 1,
      1, cmd_compile},

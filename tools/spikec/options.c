@@ -49,7 +49,9 @@ enum {
     K_IN_PLACE,
     K_CHECK,
     K_LIST,
-    K_CORES
+    K_CORES,
+    K_RATE,
+    K_INPUT_OUT
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -76,6 +78,13 @@ static const struct tool_option OPTIONS[] = {
     {'c', "seed", K_SEED, "N", "seed of the placement (default 0)"},
     {'a', "remarks", K_REMARKS, NULL, "say why every layer was quantised and cut as it was"},
     {'l', "rates-out", K_RATES_OUT, "FILE", "write measured rates per channel (JSON)"},
+    {'s', "rate", K_RATE, "R", "firing rate that every spiking layer shall have, between 0 and 1"},
+    {'s', "seed", K_SEED, "N", "seed of weights and synthetic images (default 0)"},
+    {'s', "input", K_INPUT, "FILE", "images to calibrate on; default: synthetic ones"},
+    {'s', "limit", K_LIMIT, "N", "only N images"},
+    {'s', "output", 'o', "FILE", "weights to write (safetensors)"},
+    {'s', "input-out", K_INPUT_OUT, "FILE", "write the images that were used (safetensors)"},
+    {'s', "rates-out", K_RATES_OUT, "FILE", "write the rates reached per channel (JSON)"},
     {'l', "repeat", K_REPEAT, "N", "time N runs, report the median"},
     {'p', "passes", K_PASSES, "LIST", "passes to run: a,b{option=value}"},
     {'p', "print-after", K_PRINT_AFTER, "PASS", "print the module after PASS (or `all`)"},
@@ -103,6 +112,15 @@ static uint64_t number(struct argp_state *state, const char *text, const char *o
     if (end == NULL || *end != '\0' || v > max)
         argp_error(state, "--%s takes a number from 0 to %llu, not '%s'", option,
                    (unsigned long long)max, text);
+    return v;
+}
+
+static double fraction(struct argp_state *state, const char *text, const char *option)
+{
+    char *end = NULL;
+    double v = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1.0;
+    if (end == NULL || *end != '\0' || !(v > 0.0 && v < 1.0))
+        argp_error(state, "--%s takes a number between 0 and 1, not '%s'", option, text);
     return v;
 }
 
@@ -144,6 +162,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->rates;
     case K_RATES_OUT:
         return &a->rates_out;
+    case K_INPUT_OUT:
+        return &a->input_out;
     case K_PASSES:
         return &a->passes;
     case K_PRINT_AFTER:
@@ -188,6 +208,9 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_CALIBRATE_LIMIT:
         a->calibrate_limit = number(state, text, "calibrate-limit", UINT32_MAX);
+        return 0;
+    case K_RATE:
+        a->rate = fraction(state, text, "rate");
         return 0;
     case K_SEED:
         a->seed = number(state, text, "seed", UINT64_MAX);

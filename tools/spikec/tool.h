@@ -17,9 +17,10 @@ struct tool_args {
     const char **settings, **binds; /* heap; what model.settings and model.binds point at */
     struct spk_data_options data;
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
-    const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes;
+    const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
     const char *print_after;
     uint64_t calibrate_limit, seed, cores;
+    double rate;
     uint32_t repeat, threads;
     bool json, quiet, time_report, remarks, in_place, check_only, list;
 };
