@@ -63,7 +63,7 @@ static spk_status objective_by_name(spk_context *c, const char *name, const stru
         bool has_constants;
     } known[] = {{"cores", MAP_CORES, true},
                  {"traffic", MAP_TRAFFIC, true},
-                 {"energy", MAP_TRAFFIC, target->energy_pj[TGT_E_HOP_X].present},
+                 {"energy", MAP_ENERGY, target->energy_pj[TGT_E_HOP_X].present},
                  {"latency", MAP_LATENCY, target->time_ns[TGT_T_NEURON_ACTIVE].present}};
     *out = MAP_CORES;
     for (size_t i = 0; name != NULL && i < sizeof known / sizeof known[0]; i++) {

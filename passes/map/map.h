@@ -10,13 +10,12 @@
 #include "passes/map/net.h"
 #include "support/progress.h"
 
-/* What a tile shape is chosen for. Numbers of synaptic events and neuron updates do not depend on
- * the shape, so energy differs by the messages alone: the tool's objective `energy` is TRAFFIC, for
- * targets that price hops. */
+/* What the tile shapes are chosen for, all populations together. */
 enum map_objective {
-    MAP_CORES,   /* fewest cores, then fewest in-axons */
-    MAP_TRAFFIC, /* fewest messages: in-axons of all tiles, on at most MAP_SPREAD times the cores */
-    MAP_LATENCY  /* smallest tiles, that is least work per core and step, on as many */
+    MAP_CORES,   /* fewest cores, then fewest expected messages */
+    MAP_TRAFFIC, /* expected messages times estimated hops, on at most MAP_SPREAD times the cores */
+    MAP_ENERGY,  /* the same at the target's prices of hops and messages */
+    MAP_LATENCY  /* least work of the busiest core per step, on as many */
 };
 #define MAP_SPREAD 4
 
@@ -63,11 +62,6 @@ void map_fini(struct mapping *m);
 /* partition.c: sets the tile shapes of all populations, fills tiles and usage. */
 SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options *options,
                                      struct diag_list *diags);
-/* tile_search.c: the best tile shape for one population whose sources are cut already; max_neurons
- * bounds the tile beyond the target's own limit. */
-SPK_CHECKED spk_status map_tile_search(struct map_net *net, uint32_t pop,
-                                       enum map_objective objective, uint32_t max_neurons,
-                                       struct diag_list *diags);
 /* tile_usage.c: usage of one tile but for out-axons, which depend on its consumers; the sources are
  * cut already. */
 SPK_CHECKED spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,

@@ -1,27 +1,49 @@
 /* Partition: every population into tiles that respect every limit (docs/mapping.md, section 3).
  *
- * Populations are cut in topological order, because the in-axons of a tile depend on how its
- * sources are cut. Out-axons depend on the consumers, so they are counted when all are cut; a
- * population whose core exceeds them gets smaller tiles and the whole is cut again. */
+ * The search (search.h) finds shapes for all populations together; what it promises is then counted
+ * tile by tile. A shape that breaks a limit after all (the search prices the largest tile of each
+ * neighbour apart) is taken out and the search repeated. */
 #include <string.h>
 
-#include "passes/map/map.h"
+#include "passes/map/explain.h"
+#include "passes/map/search.h"
 #include "support/alloc.h"
 
-#define PARTITION_ROUNDS 24
+#define BEAM_WIDTH 48
+#define BEAM_WIDE 384 /* where the narrow one found nothing */
+#define ROUNDS 24
 
-static spk_status cut_all(struct mapping *m, enum map_objective objective,
-                          const uint32_t *max_neurons, struct diag_list *diags)
+struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy, uint32_t gx,
+                            uint32_t gc)
+{
+    const struct map_pop *p = &net->pops.data[pop];
+    struct map_tile t = {pop, gy * p->th, gx * p->tw, gc * p->tc, p->th, p->tw, p->tc, IR_NONE, 0};
+    if (t.y0 + t.ny > p->height)
+        t.ny = p->height - t.y0;
+    if (t.x0 + t.nx > p->width)
+        t.nx = p->width - t.x0;
+    if (t.c0 + t.nc > p->channels)
+        t.nc = p->channels - t.c0;
+    return t;
+}
+
+uint32_t map_tile_of(const struct map_net *net, uint32_t pop, uint32_t position, uint32_t channel)
+{
+    const struct map_pop *p = &net->pops.data[pop];
+    if (!p->has_compartments)
+        return IR_NONE;
+    uint32_t gy = position / p->width / p->th, gx = position % p->width / p->tw;
+    return p->tile_first + (gy * p->gw + gx) * p->gc + channel / p->tc;
+}
+
+static spk_status make_tiles(struct mapping *m)
 {
     struct map_net *net = &m->net;
     vec_clear(&m->tiles);
     for (uint32_t i = 0; i < net->pops.len; i++) {
         struct map_pop *p = &net->pops.data[i];
         p->tile_first = (uint32_t)m->tiles.len;
-        if (!p->has_compartments)
-            continue;
-        SPK_TRY(map_tile_search(net, i, objective, max_neurons[i], diags));
-        for (uint32_t y = 0; y < p->gh; y++)
+        for (uint32_t y = 0; y < p->gh && p->has_compartments; y++)
             for (uint32_t x = 0; x < p->gw; x++)
                 for (uint32_t c = 0; c < p->gc; c++)
                     SPK_TRY(vec_push(&m->tiles, map_tile_at(net, i, y, x, c)));
@@ -29,77 +51,109 @@ static spk_status cut_all(struct mapping *m, enum map_objective objective,
     return SPK_OK;
 }
 
-/* Worst excess of out-axons over the limit per population; shrinks those populations' tiles. */
-static spk_status shrink_hubs(struct mapping *m, uint32_t *max_neurons, struct diag_list *diags,
-                              bool *out_again)
+/* Grids with more than MAP_SPREAD times the fewest tiles are left out, where that leaves a choice
+ * for every population. */
+static spk_status limit_spread(struct search *s)
 {
-    const uint64_t have = tgt_limit_value(m->net.target, TGT_OUT_AXONS);
-    *out_again = false;
-    for (size_t i = 0; i < m->tiles.len; i++) {
-        const struct map_tile *t = &m->tiles.data[i];
-        const struct map_pop *p = &m->net.pops.data[t->pop];
-        const uint64_t need = m->usage[i].out_axons;
-        uint32_t neurons = p->th * p->tw * p->tc;
-        if (need <= have)
-            continue;
-        if (p->th * p->tw == 1)
-            return diag_nofit(
-                diags, p->span, "E0663",
-                "layer '%s' does not fit '%s': one position of it needs %llu out-axon "
-                "slots, a core has %llu",
-                p->name, m->net.target->name, (unsigned long long)need, (unsigned long long)have);
-        uint64_t next = (uint64_t)neurons * have / need;
-        if (next >= neurons)
-            next = neurons - 1;
-        if (next < max_neurons[t->pop]) {
-            max_neurons[t->pop] = (uint32_t)(next > p->tc ? next : p->tc);
-            *out_again = true;
-        }
+    const size_t n = s->net->pops.len;
+    struct diag_list *diags = s->diags;
+    uint64_t *before;
+    if (s->objective == MAP_CORES)
+        return SPK_OK;
+    SPK_TRY(spk_alloc_array_raw(n, sizeof *before, &before));
+    memcpy(before, s->alive, n * sizeof *before);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t fewest = UINT64_MAX;
+        for (uint32_t a = 0; s->set[i] != NULL && a < s->set[i]->n; a++)
+            if ((s->alive[i] >> a & 1u) != 0 && shape_tiles(&s->set[i]->shape[a]) < fewest)
+                fewest = shape_tiles(&s->set[i]->shape[a]);
+        for (uint32_t a = 0; s->set[i] != NULL && a < s->set[i]->n; a++)
+            if (shape_tiles(&s->set[i]->shape[a]) / MAP_SPREAD > fewest)
+                s->alive[i] &= ~((uint64_t)1 << a);
     }
-    return SPK_OK;
+    s->diags = NULL; /* nothing is wrong if this does not work */
+    spk_status status = search_prune(s);
+    s->diags = diags;
+    if (status == SPK_ERR_NOFIT) {
+        memcpy(s->alive, before, n * sizeof *before);
+        status = search_prune(s);
+    }
+    spk_free(before);
+    return status;
 }
 
-static void remark_tiles(const struct mapping *m, struct diag_list *diags)
+static spk_status search_all(struct search *s, uint8_t *choice)
 {
-    for (size_t i = 0; i < m->net.pops.len; i++) {
-        const struct map_pop *p = &m->net.pops.data[i];
-        const struct map_usage *u;
-        if (!p->has_compartments)
+    bool found;
+    SPK_TRY(search_beam(s, BEAM_WIDTH, choice, &found));
+    if (!found)
+        SPK_TRY(search_beam(s, BEAM_WIDE, choice, &found));
+    if (found)
+        return SPK_OK;
+    spk_status status = diag_nofit(
+        s->diags, spk_span_none, "E0664",
+        "no partition respects the axon limits of '%s' (%llu in-axons and %llu out-axon "
+        "slots per core)",
+        s->net->target->name, (unsigned long long)tgt_limit_value(s->net->target, TGT_IN_AXONS),
+        (unsigned long long)tgt_limit_value(s->net->target, TGT_OUT_AXONS));
+    diag_help_set(s->diags, "the smallest change that fits: a smaller dim or mlp_ratio");
+    return status;
+}
+
+/* Tiles and usage of a choice; shapes that break a limit are taken out of the race. */
+static spk_status count_choice(struct mapping *m, struct search *s, const uint8_t *choice,
+                               bool *out_again)
+{
+    struct map_net *net = &m->net;
+    *out_again = false;
+    for (uint32_t i = 0; i < net->pops.len; i++)
+        if (s->set[i] != NULL)
+            map_shape_set(&net->pops.data[i], &s->set[i]->shape[choice[i]]);
+    SPK_TRY(make_tiles(m));
+    SPK_TRY(map_measure(m));
+    for (size_t i = 0; i < m->tiles.len; i++) {
+        const uint32_t pop = m->tiles.data[i].pop;
+        if (map_usage_violation(net->target, &m->usage[i]) == MAP_N_LIMITS)
             continue;
-        u = &m->usage[p->tile_first];
-        diag_remark(diags, p->span, "R0601",
-                    "'%s': %u cores (%u x %u positions, %u channels each): %u neurons, %llu "
-                    "in-axons, %llu out-axons, %llu synapse bits on the first",
-                    p->name, p->gh * p->gw * p->gc, p->th, p->tw, p->tc, u->neurons,
-                    (unsigned long long)u->in_axons, (unsigned long long)u->out_axons,
-                    (unsigned long long)u->synapse_bits);
+        s->alive[pop] &= ~((uint64_t)1 << choice[pop]);
+        *out_again = true;
     }
+    return *out_again ? search_prune(s) : SPK_OK;
+}
+
+static spk_status partition(struct mapping *m, struct search *s, const struct map_options *options)
+{
+    uint8_t *choice;
+    bool again = true;
+    SPK_TRY(search_prepare(s));
+    for (uint32_t i = 0; i < m->net.pops.len; i++)
+        if (s->set[i] != NULL && s->set[i]->n == 0)
+            return map_explain_nofit(&m->net, i, s->diags);
+    SPK_TRY(search_prune(s));
+    SPK_TRY(limit_spread(s));
+    SPK_TRY(spk_alloc_array(m->net.pops.len, sizeof *choice, &choice));
+    spk_status status = SPK_OK;
+    for (int round = 0; again && status == SPK_OK; round++) {
+        status = search_all(s, choice);
+        if (status == SPK_OK)
+            status = count_choice(m, s, choice, &again);
+        if (status == SPK_OK && again && round == ROUNDS)
+            status = diag_internal(s->diags, spk_span_none, "E0665",
+                                   "the tile search and the count of its tiles do not agree");
+        if (status == SPK_OK && progress_cancelled(options->progress))
+            status = SPK_ERR_CANCELLED;
+    }
+    spk_free(choice);
+    return status;
 }
 
 spk_status map_partition(struct mapping *m, const struct map_options *options,
                          struct diag_list *diags)
 {
-    uint32_t *max_neurons;
-    bool again = true;
-    SPK_TRY(spk_alloc_array_raw(m->net.pops.len, sizeof *max_neurons, &max_neurons));
-    memset(max_neurons, 0xff, m->net.pops.len * sizeof *max_neurons);
-    spk_status status = SPK_OK;
-    for (int round = 0; again && status == SPK_OK; round++) {
-        status = cut_all(m, options->objective, max_neurons, diags);
-        if (status == SPK_OK)
-            status = map_measure(m);
-        if (status == SPK_OK)
-            status = shrink_hubs(m, max_neurons, diags, &again);
-        if (status == SPK_OK && again && round == PARTITION_ROUNDS)
-            status = diag_nofit(diags, spk_span_none, "E0664",
-                                "no partition respects the out-axon limit of '%s' (%llu per core)",
-                                m->net.target->name,
-                                (unsigned long long)tgt_limit_value(m->net.target, TGT_OUT_AXONS));
-        if (status == SPK_OK)
-            status = progress_cancelled(options->progress) ? SPK_ERR_CANCELLED : SPK_OK;
-    }
+    struct search s = {.net = &m->net, .objective = options->objective, .diags = diags};
+    spk_status status = partition(m, &s, options);
+    search_fini(&s);
     if (status == SPK_OK && options->remarks)
-        remark_tiles(m, diags);
-    spk_free(max_neurons);
+        map_explain_tiles(m, diags);
     return status;
 }

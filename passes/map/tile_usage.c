@@ -97,6 +97,30 @@ static spk_status profile_piece(void *ctx, const struct map_piece *piece)
     return SPK_OK;
 }
 
+/* Profile of a pattern whose rows have one run each: c -> c, c -> r in a row, many -> one. Every
+ * target of the tile is met, so ends and gaps are those of the whole tile. */
+static spk_status profile_constant(struct usage_ctx *c, uint32_t lo)
+{
+    const uint32_t c0 = c->tile->c0, nc = c->tile->nc, r = c->proj->r;
+    uint32_t same = c->n_rows, each = 1;
+    c->max_end = nc;
+    c->from_zero = c->full = nc == 1;
+    if (c->proj->chan == MAP_CHAN_REDUCE)
+        same = nc * c->proj->d * r;         /* the other rows of the heads are empty */
+    if (c->proj->chan == MAP_CHAN_EXPAND) { /* the first and the last row may be cut */
+        const uint32_t first = (lo + 1) * r - c0 < nc ? (lo + 1) * r - c0 : nc;
+        const uint32_t last = c0 + nc - (lo + c->n_rows - 1) * r;
+        c->from_zero = c->full = c->n_rows == 1;
+        SPK_TRY(vec_push(&c->profile, (struct row_profile){first, 0, 1, false, false}));
+        if (c->n_rows == 1)
+            return SPK_OK;
+        SPK_TRY(vec_push(&c->profile, (struct row_profile){last, 0, 1, false, false}));
+        same = c->n_rows - 2;
+        each = r;
+    }
+    return vec_push(&c->profile, (struct row_profile){each, 0, same, false, false});
+}
+
 /* Profiles of the rows of a block: those of a weighted projection are alike. Discrete axons have a
  * block per row, whose ends and gaps count; else only the numbers of synapses do. */
 static spk_status profile_build(struct usage_ctx *c)
@@ -116,6 +140,8 @@ static spk_status profile_build(struct usage_ctx *c)
         return vec_push(&c->profile,
                         (struct row_profile){tile->nc, tile->nc, c->n_rows, true, true});
     }
+    if (!discrete && c->proj->chan != MAP_CHAN_STRIDE)
+        return profile_constant(c, lo);
     for (uint32_t channel = lo; channel < hi; channel++) {
         struct row_profile r = {0, 0, 1, true, false};
         struct row_profile *last = c->profile.len ? &vec_last(&c->profile) : NULL;

@@ -1,0 +1,238 @@
+/* Enumeration of tile shapes (docs/mapping.md, section 3), after NxTF's tile search (Rueckauer et
+ * al. 2021): uniform grids, each distinct ceil(n / g) along every axis. A grid is priced on its
+ * corner, border and middle tiles, at most 3 x 3 x 2 of them. Where all projections take all source
+ * channels, the largest channel block that fits is the best one for a given cut of the positions:
+ * no neighbour gains by a smaller one. */
+#include "passes/map/shapes.h"
+
+#include <stdlib.h>
+
+#include "support/alloc.h"
+
+/* Channel blocks of constant patterns are tried in steps of at least this ratio. */
+#define BLOCK_STEP 0.85
+
+const struct map_limit_name map_limits[MAP_N_LIMITS] = {
+    {TGT_NEURONS, "compartments"},
+    {TGT_IN_AXONS, "in-axons"},
+    {TGT_SYNAPSE_BITS, "bits of synaptic memory"},
+    {TGT_CONFIGS, "compartment configurations"},
+    {TGT_SYNAPSE_FORMATS, "synapse formats"},
+    {TGT_OUT_AXONS, "out-axon slots"},
+};
+
+uint64_t map_usage_of(const struct map_usage *u, enum tgt_limit l)
+{
+    switch (l) {
+    case TGT_NEURONS:
+        return u->neurons;
+    case TGT_IN_AXONS:
+        return u->in_axons;
+    case TGT_OUT_AXONS:
+        return u->out_axons;
+    case TGT_SYNAPSE_BITS:
+        return u->synapse_bits;
+    case TGT_CONFIGS:
+        return u->configs;
+    case TGT_SYNAPSE_FORMATS:
+        return u->formats;
+    default:
+        return 0;
+    }
+}
+
+size_t map_usage_violation(const struct tgt *t, const struct map_usage *u)
+{
+    for (size_t i = 0; i < MAP_N_LIMITS; i++)
+        if (map_usage_of(u, map_limits[i].limit) > tgt_limit_value(t, map_limits[i].limit))
+            return i;
+    return MAP_N_LIMITS;
+}
+
+static uint32_t ceil_div(uint32_t a, uint32_t b)
+{
+    return (a + b - 1) / b;
+}
+
+struct map_shape map_shape_make(const struct map_pop *p, uint32_t th, uint32_t tw, uint32_t tc)
+{
+    return (struct map_shape){
+        th, tw, tc, ceil_div(p->height, th), ceil_div(p->width, tw), ceil_div(p->channels, tc)};
+}
+
+void map_shape_set(struct map_pop *p, const struct map_shape *s)
+{
+    p->th = s->th;
+    p->tw = s->tw;
+    p->tc = s->tc;
+    p->gh = s->gh;
+    p->gw = s->gw;
+    p->gc = s->gc;
+}
+
+/* The most source rows that a tile of n rows reads; tiles inside the map read as many as the
+ * second one. */
+static uint32_t axis_window(uint32_t size, uint32_t n, uint32_t pad, uint32_t stride,
+                            uint32_t kernel, uint32_t view)
+{
+    const uint32_t tiles = ceil_div(size, n), at[4] = {0, tiles > 1, tiles / 2, tiles - 1};
+    uint32_t most = 0;
+    for (int i = 0; i < 4; i++) {
+        const uint32_t t0 = at[i] * n;
+        uint32_t lo, hi;
+        map_window_sources(t0, t0 + n > size ? size - t0 : n, pad, stride, kernel, view, &lo, &hi);
+        most = hi - lo > most ? hi - lo : most;
+    }
+    return most;
+}
+
+uint64_t map_shape_window(const struct map_net *net, const struct map_proj *p,
+                          const struct map_shape *s)
+{
+    const struct map_pop *t = &net->pops.data[p->target];
+    if (p->pos != MAP_POS_WINDOW)
+        return (uint64_t)p->view_h * p->view_w;
+    return (uint64_t)axis_window(t->height, s->th, p->pad, p->stride, p->kernel, p->view_h) *
+           axis_window(t->width, s->tw, p->pad_w, p->stride_w, p->kernel_w, p->view_w);
+}
+
+static spk_status tile_fits(const struct map_net *net, const struct map_tile *t, bool *out)
+{
+    struct map_usage u;
+    SPK_TRY(map_tile_usage(net, t, &u));
+    *out = map_usage_violation(net->target, &u) == MAP_N_LIMITS;
+    return SPK_OK;
+}
+
+spk_status map_grid_fits(const struct map_net *net, uint32_t pop, bool *out_fits)
+{
+    const struct map_pop *p = &net->pops.data[pop];
+    const uint32_t ys[3] = {p->gh / 2, 0, p->gh - 1}, xs[3] = {p->gw / 2, 0, p->gw - 1};
+    const uint32_t cs[2] = {0, p->gc - 1};
+    for (int y = 0; y < 3; y++) {
+        for (int x = 0; x < 3; x++) {
+            for (int c = 0; c < 2; c++) {
+                const bool again = (y == 1 && ys[1] == ys[0]) || (y == 2 && ys[2] == ys[1]) ||
+                                   (y == 2 && ys[2] == ys[0]) || (x == 1 && xs[1] == xs[0]) ||
+                                   (x == 2 && xs[2] == xs[1]) || (x == 2 && xs[2] == xs[0]) ||
+                                   (c == 1 && cs[1] == cs[0]);
+                if (again)
+                    continue;
+                const struct map_tile t = map_tile_at(net, pop, ys[y], xs[x], cs[c]);
+                SPK_TRY(tile_fits(net, &t, out_fits));
+                if (!*out_fits)
+                    return SPK_OK;
+            }
+        }
+    }
+    return SPK_OK;
+}
+
+/* Next smaller ceil(n / g) below `size`; 0 when there is none. */
+static uint32_t next_size(uint32_t n, uint32_t size)
+{
+    if (size <= 1)
+        return 0;
+    return ceil_div(n, ceil_div(n, size - 1));
+}
+
+static int compare_shape(const void *a, const void *b)
+{
+    const struct map_shape *x = a, *y = b;
+    const uint64_t m = shape_tiles(x), n = shape_tiles(y);
+    if (m != n)
+        return m < n ? -1 : 1;
+    if (x->gc != y->gc)
+        return x->gc < y->gc ? -1 : 1;
+    if (x->th + x->tw != y->th + y->tw)
+        return x->th + x->tw < y->th + y->tw ? -1 : 1;
+    return (x->th < y->th) - (x->th > y->th);
+}
+
+struct u32_list VEC_FIELDS(uint32_t);
+
+/* How the projections into a population bind its channel blocks. */
+struct block_kind {
+    bool full; /* all take all source channels */
+    bool list; /* some have bases, which short axons want to be multiples of 4 */
+};
+
+static struct block_kind block_kind_of(const struct map_net *net, const struct map_pop *p)
+{
+    struct block_kind k = {true, false};
+    for (uint32_t i = 0; i < p->n_projs; i++) {
+        const struct map_proj *j = &net->projs.data[p->proj_first + i];
+        k.full = k.full && j->chan == MAP_CHAN_FULL;
+        k.list = k.list || !map_proj_conv(net->target, j);
+    }
+    return k;
+}
+
+/* Channel blocks, largest first, at most one axon's atoms; one position of each within the
+ * limits. */
+static spk_status find_blocks(struct map_net *net, uint32_t pop, uint64_t max_neurons,
+                              struct u32_list *out)
+{
+    struct map_pop *p = &net->pops.data[pop];
+    const struct block_kind kind = block_kind_of(net, p);
+    const uint64_t atoms = tgt_limit_value(net->target, TGT_ATOMS);
+    for (uint32_t tc = p->channels; tc > 0; tc = next_size(p->channels, tc)) {
+        uint32_t c = tc % 4 == 0 || tc > p->channels - 4 ? tc : tc + 4 - tc % 4;
+        bool fits;
+        if (!kind.list)
+            c = tc;
+        if (c > p->channels)
+            c = p->channels;
+        if (c > atoms || c > max_neurons || (out->len > 0 && vec_last(out) == c))
+            continue;
+        if (!kind.full && out->len > 0 && p->channels % c != 0 && c > BLOCK_STEP * vec_last(out))
+            continue;
+        const struct map_shape one = map_shape_make(p, 1, 1, c);
+        map_shape_set(p, &one);
+        SPK_TRY(map_grid_fits(net, pop, &fits));
+        if (fits)
+            SPK_TRY(vec_push(out, c));
+    }
+    return SPK_OK;
+}
+
+/* Shapes of one cut of the positions. */
+static spk_status find_cut(struct map_net *net, uint32_t pop, uint32_t th, uint32_t tw,
+                           uint64_t max_neurons, const struct u32_list *blocks, bool all,
+                           struct shape_vec *out)
+{
+    struct map_pop *p = &net->pops.data[pop];
+    for (size_t i = 0; i < blocks->len; i++) {
+        const struct map_shape s = map_shape_make(p, th, tw, blocks->data[i]);
+        bool fits;
+        if (shape_positions(&s) * s.tc > max_neurons)
+            continue;
+        map_shape_set(p, &s);
+        SPK_TRY(map_grid_fits(net, pop, &fits));
+        if (!fits)
+            continue;
+        SPK_TRY(vec_push(out, s));
+        if (!all)
+            break;
+    }
+    return SPK_OK;
+}
+
+spk_status map_shapes_find(struct map_net *net, uint32_t pop, bool fine, struct shape_vec *out)
+{
+    struct map_pop *p = &net->pops.data[pop];
+    const struct map_pop before = *p;
+    const uint64_t max_neurons = tgt_limit_value(net->target, TGT_NEURONS);
+    const bool all = fine || !block_kind_of(net, p).full;
+    struct u32_list blocks = {0};
+    spk_status status = find_blocks(net, pop, max_neurons, &blocks);
+    for (uint32_t th = p->height; th > 0 && status == SPK_OK; th = next_size(p->height, th))
+        for (uint32_t tw = p->width; tw > 0 && status == SPK_OK; tw = next_size(p->width, tw))
+            if ((uint64_t)th * tw <= max_neurons)
+                status = find_cut(net, pop, th, tw, max_neurons, &blocks, all, out);
+    vec_fini(&blocks);
+    *p = before;
+    if (status == SPK_OK && out->len > 0)
+        qsort(out->data, out->len, sizeof *out->data, compare_shape);
+    return status;
+}
