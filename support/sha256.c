@@ -18,6 +18,21 @@ static uint32_t rotate_right(uint32_t value, unsigned bits)
     return value >> bits | value << (32 - bits);
 }
 
+/* One round; variable a of the standard is v[first % 8], b the next, and so on. Instead of moving
+ * all variables on by one, the next round begins one place earlier.                            */
+__attribute__((always_inline)) static inline void round_of(uint32_t v[8], unsigned first,
+                                                           uint32_t input)
+{
+    const uint32_t a = v[first & 7], b = v[(first + 1) & 7], c = v[(first + 2) & 7];
+    const uint32_t e = v[(first + 4) & 7], f = v[(first + 5) & 7], g = v[(first + 6) & 7];
+    const uint32_t s1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
+    const uint32_t s0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
+    const uint32_t t1 = v[(first + 7) & 7] + s1 + ((e & f) ^ (~e & g)) + input;
+
+    v[(first + 3) & 7] += t1;
+    v[(first + 7) & 7] = t1 + s0 + ((a & b) ^ (a & c) ^ (b & c));
+}
+
 static void compress(uint32_t state[8], const uint8_t block[64])
 {
     uint32_t w[64], v[8];
@@ -30,15 +45,16 @@ static void compress(uint32_t state[8], const uint8_t block[64])
         w[t] = w[t - 16] + s0 + w[t - 7] + s1;
     }
     memcpy(v, state, sizeof v);
-    for (unsigned t = 0; t < 64; t++) {
-        uint32_t s1 = rotate_right(v[4], 6) ^ rotate_right(v[4], 11) ^ rotate_right(v[4], 25);
-        uint32_t choose = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t t1 = v[7] + s1 + choose + round_constants[t] + w[t];
-        uint32_t s0 = rotate_right(v[0], 2) ^ rotate_right(v[0], 13) ^ rotate_right(v[0], 22);
-        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        memmove(v + 1, v, 7 * sizeof v[0]);
-        v[4] += t1;
-        v[0] = t1 + s0 + majority;
+    for (unsigned t = 0; t < 64; t += 8) {
+        /* After eight rounds every variable is back in its place. */
+        round_of(v, 8, round_constants[t] + w[t]);
+        round_of(v, 7, round_constants[t + 1] + w[t + 1]);
+        round_of(v, 6, round_constants[t + 2] + w[t + 2]);
+        round_of(v, 5, round_constants[t + 3] + w[t + 3]);
+        round_of(v, 4, round_constants[t + 4] + w[t + 4]);
+        round_of(v, 3, round_constants[t + 5] + w[t + 5]);
+        round_of(v, 2, round_constants[t + 6] + w[t + 6]);
+        round_of(v, 1, round_constants[t + 7] + w[t + 7]);
     }
     for (unsigned i = 0; i < 8; i++)
         state[i] += v[i];
