@@ -32,10 +32,10 @@ struct ref_value {
 
 /* Weights in the order of use, see reference_project.c. */
 struct ref_weights {
-    void *data;    /* float, or int32_t when integer; NULL: re-laid at each use */
+    void *data;    /* float; integer: int32_t, narrow: int8_t; NULL: re-laid at each use */
     uint32_t rows; /* kernel_h * kernel_w * in */
     uint32_t in, out, taps;
-    bool integer;
+    bool integer, narrow;
     int32_t abs_max; /* largest |q|, integer only */
 };
 

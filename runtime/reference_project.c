@@ -10,7 +10,8 @@
  *
  * Order of summation: one accumulator per output, from zero, in the order given above, bias last.
  * It depends on nothing else, so any thread count gives the same float32 result. Integers: 32-bit
- * accumulators where the largest payload, weight and window prove that they suffice, else 64.
+ * accumulators where the largest payload, weight and window prove that they suffice, else 64; 8-bit
+ * weights stay 8-bit, and their rows are added up in 16 bits while that cannot overflow.
  * Cost: one addition per synaptic event (vectorised over outputs), one multiplication more where
  * the operand is not binary; memory: the lists, 4 to 8 bytes per nonzero input.               */
 #include "runtime/reference_internal.h"
@@ -63,6 +64,7 @@ spk_status ref_weights_plan(const struct engine *e, const struct ir_node *node, 
                              p->name);
     out->rows = (uint32_t)rows;
     out->integer = p->dtype != IR_DT_F32;
+    out->narrow = p->dtype == IR_DT_I8;
     if (out->integer != e->integer)
         return diag_internal(d, node->span, "E0801", "weights of %s are %s", p->name,
                              out->integer ? "integers in a float module"
@@ -78,7 +80,7 @@ spk_status ref_weights_plan(const struct engine *e, const struct ir_node *node, 
 
 uint64_t ref_weights_bytes(const struct ref_weights *w)
 {
-    return (uint64_t)w->rows * w->out * 4;
+    return (uint64_t)w->rows * w->out * (w->narrow ? 1 : 4);
 }
 
 struct relay_work {
@@ -107,7 +109,9 @@ static spk_status relay_block(void *ctx, uint32_t block, uint32_t worker)
                 uint32_t row = (s0 + s) % w->taps * w->in + (s0 + s) / w->taps;
                 uint64_t to = base + (uint64_t)row * width + j;
 
-                if (w->integer)
+                if (w->narrow)
+                    ((int8_t *)work->out)[to] = ((const int8_t *)work->param->data)[from + s];
+                else if (w->integer)
                     ((int32_t *)work->out)[to] = weight_at(work->param, from + s);
                 else
                     ((float *)work->out)[to] = ((const float *)work->param->data)[from + s];
@@ -282,9 +286,9 @@ static uint32_t events_max(const struct events *ev)
                 acc[j] = acc[j] + a[j];                                                            \
         }                                                                                          \
     }
-#define ADD_SCALED(name, acc_type, w_type)                                                         \
+#define ADD_SCALED(name, acc_type, w_type, x_type)                                                 \
     static inline void name(acc_type *restrict acc, const w_type *restrict w, const uint32_t *row, \
-                            const w_type *x, uint32_t n_rows, uint32_t n)                          \
+                            const x_type *x, uint32_t n_rows, uint32_t n)                          \
     {                                                                                              \
         for (uint32_t k = 0; k < n_rows; k++) {                                                    \
             const w_type *a = w + (size_t)row[k] * n;                                              \
@@ -296,9 +300,70 @@ static uint32_t events_max(const struct events *ev)
     }
 ADD_ROWS(add_rows_f32, float, float)
 ADD_ROWS(add_rows_i32, int32_t, int32_t)
-ADD_SCALED(add_scaled_f32, float, float)
-ADD_SCALED(add_scaled_i32, int32_t, int32_t)
-ADD_SCALED(add_scaled_i64, int64_t, int32_t)
+ADD_SCALED(add_scaled_f32, float, float, float)
+ADD_SCALED(add_scaled_i32, int32_t, int32_t, int32_t)
+ADD_SCALED(add_scaled_i64, int64_t, int32_t, int32_t)
+ADD_SCALED(add_narrow_i64, int64_t, int8_t, int32_t)
+
+/* 8-bit weights: acc[j] += x_k * w[row_k][j]; x NULL: all 1. */
+static inline void add_narrow(int32_t *restrict acc, const int8_t *restrict w, const uint32_t *row,
+                              const int32_t *x, uint32_t n_rows, uint32_t n)
+{
+    for (uint32_t k = 0; k < n_rows; k++) {
+        const int8_t *a = w + (size_t)row[k] * n;
+        const int32_t f = x ? x[k] : 1;
+
+        for (uint32_t j = 0; j < n; j++)
+            acc[j] = acc[j] + f * a[j];
+    }
+}
+
+typedef int8_t narrow8 __attribute__((vector_size(8)));
+typedef int16_t short8 __attribute__((vector_size(16)));
+
+/* The same for REF_BLOCK columns and rows whose |x_k| add up to at most 256, all positive, or to
+ * 255: 16 bits hold the sums, and eight registers of eight lanes hold a block. */
+static inline void add_block(int32_t *restrict acc, const int8_t *restrict w, const uint32_t *row,
+                             const int32_t *x, uint32_t n_rows)
+{
+    short8 sum[REF_BLOCK / 8] = {{0}};
+    int16_t out[REF_BLOCK];
+
+    for (uint32_t k = 0; k < n_rows; k++) {
+        const int8_t *a = w + (size_t)row[k] * REF_BLOCK;
+
+        for (uint32_t v = 0; v < REF_BLOCK / 8; v++) {
+            narrow8 from;
+            memcpy(&from, a + 8 * v, sizeof from);
+            short8 wide = __builtin_convertvector(from, short8);
+            sum[v] += x ? wide * (int16_t)x[k] : wide;
+        }
+    }
+    memcpy(out, sum, sizeof out);
+    for (uint32_t j = 0; j < REF_BLOCK; j++)
+        acc[j] = acc[j] + out[j];
+}
+
+/* Cuts rows with payloads into groups that add_block can take. */
+static void add_block_scaled(int32_t *restrict acc, const int8_t *restrict w, const uint32_t *row,
+                             const int32_t *x, uint32_t n_rows)
+{
+    for (uint32_t k = 0, n; k < n_rows; k += n) {
+        uint64_t magnitude = 0;
+
+        for (n = 0; k + n < n_rows; n++) {
+            int64_t f = x[k + n];
+
+            magnitude += (uint64_t)(f < 0 ? -f : f);
+            if (magnitude > 255)
+                break;
+        }
+        if (n > 0)
+            add_block(acc, w, row + k, x + k, n);
+        else
+            add_narrow(acc, w, row + k, x + k, n = 1, REF_BLOCK);
+    }
+}
 
 struct gather {
     uint32_t n;
@@ -335,12 +400,22 @@ struct project_work {
 static inline void flush_n(const struct project_work *p, const struct events *ev, const void *block,
                            struct gather *g, struct accumulator *acc, uint32_t n)
 {
+    const int32_t *x = ev->binary ? NULL : g->x.i32;
+
     if (!ev->integer && ev->binary)
         add_rows_f32(acc->u.f32, block, g->row, g->n, n);
     else if (!ev->integer)
         add_scaled_f32(acc->u.f32, block, g->row, g->x.f32, g->n, n);
+    else if (p->wide && p->w->narrow)
+        add_narrow_i64(acc->i64, block, g->row, g->x.i32, g->n, n);
     else if (p->wide)
         add_scaled_i64(acc->i64, block, g->row, g->x.i32, g->n, n);
+    else if (p->w->narrow && n == REF_BLOCK && x)
+        add_block_scaled(acc->u.i32, block, g->row, x, g->n);
+    else if (p->w->narrow && n == REF_BLOCK)
+        add_block(acc->u.i32, block, g->row, NULL, g->n);
+    else if (p->w->narrow)
+        add_narrow(acc->u.i32, block, g->row, x, g->n, n);
     else if (ev->binary)
         add_rows_i32(acc->u.i32, block, g->row, g->n, n);
     else
@@ -434,7 +509,8 @@ static spk_status project_chunk(void *ctx, uint32_t chunk, uint32_t worker)
     uint32_t n = p->w->out - first < REF_BLOCK ? p->w->out - first : REF_BLOCK;
     struct ref_range range =
         ref_range_of(p->out->positions, GRAIN_OUTPUT, (uint32_t)(chunk % p->position_chunks));
-    const void *block = (const uint8_t *)p->weights + (uint64_t)p->w->rows * first * 4;
+    const void *block =
+        (const uint8_t *)p->weights + (uint64_t)p->w->rows * first * (p->w->narrow ? 1 : 4);
     struct gather g = {.n = 0};
     struct accumulator acc;
 
