@@ -65,9 +65,9 @@ bool check_neuron_of(const struct check *c, uint32_t core, uint32_t comp, struct
 
     for (uint32_t i = k->group_first; i < k->group_first + k->n_groups; i++) {
         const struct img_group *g = &c->im->groups[i];
-        uint32_t at = comp - g->comp_first, p = at / g->nc;
+        uint32_t at = img_group_neuron(g, comp), p = at / g->nc;
 
-        if (comp < g->comp_first || at >= g->ny * g->nx * g->nc)
+        if (at == IMG_NONE)
             continue;
         *out = (struct source){g->layer, g->c0 + at % g->nc,
                                (g->y0 + p / g->nx) * c->im->layers[g->layer].width + g->x0 +
@@ -77,6 +77,17 @@ bool check_neuron_of(const struct check *c, uint32_t core, uint32_t comp, struct
         return true;
     }
     return false;
+}
+
+uint32_t check_out_comp(const struct check *c, uint64_t out_axon, uint32_t i)
+{
+    const struct img_out_axon *a = &c->im->out_axons[out_axon];
+    struct source s;
+    uint32_t group;
+
+    if (!check_neuron_of(c, c->out_core[out_axon], a->comp_first, &s, &group))
+        return a->comp_first + i;
+    return img_out_comp(&c->im->groups[group], a->comp_first, i);
 }
 
 struct place {

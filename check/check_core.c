@@ -255,7 +255,9 @@ static void check_atoms(struct check *c, uint32_t core, uint32_t i, const struct
 
     if (a->kind == IMG_AXON_DISCRETE || a->comp_count < 2 ||
         !check_neuron_of(c, core, a->comp_first, &first, NULL) ||
-        !check_neuron_of(c, core, a->comp_first + a->comp_count - 1, &last, NULL))
+        !check_neuron_of(
+            c, core, check_out_comp(c, c->im->cores[core].out_axon_first + i, a->comp_count - 1),
+            &last, NULL))
         return;
     if (first.layer != last.layer || first.position != last.position)
         check_violation(c, "E0932", first.layer, core,
@@ -375,8 +377,10 @@ static void check_group(struct check *c, uint32_t core, uint32_t id, uint8_t *us
     bool doubled = false;
 
     for (uint32_t i = 0; i < g->ny * g->nx * g->nc; i++) {
-        doubled |= used[g->comp_first + i] != 0;
-        used[g->comp_first + i] = 1;
+        uint32_t comp = img_group_comp(g, i);
+
+        doubled |= used[comp] != 0;
+        used[comp] = 1;
     }
     if (doubled)
         check_violation(c, "E0935", g->layer, core,

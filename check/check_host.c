@@ -30,7 +30,7 @@ static void count_host_spikes(struct check *c, uint8_t **seen)
             const struct img_layer *l = &im->layers[p->layer];
             struct source s;
 
-            if (!check_neuron_of(c, c->out_core[i], a->comp_first + j, &s, NULL))
+            if (!check_neuron_of(c, c->out_core[i], check_out_comp(c, i, j), &s, NULL))
                 continue;
             if (s.layer != p->layer || s.channel != p->channel_first + j ||
                 s.position != p->position) {
@@ -196,7 +196,7 @@ static spk_status check_task_ports(struct check *c, uint32_t task)
                 &seen[p->operand * n + (size_t)(p->channel_first + j) * e->tokens + p->position];
             struct source s;
 
-            if (!check_neuron_of(c, c->out_core[i], a->comp_first + j, &s, NULL))
+            if (!check_neuron_of(c, c->out_core[i], check_out_comp(c, i, j), &s, NULL))
                 continue;
             if (s.layer != layers[p->operand] || s.channel != p->channel_first + j ||
                 s.position != p->position)

@@ -69,6 +69,9 @@ uint32_t check_find_layer(const struct check *c, const char *name);
 bool check_neuron_of(const struct check *c, uint32_t core, uint32_t comp, struct source *out,
                      uint32_t *out_group);
 
+/* Compartment of the i-th source of an out-axon entry. */
+uint32_t check_out_comp(const struct check *c, uint64_t out_axon, uint32_t i);
+
 /* check_core.c, check_chip.c */
 spk_status check_cores(struct check *c) SPK_CHECKED;
 spk_status check_chips(struct check *c) SPK_CHECKED;
@@ -93,7 +96,8 @@ void check_expect(const struct check *c, uint32_t layer, uint32_t channel, uint3
 /* Fills c->kernels. */
 spk_status check_kernels_build(struct check *c) SPK_CHECKED;
 void check_kernels_fini(struct check *c);
-/* Adds the hashes of all synapses that a RULE_PROJECT layer gives the compartments of a group. */
+/* Adds the hashes of all synapses that a RULE_PROJECT layer gives the neurons of a group, in the
+ * group's order.                                                                                */
 void check_expect_group(const struct check *c, const struct img_group *g, uint64_t *hash);
 /* Hash of a source neuron: the product of the two factors. */
 uint64_t check_hash(const struct check *c, const struct source *s);

@@ -34,8 +34,9 @@ struct core_result {
 
 /* What arrives at the compartments of one core. */
 struct arrivals {
-    uint64_t *hash[2], *expected; /* by port; [neurons] */
-    int64_t *bias, *low, *high;   /* enable sum; extreme weights that are not 0 */
+    uint64_t *hash[2];          /* by port; [compartments] */
+    uint64_t *expected;         /* [neurons of a group] */
+    int64_t *bias, *low, *high; /* enable sum; extreme weights that are not 0 */
     size_t size;
     struct check_sums sums;
 };
@@ -49,8 +50,7 @@ struct job {
 static bool feeder_source(const struct check *c, uint64_t id, uint32_t atom, struct source *out)
 {
     if (id < c->im->n_out_axons)
-        return check_neuron_of(c, c->out_core[id], c->im->out_axons[id].comp_first + atom, out,
-                               NULL);
+        return check_neuron_of(c, c->out_core[id], check_out_comp(c, id, atom), out, NULL);
     const struct img_injection *j = &c->im->injections[id - c->im->n_out_axons];
     *out = (struct source){j->layer, j->channel_first + atom, j->position};
     return true;
@@ -62,6 +62,12 @@ static uint32_t feeder_atoms(const struct check *c, uint64_t id)
         return c->im->out_axons[id].comp_count;
     const struct img_injection *j = &c->im->injections[id - c->im->n_out_axons];
     return j->kind == IMG_INJECT_ENABLE ? 1 : j->n_channels;
+}
+
+/* The atom of the feeder's first source. */
+static uint32_t feeder_atom(const struct check *c, uint64_t id)
+{
+    return id < c->im->n_out_axons ? c->im->out_axons[id].atom_first : 0;
 }
 
 static bool is_enable(const struct check *c, uint64_t id)
@@ -112,7 +118,7 @@ static void each_run(const struct check *c, const struct img_in_axon *a, uint32_
             size_t tap = (size_t)((sy - y * t->stride) * t->kernel_w + sx - x * t->stride);
             uint32_t p = (uint32_t)(y - g->y0) * g->nx + (uint32_t)(x - g->x0);
 
-            fn(ctx, g->comp_first + p * g->nc, g->nc, w + tap * t->nc, tap * t->nc);
+            fn(ctx, img_group_comp(g, p * g->nc), g->nc, w + tap * t->nc, tap * t->nc);
         }
     }
 }
@@ -176,17 +182,18 @@ static bool feeder_is_row(const struct check *c, uint64_t id, uint32_t atoms, st
 static spk_status add_feeder(const struct check *c, const struct img_in_axon *a, uint64_t id,
                              struct adding *add)
 {
+    const uint32_t from = feeder_atom(c, id);
     struct source s;
 
     add->atoms = feeder_atoms(c, id);
     add->enable = is_enable(c, id);
     add->sums = NULL;
     if (!add->enable && !add->uniform && add->atoms > 1 && feeder_is_row(c, id, add->atoms, &s))
-        SPK_TRY(check_sums_find(&add->to->sums, c->im, c->im->blocks[a->block].content, a->row,
-                                add->atoms, s.channel, &add->sums));
+        SPK_TRY(check_sums_find(&add->to->sums, c->im, c->im->blocks[a->block].content,
+                                a->row + from, add->atoms, s.channel, &add->sums));
     if (add->sums != NULL) {
         add->scale = check_hash_place(s.layer, s.position) << add->shift;
-        each_run(c, a, 0, add_sums, add);
+        each_run(c, a, from, add_sums, add);
         return SPK_OK;
     }
     for (uint32_t i = 0; i < add->atoms; i++) {
@@ -194,7 +201,7 @@ static spk_status add_feeder(const struct check *c, const struct img_in_axon *a,
             continue; /* padding never fires */
         if (!add->enable)
             add->scale = check_hash(c, &s) << add->shift;
-        each_run(c, a, i, add_run, add);
+        each_run(c, a, from + i, add_run, add);
     }
     return SPK_OK;
 }
@@ -258,15 +265,16 @@ static void found(struct core_result *res, uint32_t comp, enum wrong what, int64
     res->wrong++;
 }
 
-/* Compares compartment `at` of group g (channel, position given by s). */
+/* Compares a compartment of group g, neuron number `at` there (channel, position given by s). */
 static void compare_one(const struct check *c, const struct img_group *g, const struct source *s,
-                        uint32_t comp, const struct arrivals *a, struct core_result *res)
+                        uint32_t at, const struct arrivals *a, struct core_result *res)
 {
     const struct image *im = c->im;
     const struct rule *r = &c->rules[g->layer];
     const struct img_config *f =
         &im->configs[im->cores[g->core].config_first +
                      im->channel_config[g->channel_config + s->channel - g->c0]];
+    const uint32_t comp = img_group_comp(g, at);
     bool neuron = r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION;
     const int32_t *biases = neuron ? check_i32_param(c, r->node, 1) : NULL;
     int64_t bias = biases ? biases[s->channel] : 0, have = a->bias[comp];
@@ -276,7 +284,7 @@ static void compare_one(const struct check *c, const struct img_group *g, const 
     if (g->channel_bias != IMG_NONE)
         have += im->biases[g->channel_bias + s->channel - g->c0];
     if (r->kind == RULE_PROJECT)
-        sum.hash[0] = a->expected[comp];
+        sum.hash[0] = a->expected[at];
     else
         check_expect(c, g->layer, s->channel, s->position, add_expected, &sum);
     if (check_rule_uniform(r, f)) {
@@ -360,15 +368,17 @@ static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
 
         if (c->rules[g->layer].kind == RULE_NONE)
             continue;
-        if (c->rules[g->layer].kind == RULE_PROJECT)
-            check_expect_group(c, g, a->expected + g->comp_first);
+        if (c->rules[g->layer].kind == RULE_PROJECT) {
+            memset(a->expected, 0, (size_t)g->ny * g->nx * g->nc * sizeof *a->expected);
+            check_expect_group(c, g, a->expected);
+        }
         for (uint32_t at = 0; at < g->ny * g->nx * g->nc; at++) {
             uint32_t p = at / g->nc;
             struct source s = {g->layer, g->c0 + at % g->nc,
                                (g->y0 + p / g->nx) * c->im->layers[g->layer].width + g->x0 +
                                    p % g->nx};
 
-            compare_one(c, g, &s, g->comp_first + at, a, res);
+            compare_one(c, g, &s, at, a, res);
         }
     }
     return SPK_OK;
@@ -465,7 +475,7 @@ static void list_found(struct check *c, uint32_t core, struct listing *l)
                 continue;
             for (uint32_t atom = 0; atom < feeder_atoms(c, c->feeders[f]); atom++) {
                 if (feeder_source(c, c->feeders[f], atom, &l->s))
-                    each_run(c, a, atom, list_run, l);
+                    each_run(c, a, feeder_atom(c, c->feeders[f]) + atom, list_run, l);
             }
         }
     }
@@ -551,9 +561,11 @@ static void time_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weight
     for (uint32_t i = k->group_first; i < k->group_first + k->n_groups; i++) {
         const struct img_group *g = &t->c->im->groups[i];
 
-        if (g->comp_first < first + n && first < g->comp_first + g->ny * g->nx * g->nc &&
-            t->c->im->layers[g->layer].start != t->arrival)
-            t->wrong_layer = g->layer;
+        if (t->c->im->layers[g->layer].start == t->arrival)
+            continue;
+        for (uint32_t comp = first; comp < first + n; comp++)
+            if (img_group_neuron(g, comp) != IMG_NONE)
+                t->wrong_layer = g->layer;
     }
 }
 
@@ -592,7 +604,7 @@ static void check_time(struct check *c, uint32_t core, uint32_t local, uint64_t 
     if (feeder < im->n_out_axons || from != IMG_NONE)
         rows = feeder_atoms(c, feeder);
     for (uint32_t i = 0; i < rows; i++)
-        each_run(c, a, i, time_run, &t);
+        each_run(c, a, feeder_atom(c, feeder) + i, time_run, &t);
     if (t.wrong_layer != IMG_NONE)
         check_violation(
             c, "E0947", t.wrong_layer, core,

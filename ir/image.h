@@ -20,7 +20,7 @@
 #include "support/diag.h"
 #include "support/status.h"
 
-#define IMG_SCHEMA 1
+#define IMG_SCHEMA 2
 #define IMG_NONE 0xffffffffu
 
 struct img_core {
@@ -50,13 +50,18 @@ struct img_config {
     uint8_t soft_reset;
 };
 
-/* A compartment group: a tile of one layer on one core, compartments laid out
- * ((y - y0) * nx + (x - x0)) * nc + (c - c0), from comp_first.                                */
+/* A compartment group: a tile of one layer on one core. Its channels are cut into slices, a plane
+ * of compartments for each: channel c = c0 + p * slice + r of position (y, x) is compartment
+ * comp_first + p * plane + ((y - y0) * pitch + (x - x0)) * slice + r. Compartments between and
+ * around these are padding: they belong to no group and take synapses without effect.         */
 struct img_group {
     uint32_t core, layer;
     uint32_t comp_first;
     uint32_t y0, x0, c0;
     uint32_t ny, nx, nc;
+    uint32_t pitch;          /* positions from one row to the next, at least nx */
+    uint32_t slice;          /* channels of a plane: 1 .. nc; nc: one plane */
+    uint32_t plane;          /* compartments from one plane to the next, a multiple of slice */
     uint32_t channel_config; /* first entry in channel_config[]: nc core-local config indices */
     uint32_t channel_bias;   /* first entry in biases[] (nc, PROG), or IMG_NONE */
     uint32_t host_current;   /* 1: its currents are written by the host encoder at window start */
@@ -118,18 +123,19 @@ struct img_in_axon {
     uint32_t group;     /* CONV: target group; LIST: IMG_NONE */
     uint16_t src_width; /* CONV: width of the source map */
     uint16_t src_height;
-    uint16_t atoms; /* compartments that send to it: they address rows row..row+atoms-1 */
+    uint16_t atoms; /* atom 0 .. atoms - 1 address rows row .. row + atoms - 1 */
     uint8_t kind;   /* enum img_axon_kind */
     uint8_t port;   /* 0, or 1 for the second port of PRODUCT */
     uint32_t delay; /* extra steps */
     uint32_t row;   /* row of the content that the first sending compartment addresses */
 };
 
-/* comp_count compartments from comp_first share one entry; a spike of compartment
- * comp_first + i is sent along the route to in-axon dest_axon of the destination and addresses row
- * in_axon.row + i there.  */
+/* comp_count compartments from comp_first (in a sliced group: the following channels of the same
+ * position, img_out_comp) share one entry; a spike of the i-th is sent along the route to in-axon
+ * dest_axon of the destination with atom atom_first + i and addresses row in_axon.row + atom
+ * there. Several entries, also of several cores, may address one in-axon with different atoms. */
 struct img_out_axon {
-    uint32_t comp_first, comp_count;
+    uint32_t comp_first, comp_count, atom_first;
     uint32_t route;
     uint32_t dest_axon; /* core: core-local in-axon index; embedded, host: index into
                            embedded_ports[] (inside the task's range), host_ports[] */
@@ -240,6 +246,16 @@ struct image {
 
 void image_init(struct image *im);
 void image_fini(struct image *im); /* frees all tables and strings (heap) */
+/* Compartments that a group spans, from comp_first on, padding inside included. */
+uint64_t img_group_extent(const struct img_group *g);
+/* Neuron number (y * nx + x) * nc + c within the group of the core's compartment `comp`; IMG_NONE
+ * where it is none of the group's. */
+uint32_t img_group_neuron(const struct img_group *g, uint32_t comp);
+/* Compartment of neuron number `neuron`. */
+uint32_t img_group_comp(const struct img_group *g, uint32_t neuron);
+/* i-th compartment of an out-axon entry that starts at comp_first; g: the group there, or NULL for
+ * padding. */
+uint32_t img_out_comp(const struct img_group *g, uint32_t comp_first, uint32_t i);
 /* Appends a string, or finds it. */
 spk_status image_string(struct image *im, const char *text, uint32_t *out) SPK_CHECKED;
 

@@ -36,8 +36,8 @@
     F(n_out_axons, U32, 1) F(block_first, U32, 1) F(n_blocks, U32, 1)
 #define GROUP(F) \
     F(core, U32, 1) F(layer, U32, 1) F(comp_first, U32, 1) F(y0, U32, 1) F(x0, U32, 1) \
-    F(c0, U32, 1) F(ny, U32, 1) F(nx, U32, 1) F(nc, U32, 1) F(channel_config, U32, 1) \
-    F(channel_bias, U32, 1) F(host_current, U32, 1)
+    F(c0, U32, 1) F(ny, U32, 1) F(nx, U32, 1) F(nc, U32, 1) F(pitch, U32, 1) F(slice, U32, 1) \
+    F(plane, U32, 1) F(channel_config, U32, 1) F(channel_bias, U32, 1) F(host_current, U32, 1)
 #define CONFIG(F) F(vth, I32, 1) F(decay, U16, 1) F(program, U8, 1) F(soft_reset, U8, 1)
 #define LAYER(F) \
     F(name, U32, 1) F(kind, U32, 1) F(channels, U32, 1) F(height, U32, 1) F(width, U32, 1) \
@@ -55,8 +55,8 @@
     F(src_height, U16, 1) F(atoms, U16, 1) F(kind, U8, 1) F(port, U8, 1) F(delay, U32, 1) \
     F(row, U32, 1)
 #define OUT_AXON(F) \
-    F(comp_first, U32, 1) F(comp_count, U32, 1) F(route, U32, 1) F(dest_axon, U32, 1) \
-    F(kind, U8, 1)
+    F(comp_first, U32, 1) F(comp_count, U32, 1) F(atom_first, U32, 1) F(route, U32, 1) \
+    F(dest_axon, U32, 1) F(kind, U8, 1)
 #define ROUTE(F) \
     F(src_core, U32, 1) F(dest, U32, 1) F(chip, U32, 1) F(x, U32, 1) F(y, U32, 1) \
     F(hops_x, U32, 1) F(hops_y, U32, 1) F(hops_chip, U32, 1) F(within_tile, U32, 1)

@@ -173,6 +173,35 @@ static void check_configs(struct check *c)
     }
 }
 
+/* Rows and planes that do not overlap. */
+static bool check_group_layout(struct check *c, const struct img_group *g)
+{
+    bool ok = img_at_least(c, "pitch", g->pitch, g->nx, "the columns of the group");
+    ok &= img_at_least(c, "slice", g->slice, 1, "");
+    ok &= img_at_most(c, "slice", g->slice, g->nc, "the channels of the group");
+    if (!ok || g->slice == g->nc)
+        return ok;
+    return img_at_least(c, "plane", g->plane, ((uint64_t)(g->ny - 1) * g->pitch + g->nx) * g->slice,
+                        "the compartments of a slice") &&
+           img_equals(c, "plane", g->plane % g->slice, 0, "0 modulo the slice");
+}
+
+/* Whether all compartments of an entry lie on its core; those of a sliced group also inside the
+ * channels of one position. */
+static void check_out_comps(struct check *c, const struct img_out_axon *a, const struct img_core *k)
+{
+    if (!img_range(c, "comp_first", a->comp_first, a->comp_count, k->neurons,
+                   "the compartments of the core"))
+        return;
+    for (uint32_t i = k->group_first; i < k->group_first + k->n_groups; i++) {
+        const struct img_group *g = &c->im->groups[i];
+        const uint32_t neuron = img_group_neuron(g, a->comp_first);
+        if (neuron != IMG_NONE && g->slice < g->nc)
+            img_range(c, "comp_count", neuron % g->nc, a->comp_count, g->nc,
+                      "the channels of its group");
+    }
+}
+
 static void check_groups(struct check *c)
 {
     const struct image *im = c->im;
@@ -191,7 +220,9 @@ static void check_groups(struct check *c)
         inside &= img_range(c, "c0", g->c0, g->nc, l->channels, "the channels of the layer");
         if (!inside)
             continue; /* now ny * nx * nc fits 32 bits, as the layer does */
-        img_range(c, "comp_first", g->comp_first, (uint64_t)g->ny * g->nx * g->nc, k->neurons,
+        if (!check_group_layout(c, g))
+            continue;
+        img_range(c, "comp_first", g->comp_first, img_group_extent(g), k->neurons,
                   "the compartments of the core");
         if (img_range(c, "channel_config", g->channel_config, g->nc, im->n_channel_config,
                       "the number of channel_config")) {
@@ -328,6 +359,14 @@ static void check_in_axon(struct check *c, const struct img_in_axon *a, uint32_t
         return;
     img_equals(c, "group", im->groups[a->group].core, core, "the core of the axon");
     img_equals(c, "group", im->groups[a->group].nc, t->nc, "the target channels of the content");
+    img_equals(c, "group", im->groups[a->group].slice, t->nc, "the channels of the group's slice");
+}
+
+static void check_atoms(struct check *c, const struct img_out_axon *a, uint32_t atoms,
+                        const char *of)
+{
+    if (img_at_most(c, "comp_count", a->comp_count, atoms, of))
+        img_range(c, "atom_first", a->atom_first, a->comp_count, atoms, of);
 }
 
 static void check_out_axon(struct check *c, const struct img_out_axon *a, uint32_t core)
@@ -335,8 +374,7 @@ static void check_out_axon(struct check *c, const struct img_out_axon *a, uint32
     const struct image *im = c->im;
     img_at_most(c, "kind", a->kind, IMG_AXON_POP32, "");
     img_at_least(c, "comp_count", a->comp_count, 1, "");
-    img_range(c, "comp_first", a->comp_first, a->comp_count, im->cores[core].neurons,
-              "the compartments of the core");
+    check_out_comps(c, a, &im->cores[core]);
     if (!img_below(c, "route", a->route, im->n_routes, "the number of routes"))
         return;
     const struct img_route *r = &im->routes[a->route];
@@ -348,8 +386,7 @@ static void check_out_axon(struct check *c, const struct img_out_axon *a, uint32
         const struct img_core *k = &im->cores[to];
         if (img_below(c, "dest_axon", a->dest_axon, k->n_in_axons,
                       "the in-axons of the destination"))
-            img_at_most(c, "comp_count", a->comp_count,
-                        im->in_axons[k->in_axon_first + a->dest_axon].atoms,
+            check_atoms(c, a, im->in_axons[k->in_axon_first + a->dest_axon].atoms,
                         "the atoms of the in-axon");
     } else if (r->dest == IMG_DEST_EMBEDDED && r->x < im->n_embedded) {
         const struct img_embedded *e = &im->embedded[r->x];
@@ -358,12 +395,11 @@ static void check_out_axon(struct check *c, const struct img_out_axon *a, uint32
         ok &= img_below(c, "dest_axon", a->dest_axon, (uint64_t)e->port_first + e->n_ports,
                         "the end of the ports of the task");
         if (ok)
-            img_at_most(c, "comp_count", a->comp_count, im->embedded_ports[a->dest_axon].n_channels,
+            check_atoms(c, a, im->embedded_ports[a->dest_axon].n_channels,
                         "the channels of the port");
     } else if (r->dest == IMG_DEST_HOST) {
         if (img_below(c, "dest_axon", a->dest_axon, im->n_host_ports, "the number of host_ports"))
-            img_at_most(c, "comp_count", a->comp_count, im->host_ports[a->dest_axon].n_channels,
-                        "the channels of the port");
+            check_atoms(c, a, im->host_ports[a->dest_axon].n_channels, "the channels of the port");
     }
 }
 

@@ -1,7 +1,7 @@
 /* Simulator, part 2: axon tables made ready.
  *
- * In-axons get global compartment numbers and their content. Out-axons of a core are inverted: the
- * compartments are cut into segments that share the same set of entries (in practice one per
+ * In-axons get global compartment numbers and their content. Out-axons of a core are inverted: its
+ * neurons are cut into segments that share the same set of entries (in practice one per
  * source position and channel tile), so that a spike finds its entries with two look-ups and the
  * tables stay linear in the number of entries. Cores are found by place through a sorted list. */
 #include "runtime/sim_internal.h"
@@ -106,6 +106,8 @@ static spk_status build_in_axon(struct sim *s, uint32_t core, uint32_t i, const 
     }
     if (a->group - c->group_first >= c->n_groups || s->groups[a->group].nc != t->nc)
         return bad(d, "in-axon", i, "its target group is not on its core or of another width");
+    if (s->groups[a->group].slice != t->nc)
+        return bad(d, "in-axon", i, "convolution onto a group of several slices");
     const struct img_layer *l = &im->layers[s->groups[a->group].layer];
     if (l->height > 65536 || l->width > 65536)
         return bad(d, "in-axon", i, "convolution onto a map wider or higher than 65536");
@@ -139,6 +141,37 @@ static spk_status build_in_axons(struct sim *s, struct diag_list *d)
     return status;
 }
 
+/* The neurons on the compartments of an entry: they follow each other. None for padding. */
+static spk_status out_neurons(const struct sim *s, uint32_t core, uint32_t i, struct diag_list *d,
+                              uint32_t *out_first, uint32_t *out_count)
+{
+    const struct image *im = s->im;
+    const struct img_out_axon *a = &im->out_axons[i];
+
+    *out_first = *out_count = 0;
+    if (!inside(a->comp_first, a->comp_count, im->cores[core].neurons) || a->comp_count == 0)
+        return bad(d, "out-axon", i, "its compartments leave its core");
+    for (uint32_t k = 0; k < s->cores[core].n_groups; k++) {
+        const struct sim_group *g = &s->groups[s->cores[core].group_first + k];
+        const struct img_group *ig = &im->groups[s->cores[core].group_first + k];
+        uint32_t neuron = img_group_neuron(ig, a->comp_first);
+
+        if (neuron == IMG_NONE)
+            continue;
+        if (g->slice < g->nc && neuron % g->nc + a->comp_count > g->nc)
+            return bad(d, "out-axon", i, "its compartments leave the channels of its group");
+        for (uint32_t j = 0; j < a->comp_count; j++) {
+            uint32_t at = img_group_neuron(ig, img_out_comp(ig, a->comp_first, j));
+
+            if (at != IMG_NONE && at != neuron + j)
+                return bad(d, "out-axon", i, "its compartments are not neurons in a row");
+            *out_count += at != IMG_NONE;
+        }
+        *out_first = g->first + neuron;
+    }
+    return SPK_OK;
+}
+
 static spk_status build_out_axon(struct sim *s, uint32_t core, uint32_t i,
                                  const struct place *places, struct diag_list *d)
 {
@@ -147,19 +180,19 @@ static spk_status build_out_axon(struct sim *s, uint32_t core, uint32_t i,
     const struct img_route *r;
     struct sim_out *o = &s->outs[i];
 
-    if (!inside(a->comp_first, a->comp_count, im->cores[core].neurons) || a->comp_count == 0)
-        return bad(d, "out-axon", i, "its compartments leave its core");
     if (a->route >= im->n_routes || im->routes[a->route].src_core != core)
         return bad(d, "out-axon", i, "its route does not start on its core");
     r = &im->routes[a->route];
-    *o = (struct sim_out){.comp_first = s->cores[core].first + a->comp_first,
+    SPK_TRY(out_neurons(s, core, i, d, &o->first, &o->count));
+    *o = (struct sim_out){.first = o->first - a->atom_first,
+                          .count = o->count,
                           .route = a->route,
                           .dest = (uint8_t)r->dest,
                           .target = a->dest_axon,
                           .port = a->dest_axon};
     if (r->dest == IMG_DEST_HOST) {
         if (a->dest_axon >= im->n_host_ports ||
-            a->comp_count > im->host_ports[a->dest_axon].n_channels)
+            !inside(a->atom_first, a->comp_count, im->host_ports[a->dest_axon].n_channels))
             return bad(d, "out-axon", i, "unknown or too narrow host port");
         return SPK_OK;
     }
@@ -167,7 +200,7 @@ static spk_status build_out_axon(struct sim *s, uint32_t core, uint32_t i,
         if (r->x >= im->n_embedded ||
             a->dest_axon - im->embedded[r->x].port_first >= im->embedded[r->x].n_ports ||
             a->dest_axon >= im->n_embedded_ports ||
-            a->comp_count > im->embedded_ports[a->dest_axon].n_channels)
+            !inside(a->atom_first, a->comp_count, im->embedded_ports[a->dest_axon].n_channels))
             return bad(d, "out-axon", i, "unknown embedded task, or unknown or too narrow port");
         o->target = r->x;
         return SPK_OK;
@@ -181,7 +214,7 @@ static spk_status build_out_axon(struct sim *s, uint32_t core, uint32_t i,
     if (a->dest_axon >= im->cores[p->core].n_in_axons)
         return bad(d, "out-axon", i, "its destination has no such in-axon");
     o->target = im->cores[p->core].in_axon_first + a->dest_axon;
-    if (a->comp_count > s->axons[o->target].atoms)
+    if (!inside(a->atom_first, a->comp_count, s->axons[o->target].atoms))
         return bad(d, "out-axon", i, "more compartments than its destination has atoms");
     return SPK_OK;
 }
@@ -210,26 +243,25 @@ static spk_status build_out_axons(struct sim *s, struct diag_list *d)
     return status;
 }
 
-/* Numbers the segments of all cores. A segment starts at a core's first compartment and wherever
- * an out-axon of the core starts or ends.                                                       */
+/* Numbers the segments of all cores. A segment starts at a group's first neuron and wherever an
+ * out-axon of the core starts or ends.                                                          */
 static spk_status number_segments(struct sim *s)
 {
     const struct image *im = s->im;
     uint64_t n = 0;
 
-    SPK_TRY(spk_alloc_array((size_t)s->n_comps + 1, sizeof *s->segment, &s->segment));
-    for (uint32_t c = 0; c < s->n_cores; c++) {
-        const struct img_core *core = &im->cores[c];
+    SPK_TRY(spk_alloc_array((size_t)s->n_neurons + 1, sizeof *s->segment, &s->segment));
+    for (uint32_t i = 0; i < s->n_outs; i++) {
+        const uint32_t first = s->outs[i].first + im->out_axons[i].atom_first;
 
-        for (uint32_t i = 0; i < core->n_out_axons; i++) {
-            const struct img_out_axon *a = &im->out_axons[core->out_axon_first + i];
-            s->segment[s->cores[c].first + a->comp_first] = 1;
-            s->segment[s->cores[c].first + a->comp_first + a->comp_count] = 1;
-        }
+        if (s->outs[i].count == 0)
+            continue;
+        s->segment[first] = 1;
+        s->segment[first + s->outs[i].count] = 1;
     }
-    for (uint32_t c = 0; c < s->n_cores; c++)
-        s->segment[s->cores[c].first] = 1;
-    for (uint32_t i = 0; i < s->n_comps; i++) {
+    for (uint32_t g = 0; g < s->n_groups; g++)
+        s->segment[s->groups[g].first] = 1;
+    for (uint32_t i = 0; i < s->n_neurons; i++) {
         n += s->segment[i];
         s->segment[i] = n == 0 ? 0 : (uint32_t)(n - 1);
     }
@@ -249,9 +281,12 @@ static spk_status build_segments(struct sim *s)
             const struct img_core *core = &im->cores[c];
 
             for (uint32_t i = 0; i < core->n_out_axons; i++) {
-                uint32_t id = core->out_axon_first + i, first = s->outs[id].comp_first;
-                uint32_t to = s->segment[first + im->out_axons[id].comp_count - 1];
+                uint32_t id = core->out_axon_first + i;
+                uint32_t first = s->outs[id].first + im->out_axons[id].atom_first;
+                uint32_t to = s->outs[id].count ? s->segment[first + s->outs[id].count - 1] : 0;
 
+                if (s->outs[id].count == 0)
+                    continue;
                 for (uint32_t g = s->segment[first]; g <= to; g++) {
                     if (pass == 0) {
                         s->segment_first[g]++;

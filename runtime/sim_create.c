@@ -151,7 +151,7 @@ static spk_status build_group(struct sim *s, uint32_t core, uint32_t index, stru
     const struct img_group *ig = &im->groups[index];
     struct sim_group *g = &s->groups[index];
     const struct img_layer *l;
-    uint64_t n;
+    uint64_t n, rows;
 
     if (ig->core != core || ig->layer >= s->n_layers)
         return bad(d, "group", index, "wrong core or unknown layer");
@@ -162,13 +162,24 @@ static spk_status build_group(struct sim *s, uint32_t core, uint32_t index, stru
         !inside(ig->y0, ig->ny, l->height) || !inside(ig->x0, ig->nx, l->width))
         return bad(d, "group", index, "its tile is empty or leaves its layer");
     n = (uint64_t)ig->ny * ig->nx;
+    rows = (uint64_t)(ig->ny - 1) * ig->pitch + ig->nx;
+    if (ig->pitch < ig->nx || ig->slice == 0 || ig->slice > ig->nc ||
+        (ig->slice < ig->nc && (ig->plane < rows * ig->slice || ig->plane % ig->slice != 0)))
+        return bad(d, "group", index, "its rows or planes overlap");
     if (n > im->cores[core].neurons || n * ig->nc > im->cores[core].neurons ||
-        !inside(ig->comp_first, n * ig->nc, im->cores[core].neurons))
+        !inside(ig->comp_first, img_group_extent(ig), im->cores[core].neurons))
         return bad(d, "group", index, "its compartments leave its core");
+    if (s->n_neurons + n * ig->nc > s->n_comps)
+        return bad(d, "group", index, "groups overlap: more neurons than compartments");
     *g = (struct sim_group){.core = core,
                             .layer = ig->layer,
-                            .first = s->cores[core].first + ig->comp_first,
+                            .first = s->n_neurons,
                             .n = (uint32_t)(n * ig->nc),
+                            .comp = s->cores[core].first + ig->comp_first,
+                            .pitch = ig->pitch,
+                            .slice = ig->slice,
+                            .plane = ig->plane,
+                            .plain = ig->slice == ig->nc && (ig->pitch == ig->nx || ig->ny == 1),
                             .y0 = ig->y0,
                             .x0 = ig->x0,
                             .c0 = ig->c0,
@@ -176,6 +187,7 @@ static spk_status build_group(struct sim *s, uint32_t core, uint32_t index, stru
                             .nx = ig->nx,
                             .nc = ig->nc,
                             .host = ig->host_current != 0};
+    s->n_neurons += g->n;
     if (g->host && (!im->encoder.present || im->encoder.layer != ig->layer))
         return bad(d, "group", index, "the host has no currents for its layer");
     return build_group_neurons(s, g, ig, index, d);
@@ -280,10 +292,11 @@ static spk_status check_tables(const struct sim *s, struct diag_list *d)
 static spk_status alloc_state(struct sim *s)
 {
     uint32_t largest = 1, n = s->n_comps;
+    bool plain = true;
 
     SPK_TRY(spk_alloc_array(s->n_layers, sizeof *s->frame, &s->frame));
     SPK_TRY(spk_alloc_array(s->n_layers, sizeof *s->image, &s->image));
-    SPK_TRY(spk_alloc_array(n, sizeof *s->v, &s->v));
+    SPK_TRY(spk_alloc_array(s->n_neurons, sizeof *s->v, &s->v));
     SPK_TRY(spk_alloc_array(n, sizeof *s->acc, &s->acc));
     if (s->im->encoder.present) {
         const struct img_encoder *e = &s->im->encoder;
@@ -296,12 +309,18 @@ static spk_status alloc_state(struct sim *s)
     }
     SPK_TRY(spk_alloc_array(s->n_cores, 1, &s->dirty));
     SPK_TRY(spk_alloc_array(s->n_chunks, sizeof *s->chunks, &s->chunks));
-    for (uint32_t i = 0; i < s->n_groups; i++)
+    for (uint32_t i = 0; i < s->n_groups; i++) {
         largest = s->groups[i].n > largest ? s->groups[i].n : largest;
+        plain = plain && s->groups[i].plain;
+    }
     for (uint32_t i = 0; i < s->n_chunks; i++) {
         SPK_TRY(spk_alloc_array(largest, sizeof(int32_t), &s->chunks[i].fired));
         SPK_TRY(spk_alloc_array(s->n_cores / s->n_chunks + 2, sizeof(uint32_t),
                                 &s->chunks[i].core_first));
+        if (plain)
+            continue;
+        SPK_TRY(spk_alloc_array(largest, sizeof(int32_t), &s->chunks[i].input));
+        SPK_TRY(spk_alloc_array(largest, sizeof(int32_t), &s->chunks[i].input1));
     }
     return SPK_OK;
 }
@@ -364,6 +383,8 @@ void sim_destroy(struct sim *s)
             vec_fini(&s->chunks[i].dues);
             spk_free(s->chunks[i].core_first);
             spk_free(s->chunks[i].fired);
+            spk_free(s->chunks[i].input);
+            spk_free(s->chunks[i].input1);
         }
     }
     sim_embedded_destroy(s);
@@ -421,8 +442,9 @@ bool sim_locate(const struct sim *s, uint32_t layer, uint32_t channel, uint32_t 
 
         if (y - g->y0 < g->ny && x - g->x0 < g->nx && channel - g->c0 < g->nc) {
             *out_core = g->core;
-            *out_compartment = g->first - s->cores[g->core].first +
-                               ((y - g->y0) * g->nx + (x - g->x0)) * g->nc + (channel - g->c0);
+            *out_compartment =
+                img_group_comp(&s->im->groups[s->layer_groups[i]],
+                               ((y - g->y0) * g->nx + (x - g->x0)) * g->nc + (channel - g->c0));
             return true;
         }
     }

@@ -16,7 +16,7 @@
 struct batch {
     const struct sim_spike *spike;
     uint32_t n;
-    uint32_t comp;      /* atom = spike.comp - comp */
+    uint32_t neuron;    /* atom = spike.neuron - neuron */
     uint64_t copies;    /* messages that the chip sends for these spikes */
     uint64_t events;    /* synapses times copies */
     uint64_t magnitude; /* synapses times payload magnitude */
@@ -41,7 +41,7 @@ static void deliver_list(const struct sim *s, const struct sim_axon *a, const st
 
     for (uint32_t k = 0; k < b->n; k++) {
         const struct sim_spike *spike = &b->spike[k];
-        const struct img_row *row = &im->rows[t->row_first + a->row + (spike->comp - b->comp)];
+        const struct img_row *row = &im->rows[t->row_first + a->row + (spike->neuron - b->neuron)];
         uint64_t synapses = 0;
 
         for (uint32_t i = 0; i < row->n_runs; i++) {
@@ -78,7 +78,7 @@ struct window {
     const int8_t *w; /* of row 0 of the axon */
     int32_t *acc;    /* of the group */
     struct taps ty, tx;
-    uint32_t stride, kernel_w, nx, nc, y0, x0, shift;
+    uint32_t stride, kernel_w, pitch, nc, y0, x0, shift;
 };
 
 /* Adds rows whose weights start at w + row[k]: all taps, n_rows of them at once. */
@@ -89,7 +89,7 @@ static void add_window(const struct window *at, const size_t *row, const int16_t
 
     for (int32_t ky = at->ty.k, oy = at->ty.out; ky < at->ty.end; ky += stride, oy--) {
         for (int32_t kx = at->tx.k, ox = at->tx.out; kx < at->tx.end; kx += stride, ox--) {
-            uint32_t p = ((uint32_t)oy - at->y0) * at->nx + ((uint32_t)ox - at->x0);
+            uint32_t p = ((uint32_t)oy - at->y0) * at->pitch + ((uint32_t)ox - at->x0);
 
             sim_add_rows(at->acc + (size_t)p * at->nc,
                          at->w + ((size_t)ky * at->kernel_w + (size_t)kx) * at->nc, row, payload,
@@ -105,7 +105,7 @@ static void add_large(const struct window *at, size_t row, int32_t payload)
 
     for (int32_t ky = at->ty.k, oy = at->ty.out; ky < at->ty.end; ky += stride, oy--) {
         for (int32_t kx = at->tx.k, ox = at->tx.out; kx < at->tx.end; kx += stride, ox--) {
-            uint32_t p = ((uint32_t)oy - at->y0) * at->nx + ((uint32_t)ox - at->x0);
+            uint32_t p = ((uint32_t)oy - at->y0) * at->pitch + ((uint32_t)ox - at->x0);
 
             sim_add_run(at->acc + (size_t)p * at->nc,
                         at->w + ((size_t)ky * at->kernel_w + (size_t)kx) * at->nc + row, at->nc,
@@ -127,12 +127,12 @@ static void deliver_conv(const struct sim *s, const struct sim_axon *a, const st
     const size_t row_size = (size_t)t->kernel_h * t->kernel_w * t->nc;
     const struct window at = {
         .w = s->im->weights + t->weight_first + a->row * row_size,
-        .acc = (a->port ? s->acc1 : s->acc) + g->first,
+        .acc = (a->port ? s->acc1 : s->acc) + g->comp,
         .ty = taps_of(a->sy, t->pad, t->stride, t->kernel_h, (int32_t)g->y0, (int32_t)g->ny),
         .tx = taps_of(a->sx, t->pad, t->stride, t->kernel_w, (int32_t)g->x0, (int32_t)g->nx),
         .stride = t->stride,
         .kernel_w = t->kernel_w,
-        .nx = g->nx,
+        .pitch = g->pitch,
         .nc = g->nc,
         .y0 = g->y0,
         .x0 = g->x0,
@@ -146,7 +146,7 @@ static void deliver_conv(const struct sim *s, const struct sim_axon *a, const st
 
     for (uint32_t k = 0; k < b->n; k++) {
         const struct sim_spike *spike = &b->spike[k];
-        const size_t from = (spike->comp - b->comp) * row_size;
+        const size_t from = (spike->neuron - b->neuron) * row_size;
         const uint64_t magnitude = (uint64_t)llabs(spike->payload);
 
         count(s, b, spike, synapses);
@@ -175,7 +175,7 @@ static void deliver(struct sim *s, const struct sim_due *due)
     struct sim_core_stats *stats = &s->stats.core[a->core];
     const struct sim_spike *spike =
         sim_spikes_of(s, s->step - a->delay, due->from)->data + m->first;
-    struct batch b = {.spike = spike, .n = m->n, .comp = spike->comp - m->atom};
+    struct batch b = {.spike = spike, .n = m->n, .neuron = spike->neuron - m->atom};
 
     if (a->kind == IMG_BLOCK_LIST)
         deliver_list(s, a, t, &b);

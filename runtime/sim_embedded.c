@@ -123,7 +123,7 @@ void sim_embedded_collect(struct sim *s, const struct sim_out *o, const struct s
         return;
     words = plane(t, s->step - start, p->operand, p->channel_first) + p->position / 64;
     for (uint32_t i = 0; i < n; i++)
-        words[(size_t)(spike[i].comp - o->comp_first) * t->words] |= bit;
+        words[(size_t)(spike[i].neuron - o->first) * t->words] |= bit;
 }
 
 /* Integer LIF of one neuron; returns whether it fires. */

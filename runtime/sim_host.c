@@ -222,8 +222,8 @@ void sim_host_collect(struct sim *s, const struct sim_out *o, const struct sim_s
         return;
     slot = s->image[p->layer] % s->n_slots;
     for (uint32_t i = 0; i < n; i++)
-        s->counts[(size_t)slot * s->im->head.channels + p->channel_first + spike[i].comp -
-                  o->comp_first] += spike[i].payload;
+        s->counts[(size_t)slot * s->im->head.channels + p->channel_first + spike[i].neuron -
+                  o->first] += spike[i].payload;
 }
 
 void sim_host_finish(struct sim *s, uint32_t image)

@@ -1,7 +1,8 @@
 /* What the files of the simulator share: the prepared tables and the state of a run.
  *
- * Compartments of all cores are numbered through ("global compartment" = first of core + local),
- * and all per-compartment data are flat arrays over them. Cores are dealt to a fixed number of
+ * Neurons are numbered through, group by group ((y * nx + x) * nc + c within one), and so are the
+ * compartments of all cores, padding included: synapses add to accumulators by compartment, all
+ * else is kept in flat arrays over neurons. Cores are dealt to a fixed number of
  * chunks (core id modulo n_chunks); a chunk is the unit of parallel work, both when firing (it
  * owns its cores' state) and when delivering (it owns their accumulators). Messages wait in lists
  * by (due step modulo ring depth, source chunk, destination chunk); source chunk n_chunks is the
@@ -19,9 +20,12 @@
 
 struct sim_group {
     uint32_t core, layer;
-    uint32_t first; /* global compartment */
+    uint32_t first; /* its first neuron */
     uint32_t n;
     uint32_t y0, x0, c0, ny, nx, nc;
+    uint32_t comp;                /* its first compartment, counted through all cores */
+    uint32_t pitch, slice, plane; /* as img_group; plain: neuron i is compartment comp + i */
+    bool plain;
     int32_t keep;    /* 4096 - decay */
     uint8_t program; /* enum img_program */
     bool soft_reset;
@@ -50,7 +54,8 @@ struct sim_axon {
 
 /* An out-axon made ready: where a spike of its compartments goes. */
 struct sim_out {
-    uint32_t comp_first; /* global compartment of atom 0 */
+    uint32_t first; /* neuron of atom 0; may lie below 0, modulo 2^32 */
+    uint32_t count; /* neurons; 0: the entry is one of padding */
     uint32_t route;
     uint32_t target; /* core: global in-axon; embedded: task; host: port */
     uint32_t port;   /* embedded: index into embedded_ports[] */
@@ -58,13 +63,13 @@ struct sim_out {
 };
 
 struct sim_spike {
-    uint32_t comp; /* global compartment; of the host: the atom */
+    uint32_t neuron; /* counted through; of the host: the atom */
     int32_t payload;
 };
 struct sim_spikes VEC_FIELDS(struct sim_spike);
 
 /* Spikes first .. first + n - 1 of the source chunk's list, on their way to one in-axon; `atom` is
- * that of the first, the others follow from their compartments. */
+ * that of the first, the others follow from their neurons. */
 struct sim_message {
     uint32_t axon, core;
     uint32_t first;
@@ -106,29 +111,31 @@ struct sim_chunk { /* counters and buffers that one chunk owns */
     uint64_t wraps, outside;
     uint64_t outside_step;
     uint32_t outside_layer, outside_core;
-    int32_t *fired;       /* scratch: payload per compartment, size of the largest group */
-    uint32_t *core_first; /* scratch of delivery: [cores of the chunk + 1] */
-    struct sim_dues dues; /* scratch of delivery: what is due, sorted by core */
+    int32_t *fired;          /* scratch: payload per neuron, size of the largest group */
+    int32_t *input, *input1; /* scratch: accumulators of a group that is not plain */
+    uint32_t *core_first;    /* scratch of delivery: [cores of the chunk + 1] */
+    struct sim_dues dues;    /* scratch of delivery: what is due, sorted by core */
 };
 
 struct sim {
     const struct image *im;
     uint32_t n_cores, n_groups, n_chunks, n_axons, n_outs, n_layers;
-    uint32_t n_comps;
+    uint32_t n_comps, n_neurons;
     struct sim_core *cores;
     struct sim_group *groups;
     uint32_t *layer_group_first; /* CSR: groups by layer */
     uint32_t *layer_groups;
     struct sim_axon *axons;
     struct sim_out *outs;
-    uint32_t *segment;       /* [n_comps] segment of equal out-axons */
+    uint32_t *segment;       /* [n_neurons] segment of equal out-axons */
     uint32_t *segment_first; /* CSR over segments into segment_outs */
     uint32_t *segment_outs;
     uint64_t n_segments;
     uint32_t ring; /* depth of the message ring: largest delay + 1 */
 
-    int32_t *vth, *bias, *static_bias; /* [n_comps] */
-    int32_t *v, *acc, *acc1;           /* [n_comps]; acc1 (port 1) may be NULL */
+    int32_t *vth, *bias, *static_bias; /* [n_neurons] */
+    int32_t *v;                        /* [n_neurons] */
+    int32_t *acc, *acc1;               /* [n_comps]; acc1 (port 1) may be NULL */
     uint8_t *dirty;                    /* [n_cores]: accumulators hold input */
     struct sim_messages *lists;        /* [ring][n_chunks + 1][n_chunks], by due step */
     struct sim_spikes *spikes;         /* [ring][n_chunks + 1], by the step fired at */

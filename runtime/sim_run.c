@@ -12,11 +12,11 @@ static spk_status reset(struct sim *s)
 {
     size_t n = s->n_comps;
 
-    memset(s->v, 0, n * sizeof *s->v);
+    memset(s->v, 0, s->n_neurons * sizeof *s->v);
     memset(s->acc, 0, n * sizeof *s->acc);
     if (s->acc1)
         memset(s->acc1, 0, n * sizeof *s->acc1);
-    memcpy(s->bias, s->static_bias, n * sizeof *s->bias);
+    memcpy(s->bias, s->static_bias, s->n_neurons * sizeof *s->bias);
     memset(s->dirty, 0, s->n_cores);
     memset(s->counts, 0, (size_t)s->n_slots * s->im->head.channels * sizeof *s->counts);
     for (uint32_t i = 0; i < s->n_groups; i++)

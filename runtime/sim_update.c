@@ -107,14 +107,14 @@ struct sim_spikes *sim_spikes_of(const struct sim *s, uint64_t step, uint32_t fr
     return &s->spikes[(step % s->ring) * (s->n_chunks + 1) + from];
 }
 
-spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t comp, size_t first,
+spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t neuron, size_t first,
                     size_t n)
 {
     const struct sim_axon *a = &s->axons[axon];
     uint64_t slot = (s->step + a->delay) % s->ring;
     struct sim_messages *list =
         &s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks + a->core % s->n_chunks];
-    uint32_t atom = sim_spikes_of(s, s->step, from)->data[first].comp - comp;
+    uint32_t atom = sim_spikes_of(s, s->step, from)->data[first].neuron - neuron;
     struct sim_message m = {axon, a->core, (uint32_t)first, (uint16_t)atom, (uint16_t)n};
 
     return vec_push(list, m);
@@ -130,7 +130,7 @@ static spk_status route_spikes(struct sim *s, uint32_t chunk, uint32_t segment, 
 
         s->stats.route_messages[o->route] += n;
         if (o->dest == IMG_DEST_CORE) {
-            SPK_TRY(sim_send(s, chunk, o->target, o->comp_first, first, n));
+            SPK_TRY(sim_send(s, chunk, o->target, o->first, first, n));
         } else {
             struct sim_note note = {id, (uint32_t)first, (uint32_t)n};
             SPK_TRY(vec_push(&s->chunks[chunk].notes, note));
@@ -188,6 +188,30 @@ static spk_status emit(struct sim *s, const struct sim_group *g, uint32_t chunk)
     return SPK_OK;
 }
 
+/* The accumulators of a group in the order of its neurons. Those of a group that is not plain are
+ * moved to scratch memory (padding keeps what lands on it, modulo 2^32, unread). */
+static int32_t *group_input(const struct sim_group *g, int32_t *acc, int32_t *scratch)
+{
+    uint32_t i = 0;
+
+    acc += g->comp;
+    if (g->plain)
+        return acc;
+    for (uint32_t p = 0; p < g->ny * g->nx; p++) {
+        int32_t *at = acc + (size_t)(p / g->nx * g->pitch + p % g->nx) * g->slice;
+
+        for (uint32_t c = 0; c < g->nc; c += g->slice, at += g->plane) {
+            uint32_t n = g->nc - c < g->slice ? g->nc - c : g->slice;
+
+            for (uint32_t r = 0; r < n; r++, i++) {
+                scratch[i] = at[r];
+                at[r] = 0;
+            }
+        }
+    }
+    return scratch;
+}
+
 /* Neurons with state (FIXED, PROG). */
 static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t chunk, bool dirty)
 {
@@ -195,7 +219,7 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
     bool biased = g->has_bias && frame >= 0;
     struct outcome out;
     struct update p = {.v = s->v + g->first,
-                       .acc = s->acc + g->first,
+                       .acc = group_input(g, s->acc, s->chunks[chunk].input),
                        .fired = s->chunks[chunk].fired,
                        .vth = s->vth + g->first,
                        .bias = biased ? s->bias + g->first : NULL,
@@ -232,7 +256,8 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
 /* SUM and PRODUCT: no state, the payload is wrapped to its width. */
 static spk_status update_graded(struct sim *s, struct sim_group *g, uint32_t chunk)
 {
-    int32_t *acc = s->acc + g->first, *acc1 = s->acc1 ? s->acc1 + g->first : NULL;
+    int32_t *acc = group_input(g, s->acc, s->chunks[chunk].input);
+    int32_t *acc1 = s->acc1 ? group_input(g, s->acc1, s->chunks[chunk].input1) : NULL;
     int32_t *fired = s->chunks[chunk].fired;
     uint32_t bits = s->im->meta.payload_bits, active = 0;
     bool any = false;

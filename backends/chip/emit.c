@@ -65,6 +65,10 @@ static spk_status emit_group(struct emit *e, const struct map_tile *t)
     g.ny = t->ny;
     g.nx = t->nx;
     g.nc = t->nc;
+    g.pitch = t->pitch;
+    g.slice = t->slice;
+    g.plane = t->plane;
+    g.comp_first = t->comp_first + t->lead;
     g.channel_config = (uint32_t)e->channel_config.len;
     g.channel_bias = IMG_NONE;
     g.host_current = p->host_current;
@@ -81,35 +85,43 @@ static spk_status emit_group(struct emit *e, const struct map_tile *t)
     return vec_push(&e->groups, g);
 }
 
-/* Who sends to in-axon `axon` of this core: an out-axon of a source core, or an injection. */
-static spk_status emit_source(struct emit *e, const struct map_axon *a, uint32_t first_channel,
-                              uint32_t n, uint32_t axon)
+struct sender_ctx {
+    struct emit *e;
+    const struct map_axon *axon;
+    uint32_t in_axon;
+};
+
+/* Who sends to an in-axon of this core: out-axons of source cores, or an injection. */
+static spk_status emit_sender(void *ctx, uint32_t src, uint32_t channel, uint32_t n)
 {
+    const struct sender_ctx *c = ctx;
+    const struct map_axon *a = c->axon;
+    struct emit *e = c->e;
     const struct map_proj *proj = &e->net->projs.data[a->proj];
     const uint32_t pop = proj->source[a->source].pop;
     const struct map_pop *p = &e->net->pops.data[pop];
-    if (!p->has_compartments) {
+    if (src == IR_NONE) {
         struct img_injection in;
         memset(&in, 0, sizeof in);
         in.kind = p->kind == IMG_LAYER_INPUT ? IMG_INJECT_EVENTS : IMG_INJECT_EMBEDDED;
         in.layer = pop;
         in.position = a->pos;
-        in.channel_first = first_channel;
+        in.channel_first = channel;
         in.n_channels = n;
         in.start = p->start;
         in.core = e->core;
-        in.axon = axon;
+        in.axon = c->in_axon;
         return vec_push(&e->injections, in);
     }
-    const uint32_t src = map_tile_of(e->net, pop, a->pos, first_channel);
     const struct map_tile *t = &e->m->tiles.data[src];
     const uint32_t y = a->pos / p->width - t->y0, x = a->pos % p->width - t->x0;
     struct emit_out o = {.src_core = src,
-                         .comp_first = (y * t->nx + x) * t->nc + first_channel - t->c0,
+                         .comp_first = map_tile_comp(t, y, x, channel - t->c0),
                          .comp_count = n,
+                         .atom_first = channel - a->first_source_channel,
                          .dest = IMG_DEST_CORE,
                          .dest_core = e->core,
-                         .dest_axon = axon,
+                         .dest_axon = c->in_axon,
                          .kind = (uint8_t)a->kind};
     return vec_push(&e->outs, o);
 }
@@ -145,21 +157,21 @@ static spk_status emit_axon(void *ctx, const struct map_tile *tile, const struct
     struct emit *e = ctx;
     uint32_t block;
     if (e->target->axon_population) {
-        uint32_t axon = vec_last(&e->cores).n_in_axons;
+        struct sender_ctx c = {e, a, vec_last(&e->cores).n_in_axons};
         SPK_TRY(emit_block(e, tile, a, &block));
         SPK_TRY(push_in_axon(e, a, block, a->n_atoms));
-        return emit_source(e, a, a->first_source_channel, a->n_atoms, axon);
+        return map_axon_senders(e->net, a, emit_sender, &c);
     }
     for (uint32_t i = 0; i < a->n_atoms; i++) {
         struct map_axon one = *a;
-        uint32_t axon = vec_last(&e->cores).n_in_axons;
+        struct sender_ctx c = {e, &one, vec_last(&e->cores).n_in_axons};
         one.first_source_channel += i;
         one.first_row_channel = one.first_source_channel;
         one.n_atoms = one.n_rows = 1;
         one.row = 0;
         SPK_TRY(emit_block_atom(e, tile, &one, &block));
         SPK_TRY(push_in_axon(e, &one, block, 1));
-        SPK_TRY(emit_source(e, &one, one.first_source_channel, 1, axon));
+        SPK_TRY(map_axon_senders(e->net, &one, emit_sender, &c));
     }
     return SPK_OK;
 }
@@ -198,7 +210,7 @@ static spk_status emit_core(struct emit *e, uint32_t tile)
     c.chip = place->chip;
     c.x = place->x;
     c.y = place->y;
-    c.neurons = t->ny * t->nx * t->nc;
+    c.neurons = t->comps;
     c.group_first = (uint32_t)e->groups.len;
     c.n_groups = 1;
     c.config_first = (uint32_t)e->configs.len;

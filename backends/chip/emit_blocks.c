@@ -184,19 +184,18 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
     c.n_rows = 1;
     c.row_first = e->rows.len;
     SPK_TRY(vec_push(&e->rows, (struct img_row){e->runs.len, 1}));
-    SPK_TRY(
-        vec_push(&e->runs, (struct img_run){0, tile->ny * tile->nx * tile->nc, e->weights.len}));
-    for (uint32_t pos = 0; pos < tile->ny * tile->nx; pos++) {
-        for (uint32_t ch = 0; ch < tile->nc; ch++) {
-            /* bias = qf * 2^fine + qc * 2^(fine + 7), -64 <= qf <= 63 */
-            int32_t units = map_pop_bias(e->net, p, tile->c0 + ch) / (1 << fine_shift);
-            int32_t qc = (units + 64) >> 7, qf = units - qc * 128;
-            if (qc < -128 || qc > 127)
-                return diag_internal(e->diags, p->span, "E0702",
-                                     "bias %d of '%s' does not fit two enable weights", units,
-                                     p->name);
-            SPK_TRY(vec_push(&e->weights, (int8_t)(coarse ? qc : qf)));
-        }
+    SPK_TRY(vec_push(&e->runs, (struct img_run){0, tile->comps, e->weights.len}));
+    for (uint32_t comp = 0; comp < tile->comps; comp++) {
+        /* bias = qf * 2^fine + qc * 2^(fine + 7), -64 <= qf <= 63; none on padding */
+        const uint32_t neuron = img_group_neuron(&vec_last(&e->groups), comp);
+        const int32_t bias =
+            neuron == IMG_NONE ? 0 : map_pop_bias(e->net, p, tile->c0 + neuron % tile->nc);
+        const int32_t units = bias / (1 << fine_shift);
+        int32_t qc = (units + 64) >> 7, qf = units - qc * 128;
+        if (qc < -128 || qc > 127)
+            return diag_internal(e->diags, p->span, "E0702",
+                                 "bias %d of '%s' does not fit two enable weights", units, p->name);
+        SPK_TRY(vec_push(&e->weights, (int8_t)(coarse ? qc : qf)));
     }
     SPK_TRY(vec_push(&e->contents, c));
     *out_block = (uint32_t)e->blocks.len;

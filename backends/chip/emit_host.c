@@ -64,10 +64,11 @@ static spk_status emit_head(struct emit *e)
 static spk_status push_port_axon(struct emit *e, uint32_t tile, uint32_t pos_in_tile, uint32_t dest,
                                  uint32_t task, size_t port)
 {
-    const uint32_t nc = e->m->tiles.data[tile].nc;
+    const struct map_tile *t = &e->m->tiles.data[tile];
     struct emit_out o = {.src_core = tile,
-                         .comp_first = pos_in_tile * nc,
-                         .comp_count = nc,
+                         .comp_first =
+                             map_tile_comp(t, pos_in_tile / t->nx, pos_in_tile % t->nx, 0),
+                         .comp_count = t->nc,
                          .dest = dest,
                          .dest_core = task,
                          .dest_axon = (uint32_t)port,

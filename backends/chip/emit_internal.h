@@ -8,7 +8,7 @@
 
 /* An out-axon before it is sorted to its source core. */
 struct emit_out {
-    uint32_t src_core, comp_first, comp_count;
+    uint32_t src_core, comp_first, comp_count, atom_first;
     uint32_t dest, dest_core; /* enum img_dest; core, or embedded task */
     uint32_t dest_axon;
     uint8_t kind;

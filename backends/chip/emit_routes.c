@@ -97,6 +97,7 @@ static spk_status emit_core_routes(struct emit *e, uint32_t core, const uint32_t
         memset(&a, 0, sizeof a);
         a.comp_first = o->comp_first;
         a.comp_count = o->comp_count;
+        a.atom_first = o->atom_first;
         a.route = route_of[dest];
         a.dest_axon = o->dest_axon;
         a.kind = o->kind;

@@ -15,6 +15,14 @@ uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind)
     return kind == IMG_AXON_POP32 ? t->pop32_slots : t->pop16_slots;
 }
 
+#define MAX_ATOMS 32768u /* of the image's in-axons */
+
+uint32_t map_axon_atoms(const struct map_net *net)
+{
+    const uint64_t atoms = tgt_limit_value(net->target, TGT_ATOMS);
+    return net->target->axon_population && atoms < MAX_ATOMS ? (uint32_t)atoms : MAX_ATOMS;
+}
+
 uint32_t map_delay_bits(uint32_t delay)
 {
     uint32_t bits = 0;
@@ -71,20 +79,21 @@ void map_source_channels(const struct map_net *net, const struct map_proj *proj,
 }
 
 bool map_window_targets(uint32_t y, uint32_t pad, uint32_t stride, uint32_t kernel, uint32_t t0,
-                        uint32_t n, uint32_t *first, uint32_t *count, uint32_t *k)
+                        uint32_t n, bool padded, uint32_t before, uint32_t *first, uint32_t *count,
+                        uint32_t *k)
 {
-    const uint32_t yp = y + pad;
-    uint32_t lo = yp + 1 > kernel ? (yp + 1 - kernel + stride - 1) / stride : 0;
-    uint32_t hi = yp / stride;
-    if (lo < t0)
-        lo = t0;
-    if (hi > t0 + n - 1)
-        hi = t0 + n - 1;
-    if (lo > hi)
+    const int64_t yp = (int64_t)y + pad, from = yp + 1 - kernel, end = (int64_t)t0 + n - 1;
+    int64_t lo = from > 0 ? (from + stride - 1) / stride : -(-from / (int64_t)stride);
+    int64_t hi = yp / stride;
+    if (lo > end || hi < t0 || lo > hi)
         return false;
-    *first = lo - t0;
-    *count = hi - lo + 1;
-    *k = yp - lo * stride;
+    if (!padded && lo < t0)
+        lo = t0;
+    if (!padded && hi > end)
+        hi = end;
+    *first = (uint32_t)(lo - t0 + before);
+    *count = (uint32_t)(hi - lo + 1);
+    *k = (uint32_t)(yp - lo * stride);
     return true;
 }
 
@@ -105,7 +114,7 @@ static void axon_place(const struct map_net *net, const struct map_tile *tile,
 {
     const struct tgt *t = net->target;
     const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
-    const uint32_t first = tile->comp_first + (a->ty * tile->nx + a->tx) * tile->nc;
+    const uint32_t first = tile->comp_first + (a->ty * tile->pitch + a->tx) * tile->slice;
     a->conv = map_proj_conv(t, p);
     a->base = first;
     a->offset = 0;
@@ -122,14 +131,14 @@ static void axon_place(const struct map_net *net, const struct map_tile *tile,
         a->kind = IMG_AXON_POP32;
 }
 
-/* The axons of one source position: one per source tile with channels that reach this tile. A
- * source without compartments (host, embedded processor) is one tile. */
+/* The axons of one source position: one for all channels that reach this tile, as far as an axon
+ * has atoms (chunks begin at multiples of those, so that a compartment is the same atom for all its
+ * consumers but for a constant). */
 static spk_status axon_sources(const struct map_net *net, const struct map_tile *tile,
                                struct map_axon *a, map_axon_fn fn, void *ctx)
 {
     const struct map_proj *p = &net->projs.data[a->proj];
-    const struct map_pop *s = &net->pops.data[p->source[a->source].pop];
-    const uint32_t width = s->has_compartments ? s->tc : s->channels;
+    const uint32_t width = map_axon_atoms(net);
     uint32_t lo, hi;
     map_source_channels(net, p, tile->c0, tile->nc, &lo, &hi);
     a->first_row_channel = lo;
@@ -162,20 +171,40 @@ spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile
                 struct map_axon a = {.proj = pop->proj_first + i, .source = s};
                 a.rows = tile->ny;
                 a.cols = tile->nx;
+                a.ty = tile->top;
+                a.tx = tile->left;
                 if (p->pos == MAP_POS_WINDOW &&
-                    !map_window_targets(y, p->pad, p->stride, p->kernel, tile->y0, tile->ny, &a.ty,
-                                        &a.rows, &a.ky))
+                    !map_window_targets(y, p->pad, p->stride, p->kernel, tile->y0, tile->ny,
+                                        tile->pad_y, tile->top, &a.ty, &a.rows, &a.ky))
                     continue;
                 for (uint32_t x = x_lo; x < x_hi; x++) {
                     if (p->pos == MAP_POS_WINDOW &&
                         !map_window_targets(x, p->pad_w, p->stride_w, p->kernel_w, tile->x0,
-                                            tile->nx, &a.tx, &a.cols, &a.kx))
+                                            tile->nx, tile->pad_x, tile->left, &a.tx, &a.cols,
+                                            &a.kx))
                         continue;
                     a.pos = y * p->view_w + x;
                     SPK_TRY(axon_sources(net, tile, &a, fn, ctx));
                 }
             }
         }
+    }
+    return SPK_OK;
+}
+
+spk_status map_axon_senders(const struct map_net *net, const struct map_axon *a, map_sender_fn fn,
+                            void *ctx)
+{
+    const uint32_t pop = net->projs.data[a->proj].source[a->source].pop;
+    const struct map_pop *s = &net->pops.data[pop];
+    const uint32_t end = a->first_source_channel + a->n_atoms;
+    if (!s->has_compartments)
+        return fn(ctx, IR_NONE, a->first_source_channel, a->n_atoms);
+    const uint32_t first = map_tile_of(net, pop, a->pos, 0);
+    for (uint32_t c = a->first_source_channel; c < end;) {
+        const uint32_t next = (c / s->tc + 1) * s->tc;
+        SPK_TRY(fn(ctx, first + c / s->tc, c, (next < end ? next : end) - c));
+        c = next;
     }
     return SPK_OK;
 }
@@ -197,16 +226,18 @@ struct map_block_key map_axon_key(const struct map_net *net, const struct map_ti
     k.ky = a->ky;
     k.kx = a->kx;
     k.offset = a->offset;
+    k.slice = tile->slice;
+    k.plane = tile->plane;
     if (a->rows > 1)
-        k.tile_nx = tile->nx;
+        k.pitch = tile->pitch;
     return k;
 }
 
-/* The channel pieces of one target position. */
-static spk_status row_channels(const struct map_proj *p, const struct map_tile *tile,
-                               uint32_t channel, struct map_piece piece, map_piece_fn fn, void *ctx)
+/* The channel pieces of one target position of a plane with channels c0 .. c1 - 1. */
+static spk_status row_channels(const struct map_proj *p, uint32_t c0, uint32_t c1, uint32_t channel,
+                               struct map_piece piece, map_piece_fn fn, void *ctx)
 {
-    const uint32_t c0 = tile->c0, c1 = tile->c0 + tile->nc, d = p->d, r = p->r, at = piece.start;
+    const uint32_t d = p->d, r = p->r, at = piece.start;
     uint32_t lo = c0, hi = c1;
     switch (p->chan) {
     case MAP_CHAN_FULL:
@@ -251,14 +282,18 @@ spk_status map_row_pieces(const struct map_net *net, const struct map_tile *tile
                           const struct map_axon *a, uint32_t channel, map_piece_fn fn, void *ctx)
 {
     const struct map_proj *p = &net->projs.data[a->proj];
-    for (uint32_t y = 0; y < a->rows; y++) {
-        for (uint32_t x = 0; x < a->cols; x++) {
-            struct map_piece piece = {.start = a->offset + (y * tile->nx + x) * tile->nc};
+    const uint32_t end = tile->c0 + tile->nc;
+    uint32_t plane = a->offset;
+    for (uint32_t c = tile->c0; c < end; c += tile->slice, plane += tile->plane) {
+        const uint32_t c1 = end - c < tile->slice ? end : c + tile->slice;
+        for (uint32_t at = 0; at < a->rows * a->cols; at++) {
+            const uint32_t y = at / a->cols, x = at % a->cols;
+            struct map_piece piece = {.start = plane + (y * tile->pitch + x) * tile->slice};
             if (p->pos == MAP_POS_WINDOW) {
                 piece.ky = a->ky - y * p->stride;
                 piece.kx = a->kx - x * p->stride_w;
             }
-            SPK_TRY(row_channels(p, tile, channel, piece, fn, ctx));
+            SPK_TRY(row_channels(p, c, c1, channel, piece, fn, ctx));
         }
     }
     return SPK_OK;

@@ -6,20 +6,29 @@
 
 #include "passes/map/net.h"
 
-/* A block of positions and channels of one population, on compartments comp_first and up of a
- * core. */
+/* A block of positions and channels of one population, on compartments comp_first and up of a core:
+ * neuron (y, x, c) of the tile is compartment comp_first + lead + c / slice * plane + (y * pitch +
+ * x) * slice + c % slice (struct img_group); the others of its `comps` compartments are padding. */
 struct map_tile {
     uint32_t pop;
     uint32_t y0, x0, c0, ny, nx, nc;
     uint32_t core, comp_first;
+    uint32_t slice, pitch, plane, lead, comps;
+    uint32_t top, left; /* rows and columns of padding before the first neuron */
+    bool pad_y, pad_x;  /* axons reach their whole window along that axis, padding included */
 };
 
-/* One in-axon of a tile: source position `pos` of alias `source` of projection `proj`, on one tile
- * of the source; its atoms are that tile's channels that can reach the target tile, and they
- * address rows row .. row + n_atoms - 1 of the block. (A block has a row for every source channel
- * that can reach the tile, so all aliases share it, however they are cut.) The axon reaches target
- * rows ty .. ty + rows - 1 and columns tx .. tx + cols - 1 of the tile (tile-relative); ky, kx are
- * the kernel coordinates there. */
+/* layout.c: fills in slice and everything behind it, by the population's choice. */
+void map_tile_layout(const struct map_net *net, struct map_tile *tile);
+/* Compartment of the core of row y, column x, channel c of the tile (counted within it). */
+uint32_t map_tile_comp(const struct map_tile *tile, uint32_t y, uint32_t x, uint32_t channel);
+
+/* One in-axon of a tile: source position `pos` of alias `source` of projection `proj`; its atoms
+ * are the source's channels first_source_channel .. + n_atoms - 1, at most an axon's atoms, however
+ * the source is cut into tiles, and they address rows row .. row + n_atoms - 1 of the block. (A
+ * block has a row for every source channel that can reach the tile, so all aliases share it.) The
+ * axon reaches rows ty .. ty + rows - 1 and columns tx .. tx + cols - 1 of the tile, padding before
+ * its first neuron counted; ky, kx are the kernel coordinates there. */
 struct map_axon {
     uint32_t proj, source;
     uint32_t pos;
@@ -37,7 +46,7 @@ struct map_axon {
 struct map_block_key {
     uint32_t proj, delay;
     uint32_t channel; /* discrete axons: the one source channel of the row; else IR_NONE */
-    uint32_t c0, nc, tile_nx;
+    uint32_t c0, nc, slice, pitch, plane;
     uint32_t rows, cols, ky, kx, offset;
 };
 
@@ -45,9 +54,19 @@ typedef spk_status (*map_axon_fn)(void *ctx, const struct map_tile *tile,
                                   const struct map_axon *axon);
 
 /* Calls fn for every in-axon of the tile (enable axons excluded): projections, aliases, positions,
- * source tiles in this order. */
+ * chunks of atoms in this order. */
 SPK_CHECKED spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile,
                                       map_axon_fn fn, void *ctx);
+
+/* Index of the tile of `pop` that holds a position (linear, in the population's own geometry) and
+ * channel. Populations without compartments have no tiles: IR_NONE. */
+uint32_t map_tile_of(const struct map_net *net, uint32_t pop, uint32_t position, uint32_t channel);
+
+/* Calls fn for every tile of the source that an in-axon's atoms lie on: index of the tile, first
+ * channel and number of channels. Once with tile IR_NONE for sources without compartments. */
+typedef spk_status (*map_sender_fn)(void *ctx, uint32_t tile, uint32_t channel, uint32_t n);
+SPK_CHECKED spk_status map_axon_senders(const struct map_net *net, const struct map_axon *axon,
+                                        map_sender_fn fn, void *ctx);
 
 struct map_block_key map_axon_key(const struct map_net *net, const struct map_tile *tile,
                                   const struct map_axon *axon);
@@ -55,11 +74,12 @@ struct map_block_key map_axon_key(const struct map_net *net, const struct map_ti
 /* Whether the axons of a projection go to one block that convolves. */
 bool map_proj_conv(const struct tgt *t, const struct map_proj *proj);
 
-/* Along one axis of a window: the targets t in [t0, t0 + n) with 0 <= y + pad - t*stride < kernel,
- * as *count targets from t0 + *first on, with kernel coordinate *k at the first; false where there
- * are none. */
+/* Along one axis of a window: the targets t with 0 <= y + pad - t*stride < kernel, those in
+ * [t0, t0 + n) or, where the axis is padded, all if one of them is: *count targets from
+ * t0 - before + *first on, with kernel coordinate *k at the first; false where there are none. */
 bool map_window_targets(uint32_t y, uint32_t pad, uint32_t stride, uint32_t kernel, uint32_t t0,
-                        uint32_t n, uint32_t *first, uint32_t *count, uint32_t *k);
+                        uint32_t n, bool padded, uint32_t before, uint32_t *first, uint32_t *count,
+                        uint32_t *k);
 /* Source rows that reach target rows [t0, t0 + n) of a source with `size` rows: within
  * [*lo, *hi); all of them where stride is at most kernel. */
 void map_window_sources(uint32_t t0, uint32_t n, uint32_t pad, uint32_t stride, uint32_t kernel,
@@ -89,6 +109,9 @@ uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons);
 
 /* Out-axon slots that the entry at the source takes. */
 uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind);
+
+/* Most atoms of an in-axon: sources with more channels have one for every so many. */
+uint32_t map_axon_atoms(const struct map_net *net);
 
 /* Stored bits of a delay of `delay` extra steps. */
 uint32_t map_delay_bits(uint32_t delay);

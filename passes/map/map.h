@@ -66,9 +66,6 @@ SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options
  * cut already. */
 SPK_CHECKED spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
                                       struct map_usage *out);
-/* In-axons per source position that target channels c0 .. c0 + nc - 1 need from one alias. */
-uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t source,
-                           uint32_t c0, uint32_t nc);
 /* Whether the thresholds of a population's tiles take configurations that the target limits. */
 bool map_configs_count(const struct map_net *net, const struct map_pop *p);
 /* measure.c: usage of all tiles, out-axons included. */
@@ -79,11 +76,11 @@ SPK_CHECKED spk_status map_count_out_axons(struct mapping *m);
  */
 uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,
                         uint32_t tile);
+/* In-axons per source position that target channels c0 .. c0 + nc - 1 need from one alias. */
+uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t c0,
+                           uint32_t nc);
 struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy, uint32_t gx,
                             uint32_t gc);
-/* Index of the tile of `pop` that holds a position (linear, in the population's own geometry) and
- * channel. Populations without compartments have no tiles: IR_NONE. */
-uint32_t map_tile_of(const struct map_net *net, uint32_t pop, uint32_t position, uint32_t channel);
 
 /* place.c: chooses a system and a place for every tile. */
 SPK_CHECKED spk_status map_place_tiles(struct mapping *m, const struct map_options *options,

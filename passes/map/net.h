@@ -81,6 +81,8 @@ struct map_pop {
     bool readout; /* its spikes are counted by the host */
     /* Tile shape and grid, set by partition. */
     uint32_t th, tw, tc, gh, gw, gc;
+    uint32_t slice;    /* channels of a plane, 0: all */
+    bool pad_y, pad_x; /* padding along that axis */
     uint32_t tile_first;
 };
 

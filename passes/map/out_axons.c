@@ -19,10 +19,10 @@ uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uin
         return 1;
     if (p->pos == MAP_POS_SPREAD)
         return (size + tile - 1) / tile;
-    if (!(columns
-              ? map_window_targets(at, p->pad_w, p->stride_w, p->kernel_w, 0, size, &first, &count,
-                                   &k)
-              : map_window_targets(at, p->pad, p->stride, p->kernel, 0, size, &first, &count, &k)))
+    if (!(columns ? map_window_targets(at, p->pad_w, p->stride_w, p->kernel_w, 0, size, false, 0,
+                                       &first, &count, &k)
+                  : map_window_targets(at, p->pad, p->stride, p->kernel, 0, size, false, 0, &first,
+                                       &count, &k)))
         return 0;
     return (first + count - 1) / tile - first / tile + 1;
 }
@@ -41,6 +41,7 @@ struct out_ctx {
 static void count_chunks(struct out_ctx *c, const struct map_pop *s)
 {
     const struct map_net *net = &c->m->net;
+    const uint32_t atoms = map_axon_atoms(net);
     memset(c->chunks, 0, s->gc * sizeof *c->chunks);
     for (uint32_t g = 0; g < c->target->gc; g++) {
         const struct map_tile t = map_tile_at(net, c->proj->target, 0, 0, g);
@@ -50,7 +51,8 @@ static void count_chunks(struct out_ctx *c, const struct map_pop *s)
             const uint32_t from = i * s->tc > lo ? i * s->tc : lo;
             const uint32_t to = (i + 1) * s->tc < hi ? (i + 1) * s->tc : hi;
             c->chunks[i] +=
-                net->target->pop16_slots * (net->target->axon_population ? 1 : to - from);
+                net->target->pop16_slots *
+                (net->target->axon_population ? (to - 1) / atoms - from / atoms + 1 : to - from);
         }
     }
 }
@@ -94,26 +96,33 @@ static bool uniform_slots(const struct map_net *net, const struct map_proj *p)
     const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
     if (!t->axon_population || t->pop16_slots == t->pop32_slots)
         return true;
-    for (uint32_t i = 0; i < p->n_sources; i++)
-        if (net->pops.data[p->source[i].pop].has_compartments &&
-            net->pops.data[p->source[i].pop].tc > tgt_limit_value(t, TGT_ATOMS))
-            return false;
-    return map_proj_conv(t, p) ||
-           (pop->tc % 4 == 0 && (limit == UINT64_MAX || (limit + 1) % 4 == 0) &&
-            (pop->channels % pop->tc % 4 == 0 || pop->gh * pop->gw == pop->height * pop->width));
+    const uint32_t slice = pop->slice > 0 && pop->slice < pop->tc ? pop->slice : pop->tc;
+    const uint32_t last = pop->channels % pop->tc; /* a tile of fewer channels than a slice */
+    return map_proj_conv(t, p) || (slice % 4 == 0 && (last >= slice || last % 4 == 0) &&
+                                   (limit == UINT64_MAX || (limit + 1) % 4 == 0));
+}
+
+struct walk_ctx {
+    struct mapping *m;
+    uint32_t slots;
+};
+
+static spk_status count_sender(void *ctx, uint32_t tile, uint32_t channel, uint32_t n)
+{
+    const struct walk_ctx *w = ctx;
+    (void)channel;
+    (void)n;
+    if (tile != IR_NONE)
+        w->m->usage[tile].out_axons += w->slots;
+    return SPK_OK;
 }
 
 static spk_status count_walked(void *ctx, const struct map_tile *tile, const struct map_axon *a)
 {
     struct out_ctx *c = ctx;
-    uint32_t src;
+    struct walk_ctx w = {c->m, map_axon_slots(c->m->net.target, a->kind)};
     (void)tile;
-    if (a->proj != c->proj_id)
-        return SPK_OK;
-    src = map_tile_of(&c->m->net, c->proj->source[a->source].pop, a->pos, a->first_source_channel);
-    if (src != IR_NONE)
-        c->m->usage[src].out_axons += map_axon_slots(c->m->net.target, a->kind);
-    return SPK_OK;
+    return a->proj == c->proj_id ? map_axon_senders(&c->m->net, a, count_sender, &w) : SPK_OK;
 }
 
 static spk_status count_projection(struct mapping *m, uint32_t id)

@@ -17,13 +17,21 @@ struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy
                             uint32_t gc)
 {
     const struct map_pop *p = &net->pops.data[pop];
-    struct map_tile t = {pop, gy * p->th, gx * p->tw, gc * p->tc, p->th, p->tw, p->tc, IR_NONE, 0};
+    struct map_tile t = {.pop = pop,
+                         .y0 = gy * p->th,
+                         .x0 = gx * p->tw,
+                         .c0 = gc * p->tc,
+                         .ny = p->th,
+                         .nx = p->tw,
+                         .nc = p->tc,
+                         .core = IR_NONE};
     if (t.y0 + t.ny > p->height)
         t.ny = p->height - t.y0;
     if (t.x0 + t.nx > p->width)
         t.nx = p->width - t.x0;
     if (t.c0 + t.nc > p->channels)
         t.nc = p->channels - t.c0;
+    map_tile_layout(net, &t);
     return t;
 }
 

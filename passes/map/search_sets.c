@@ -117,7 +117,8 @@ static bool shape_possible(const struct search *s, uint32_t pop, const struct ma
             if (!t->axon_population && j->chan == MAP_CHAN_FULL)
                 in += window * src->channels;
             else
-                in += window * (src->has_compartments ? full_blocks(s, j, j->source[a].pop) : 1);
+                in +=
+                    window * (t->axon_population ? map_source_chunks(s->net, j, 0, shape->tc) : 1);
         }
     }
     return out * shape_positions(shape) <= tgt_limit_value(t, TGT_OUT_AXONS) &&
@@ -219,7 +220,7 @@ static uint64_t fixed_axons(const struct map_net *net, const struct map_pop *p,
         for (uint32_t a = 0; a < j->n_sources; a++)
             if (!net->pops.data[j->source[a].pop].has_compartments)
                 n += set->window[b * p->n_projs + k] *
-                     map_source_chunks(net, j, a, 0, set->shape[b].tc);
+                     map_source_chunks(net, j, 0, set->shape[b].tc);
     }
     return n;
 }
@@ -318,6 +319,17 @@ static uint64_t axis_cover(const struct map_proj *p, bool columns, uint32_t size
     return most;
 }
 
+/* Most chunks of `atoms` channels that a block of sc out of n channels lies in. */
+static uint32_t most_pieces(uint32_t n, uint32_t sc, uint32_t atoms)
+{
+    uint32_t most = 1;
+    for (uint32_t c = 0; c < n; c += sc) {
+        const uint32_t last = (n - c < sc ? n : c + sc) - 1;
+        most = last / atoms - c / atoms + 1 > most ? last / atoms - c / atoms + 1 : most;
+    }
+    return most;
+}
+
 /* Channel blocks of width tc into sources of width sc: most in-axons of a block, most out-axon
  * entries of a source block. */
 static spk_status pair_channels(const struct map_net *net, const struct map_proj *p,
@@ -326,26 +338,26 @@ static spk_status pair_channels(const struct map_net *net, const struct map_proj
 {
     const bool population = net->target->axon_population;
     const uint32_t chunks = (src->channels + sc - 1) / sc, blocks = (dst->channels + tc - 1) / tc;
+    const uint32_t atoms = map_axon_atoms(net);
     uint32_t *entries;
     *out_in = *out_entries = 0;
     if (p->chan == MAP_CHAN_FULL) {
-        *out_in = population ? chunks : src->channels;
-        *out_entries = (uint64_t)blocks * (population ? 1 : sc);
+        *out_in = map_source_chunks(net, p, 0, dst->channels);
+        *out_entries = (uint64_t)blocks * (population ? most_pieces(src->channels, sc, atoms) : sc);
         return SPK_OK;
     }
     SPK_TRY(spk_alloc_array(chunks, sizeof *entries, &entries));
     for (uint32_t g = 0; g < blocks; g++) {
-        uint32_t lo, hi, n = 0;
+        uint32_t lo, hi;
         map_source_channels(net, p, g * tc,
                             (g + 1) * tc > dst->channels ? dst->channels - g * tc : tc, &lo, &hi);
         for (uint32_t i = lo / sc; i <= (hi - 1) / sc; i++) {
             const uint32_t from = i * sc > lo ? i * sc : lo,
                            to = (i + 1) * sc < hi ? (i + 1) * sc : hi;
-            const uint32_t one = population ? 1 : to - from;
-            n += one;
-            entries[i] += one;
+            entries[i] += population ? (to - 1) / atoms - from / atoms + 1 : to - from;
             *out_entries = entries[i] > *out_entries ? entries[i] : *out_entries;
         }
+        const uint32_t n = population ? (hi - 1) / atoms - lo / atoms + 1 : hi - lo;
         *out_in = n > *out_in ? n : *out_in;
     }
     spk_free(entries);

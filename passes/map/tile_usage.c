@@ -29,7 +29,8 @@ struct axis {
 struct row_profile {
     uint32_t synapses, end, same;
     bool from_zero; /* one run from offset 0, or nothing */
-    bool full;      /* all channels of the tile, or nothing */
+    bool full;      /* all channels of the first slice and no others, or nothing */
+    bool whole;     /* all channels of the tile, or nothing */
 };
 
 struct usage_ctx {
@@ -39,9 +40,9 @@ struct usage_ctx {
     struct axis rows, columns;
     VEC(struct row_profile) profile;
     uint32_t max_end;
-    bool from_zero, full;    /* of all rows */
-    uint64_t formats[8];     /* bit set over (conv, shift, delay bits) */
-    uint32_t n_rows, chunks; /* of a block; source tiles of all aliases */
+    bool from_zero, full, whole; /* of all rows */
+    uint64_t formats[8];         /* bit set over (conv, shift, delay bits) */
+    uint32_t n_rows, chunks;     /* of a block; source tiles of all aliases */
 };
 
 /* ---- axes ---- */
@@ -61,26 +62,28 @@ static spk_status axis_add(struct axis *a, uint32_t first, uint32_t count, uint3
     return vec_push(&a->classes, (struct axis_class){count, k, first, 1, 1});
 }
 
-/* Classes of one axis: target positions t0 .. t0 + n - 1, source of `size`. */
+/* Classes of one axis: target positions t0 .. t0 + n - 1 behind `before` ones of padding, source of
+ * `size`. */
 static spk_status axis_build(struct axis *a, enum map_pos pos, uint32_t kernel, uint32_t stride,
-                             uint32_t pad, uint32_t t0, uint32_t n, uint32_t size)
+                             uint32_t pad, uint32_t t0, uint32_t n, uint32_t size, bool padded,
+                             uint32_t before)
 {
     uint32_t lo, hi;
     vec_clear(&a->classes);
     a->n = 0;
     if (pos != MAP_POS_WINDOW) {
         a->n = size;
-        return vec_push(&a->classes, (struct axis_class){n, 0, 0, 1, size});
+        return vec_push(&a->classes, (struct axis_class){n, 0, before, 1, size});
     }
     map_window_sources(t0, n, pad, stride, kernel, size, &lo, &hi);
     if (kernel == 1 && stride == 1 && pad == 0) {
         a->n = hi - lo;
-        return a->n ? vec_push(&a->classes, (struct axis_class){1, 0, lo - t0, a->n, a->n})
+        return a->n ? vec_push(&a->classes, (struct axis_class){1, 0, lo - t0 + before, a->n, a->n})
                     : SPK_OK;
     }
     for (uint32_t y = lo; y < hi; y++) {
         uint32_t first, count, k;
-        if (map_window_targets(y, pad, stride, kernel, t0, n, &first, &count, &k))
+        if (map_window_targets(y, pad, stride, kernel, t0, n, padded, before, &first, &count, &k))
             SPK_TRY(axis_add(a, first, count, k));
     }
     return SPK_OK;
@@ -102,23 +105,26 @@ static spk_status profile_piece(void *ctx, const struct map_piece *piece)
 static spk_status profile_constant(struct usage_ctx *c, uint32_t lo)
 {
     const uint32_t c0 = c->tile->c0, nc = c->tile->nc, r = c->proj->r;
+    const uint32_t plane = (nc - 1) / c->tile->slice; /* the last one */
     uint32_t same = c->n_rows, each = 1;
-    c->max_end = nc;
-    c->from_zero = c->full = nc == 1;
+    c->max_end = plane * c->tile->plane + nc - plane * c->tile->slice;
+    c->from_zero = c->full = c->whole = nc == 1;
     if (c->proj->chan == MAP_CHAN_REDUCE)
         same = nc * c->proj->d * r;         /* the other rows of the heads are empty */
     if (c->proj->chan == MAP_CHAN_EXPAND) { /* the first and the last row may be cut */
         const uint32_t first = (lo + 1) * r - c0 < nc ? (lo + 1) * r - c0 : nc;
         const uint32_t last = c0 + nc - (lo + c->n_rows - 1) * r;
-        c->from_zero = c->full = c->n_rows == 1;
-        SPK_TRY(vec_push(&c->profile, (struct row_profile){first, 0, 1, false, false}));
+        c->whole = c->n_rows == 1;
+        c->full = c->whole && plane == 0;
+        c->from_zero = c->whole && (plane == 0 || c->tile->plane == c->tile->slice);
+        SPK_TRY(vec_push(&c->profile, (struct row_profile){first, 0, 1, false, false, false}));
         if (c->n_rows == 1)
             return SPK_OK;
-        SPK_TRY(vec_push(&c->profile, (struct row_profile){last, 0, 1, false, false}));
+        SPK_TRY(vec_push(&c->profile, (struct row_profile){last, 0, 1, false, false, false}));
         same = c->n_rows - 2;
         each = r;
     }
-    return vec_push(&c->profile, (struct row_profile){each, 0, same, false, false});
+    return vec_push(&c->profile, (struct row_profile){each, 0, same, false, false, false});
 }
 
 /* Profiles of the rows of a block: those of a weighted projection are alike. Discrete axons have a
@@ -133,22 +139,27 @@ static spk_status profile_build(struct usage_ctx *c)
     map_source_channels(c->net, c->proj, tile->c0, tile->nc, &lo, &hi);
     vec_clear(&c->profile);
     c->n_rows = hi - lo;
-    c->from_zero = c->full = true;
+    c->from_zero = c->full = c->whole = true;
     c->max_end = 0;
     if (c->proj->chan == MAP_CHAN_FULL) {
-        c->max_end = tile->nc;
-        return vec_push(&c->profile,
-                        (struct row_profile){tile->nc, tile->nc, c->n_rows, true, true});
+        const uint32_t last = (tile->nc - 1) / tile->slice;
+        c->max_end = last * tile->plane + tile->nc - last * tile->slice;
+        c->from_zero = last == 0 || tile->plane == tile->slice;
+        c->full = last == 0;
+        return vec_push(&c->profile, (struct row_profile){tile->nc, c->max_end, c->n_rows,
+                                                          c->from_zero, c->full, true});
     }
     if (!discrete && c->proj->chan != MAP_CHAN_STRIDE)
         return profile_constant(c, lo);
     for (uint32_t channel = lo; channel < hi; channel++) {
-        struct row_profile r = {0, 0, 1, true, false};
+        struct row_profile r = {0, 0, 1, true, false, false};
         struct row_profile *last = c->profile.len ? &vec_last(&c->profile) : NULL;
         SPK_TRY(map_row_pieces(c->net, tile, &at, channel, profile_piece, &r));
-        r.full = r.synapses == tile->nc || r.synapses == 0;
+        r.full = r.synapses == 0 || (r.synapses == tile->slice && r.end == tile->slice);
+        r.whole = r.synapses == 0 || r.synapses == tile->nc;
         c->from_zero = c->from_zero && r.from_zero;
         c->full = c->full && r.full;
+        c->whole = c->whole && r.whole;
         c->max_end = r.end > c->max_end ? r.end : c->max_end;
         if (last != NULL && last->synapses == r.synapses &&
             (!discrete || (last->end == r.end && last->from_zero == r.from_zero)))
@@ -166,16 +177,21 @@ static uint64_t block_bits(const struct usage_ctx *c, uint32_t rows, uint32_t co
                            uint32_t delay_bits)
 {
     const struct tgt *t = c->net->target;
-    const uint32_t positions = rows * cols, wide = c->tile->nx;
-    const uint32_t last_position = ((rows - 1) * wide + cols - 1) * c->tile->nc;
-    const bool seamless = offset == 0 && (rows == 1 || cols == wide);
+    const struct map_tile *tile = c->tile;
+    const uint32_t positions = rows * cols;
+    const uint32_t last_position = ((rows - 1) * tile->pitch + cols - 1) * tile->slice;
+    const bool seamless = offset == 0 && (rows == 1 || cols == tile->pitch);
+    const bool planes = tile->nc % tile->slice == 0 && positions * tile->slice == tile->plane;
     uint64_t bits = 0;
-    bool dense = seamless && (positions == 1 ? c->from_zero : c->full);
+    bool dense = positions == 1 ? offset == 0 && c->from_zero
+                                : seamless && (c->full || (c->whole && planes));
     uint32_t end = c->max_end ? offset + last_position + c->max_end - 1 : 0;
     for (size_t i = 0; i < c->profile.len; i++) {
         const struct row_profile *r = &c->profile.data[i];
         if (!t->axon_population) { /* every row is a block of its own */
-            dense = r->synapses == 0 || (seamless && (positions == 1 ? r->from_zero : r->full));
+            dense = r->synapses == 0 ||
+                    (positions == 1 ? offset == 0 && r->from_zero
+                                    : seamless && (r->full || (r->whole && planes)));
             end = r->end ? offset + last_position + r->end - 1 : 0;
         }
         uint32_t index = dense ? 0 : map_index_bits(&t->format, end);
@@ -200,7 +216,7 @@ static uint64_t pair_bits(const struct usage_ctx *c, const struct axis_class *ro
                block_bits(c, row->count, col->count, 0, delay_bits);
     for (uint32_t y = row->first; y < row->first + row->n_first; y++) {
         for (uint32_t x = col->first; x < col->first + col->n_first; x++) {
-            uint64_t first = c->tile->comp_first + (y * c->tile->nx + x) * c->tile->nc;
+            uint64_t first = c->tile->comp_first + (y * c->tile->pitch + x) * c->tile->slice;
             uint64_t offset = first > limit ? first / (limit + 1) * (limit + 1) : 0;
             if (shared && offset < next)
                 continue;
@@ -241,11 +257,10 @@ static bool delay_seen(const struct map_proj *p, uint32_t source)
     return false;
 }
 
-uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t source,
-                           uint32_t c0, uint32_t nc)
+uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t c0,
+                           uint32_t nc)
 {
-    const struct map_pop *s = &net->pops.data[p->source[source].pop];
-    const uint32_t width = s->has_compartments ? s->tc : s->channels;
+    const uint32_t width = map_axon_atoms(net);
     uint32_t lo, hi;
     map_source_channels(net, p, c0, nc, &lo, &hi);
     return net->target->axon_population ? (hi - 1) / width - lo / width + 1 : hi - lo;
@@ -256,15 +271,16 @@ static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
     const struct map_proj *p = c->proj;
     const struct map_tile *t = c->tile;
     const bool shared = c->net->target->sharing != TGT_SHARE_NONE;
-    SPK_TRY(axis_build(&c->rows, p->pos, p->kernel, p->stride, p->pad, t->y0, t->ny, p->view_h));
+    SPK_TRY(axis_build(&c->rows, p->pos, p->kernel, p->stride, p->pad, t->y0, t->ny, p->view_h,
+                       t->pad_y, t->top));
     SPK_TRY(axis_build(&c->columns, p->pos, p->kernel_w, p->stride_w, p->pad_w, t->x0, t->nx,
-                       p->view_w));
+                       p->view_w, t->pad_x, t->left));
     const uint64_t positions = (uint64_t)c->rows.n * c->columns.n;
     if (positions == 0)
         return SPK_OK;
     SPK_TRY(profile_build(c));
+    const uint32_t chunks = map_source_chunks(c->net, p, t->c0, t->nc);
     for (uint32_t s = 0; s < p->n_sources; s++) {
-        const uint32_t chunks = map_source_chunks(c->net, p, s, t->c0, t->nc);
         const uint32_t delay_bits = map_delay_bits(p->source[s].delay);
         out->in_axons += positions * chunks;
         add_format(c, map_proj_conv(c->net->target, p), p->shift, delay_bits);
@@ -314,7 +330,7 @@ spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile
     struct usage_ctx c = {.net = net, .tile = tile};
     spk_status status = SPK_OK;
     memset(out, 0, sizeof *out);
-    out->neurons = tile->ny * tile->nx * tile->nc;
+    out->neurons = tile->comps;
     for (uint32_t i = 0; i < p->n_projs && status == SPK_OK; i++) {
         c.proj = &net->projs.data[p->proj_first + i];
         status = usage_proj(&c, out);

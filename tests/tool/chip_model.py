@@ -47,8 +47,14 @@ class Group:
         self.row, self.layer = row, chip.layers[row["layer"]]
         ny, nx, nc = row["ny"], row["nx"], row["nc"]
         y, x, c = np.meshgrid(np.arange(ny), np.arange(nx), np.arange(nc), indexing="ij")
-        local = row["comp_first"] + (y * nx + x) * nc + c
+        at, part = divmod(c, row["slice"])
+        local = (row["comp_first"] + at * row["plane"] + (y * row["pitch"] + x) * row["slice"]
+                 + part)
         self.compartments = (first + local).ravel()
+        self.beside = {}  # compartment -> those of the channels from it on, same position
+        if row["slice"] < nc:
+            for position in local.reshape(-1, nc).tolist():
+                self.beside.update((comp, position[i:]) for i, comp in enumerate(position))
         self.channel = (row["c0"] + c).ravel()
         self.position = ((row["y0"] + y) * self.layer["width"] + row["x0"] + x).ravel()
         entries = chip.channel_config[row["channel_config"]:row["channel_config"] + nc]
@@ -107,9 +113,12 @@ class Chip:
                 r = self.routes[a["route"]]
                 to = {TO_CORE: lambda: self.core_at[(r["chip"], r["x"], r["y"])],
                       TO_EMBEDDED: lambda: r["x"], TO_HOST: lambda: 0}[r["dest"]]()
+                comps = range(a["comp_first"], a["comp_first"] + a["comp_count"])
+                for g in self.by_core[i]:
+                    comps = g.beside.get(a["comp_first"], comps)
                 for atom in range(a["comp_count"]):
-                    self.out[self.first[i] + a["comp_first"] + atom].append(
-                        (r["dest"], to, a["dest_axon"], atom))
+                    self.out[self.first[i] + comps[atom]].append(
+                        (r["dest"], to, a["dest_axon"], a["atom_first"] + atom))
 
     # ---- synapses ----
 

@@ -321,7 +321,8 @@ def run_start(im):
 
 def group_c0(im):
     group, _ = im.group(FC1)
-    im.change("groups", group, nc=lambda n: n - 1)
+    nc = im.table("groups")[group]["nc"]
+    im.change("groups", group, nc=nc - 1, slice=lambda s: min(s, nc - 1))
 
 
 def group_swap(im):

@@ -100,8 +100,8 @@ SPK_UNUSED static void sample(struct image *im)
         (struct img_core[]){{0, 3, 1, 8, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0},
                             {0, 7, 3, 12, 1, 1, 1, 2, 0, 2, 1, 2, 0, 2}});
     SET(im, groups,
-        (struct img_group[]){{0, 0, 0, 0, 0, 0, 2, 2, 2, 0, IMG_NONE, 1},
-                             {1, 1, 0, 0, 0, 0, 1, 4, 3, 2, 1, 0}});
+        (struct img_group[]){{0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 0, 0, IMG_NONE, 1},
+                             {1, 1, 0, 0, 0, 0, 1, 4, 3, 4, 3, 0, 2, 1, 0}});
     SET(im, configs,
         (struct img_config[]){{641, 2048, IMG_PROG_FIXED, 0},
                               {65, 2048, IMG_PROG_PROG, 0},
@@ -125,9 +125,9 @@ SPK_UNUSED static void sample(struct image *im)
         (struct img_in_axon[]){{0, 1, IMG_NONE, 0, 0, 2, IMG_AXON_POP16, 0, 0, 0},
                                {1, 3, 1, 2, 2, 2, IMG_AXON_POP32, 0, 5, 0}});
     SET(im, out_axons,
-        (struct img_out_axon[]){{2, 2, 0, 1, IMG_AXON_POP32},
-                                {0, 3, 1, 0, IMG_AXON_POP16},
-                                {3, 3, 2, 0, IMG_AXON_DISCRETE}});
+        (struct img_out_axon[]){{2, 2, 0, 0, 1, IMG_AXON_POP32},
+                                {0, 3, 0, 1, 0, IMG_AXON_POP16},
+                                {3, 3, 0, 2, 0, IMG_AXON_DISCRETE}});
     SET(im, routes,
         (struct img_route[]){{0, IMG_DEST_CORE, 0, 7, 3, 4, 2, 0, 0},
                              {1, IMG_DEST_EMBEDDED, 0, 0, 0, 1, 0, 0, 0},

@@ -124,6 +124,12 @@ BREAK(group_layer, im->groups[1].layer = 3)
 BREAK(group_tile, im->groups[1].nx = 5)
 BREAK(group_origin, im->groups[0].y0 = UINT32_MAX)
 BREAK(group_comps, im->groups[1].comp_first = 1)
+BREAK(group_pitch, im->groups[0].pitch = 1)
+BREAK(group_no_slice, im->groups[1].slice = 0)
+BREAK(group_slice, im->groups[1].slice = 4)
+BREAK(group_plane, im->groups[0].slice = 1; im->groups[0].plane = 3)
+BREAK(group_plane_slice, im->groups[1].slice = 2; im->groups[1].plane = 9)
+BREAK(group_extent, im->groups[0].pitch = 3)
 BREAK(group_config, im->groups[1].channel_config = 3)
 BREAK(group_config_value, im->channel_config[4] = 2)
 BREAK(group_bias, im->groups[1].channel_bias = 2)
@@ -166,6 +172,9 @@ BREAK(out_route, im->out_axons[0].route = 3)
 BREAK(out_foreign_route, im->out_axons[0].route = 1)
 BREAK(out_axon, im->out_axons[0].dest_axon = 2)
 BREAK(out_atoms, im->out_axons[0].comp_count = 3)
+BREAK(out_atom_first, im->out_axons[0].atom_first = 1)
+BREAK(out_host_atom, im->out_axons[2].atom_first = 1)
+BREAK(out_slices, im->groups[0].slice = 1; im->groups[0].plane = 4; im->out_axons[0].comp_first = 4)
 BREAK(out_port, im->out_axons[1].dest_axon = 2)
 BREAK(out_port_width, im->embedded_ports[0].n_channels = 2)
 BREAK(out_host_port, im->out_axons[2].dest_axon = 1)
@@ -208,7 +217,7 @@ static const struct {
     void (*broken)(struct image *im);
     const char *message;
 } broken[] = {
-    {meta_schema, "meta[0].schema: 9 is not equal to 1"},
+    {meta_schema, "meta[0].schema: 9 is not equal to 2"},
     {meta_interval, "meta[0].interval: 3 is not at least 4"},
     {meta_bits, "meta[0].state_bits: 33"},
     {meta_mesh, "meta[0].cores_x: 0 is not at least 1"},
@@ -228,6 +237,12 @@ static const struct {
     {group_tile, "groups[1].x0: 5 is not at most 4, the width of the layer"},
     {group_origin, "groups[0].y0: 4294967297 is not at most 2"},
     {group_comps, "groups[1].comp_first: 13 is not at most 12"},
+    {group_pitch, "groups[0].pitch: 1 is not at least 2, the columns of the group"},
+    {group_no_slice, "groups[1].slice: 0 is not at least 1"},
+    {group_slice, "groups[1].slice: 4 is not at most 3, the channels of the group"},
+    {group_plane, "groups[0].plane: 3 is not at least 4, the compartments of a slice"},
+    {group_plane_slice, "groups[1].plane: 1 is not equal to 0, 0 modulo the slice"},
+    {group_extent, "groups[0].comp_first: 10 is not at most 8, the compartments of the core"},
     {group_config, "groups[1].channel_config: 6 is not at most 5"},
     {group_config_value, "groups[1].channel_config: 2 is not below 2, the configs of the core"},
     {group_bias, "groups[1].channel_bias: 5 is not at most 4"},
@@ -270,6 +285,9 @@ static const struct {
     {out_foreign_route, "out_axons[0].route: 1 is not equal to 0, the core of the axon"},
     {out_axon, "out_axons[0].dest_axon: 2 is not below 2"},
     {out_atoms, "out_axons[0].comp_count: 3 is not at most 2, the atoms of the in-axon"},
+    {out_atom_first, "out_axons[0].atom_first: 3 is not at most 2, the atoms of the in-axon"},
+    {out_host_atom, "out_axons[2].atom_first: 4 is not at most 3, the channels of the port"},
+    {out_slices, "out_axons[0].comp_count: 3 is not at most 2, the channels of its group"},
     {out_port, "out_axons[1].dest_axon: 2 is not below 2, the end of the ports of the task"},
     {out_port_width, "out_axons[1].comp_count: 3 is not at most 2"},
     {out_host_port, "out_axons[2].dest_axon: 1 is not below 1"},

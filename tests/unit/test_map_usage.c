@@ -89,6 +89,21 @@ static spk_status walk_axon(void *ctx, const struct map_tile *tile, const struct
     return SPK_OK;
 }
 
+/* No two neurons share a compartment, and all lie in the tile's. */
+static void assert_layout(const struct map_tile *tile)
+{
+    bool *taken;
+    assert_ok(spk_alloc_array(tile->comps, sizeof *taken, &taken));
+    for (uint32_t i = 0; i < tile->ny * tile->nx * tile->nc; i++) {
+        const uint32_t p = i / tile->nc;
+        const uint32_t comp = map_tile_comp(tile, p / tile->nx, p % tile->nx, i % tile->nc);
+        assert_in_range(comp, tile->comp_first, tile->comp_first + tile->comps - 1);
+        assert_false(taken[comp - tile->comp_first]);
+        taken[comp - tile->comp_first] = true;
+    }
+    spk_free(taken);
+}
+
 static void assert_walk(const struct map_net *net, const struct map_tile *tile)
 {
     struct walk w = {.net = net};
@@ -98,7 +113,8 @@ static void assert_walk(const struct map_net *net, const struct map_tile *tile)
     assert_int_equal(closed.in_axons, w.u.in_axons);
     assert_int_equal(closed.synapse_bits, w.u.synapse_bits);
     assert_int_equal(closed.formats, w.u.formats);
-    assert_int_equal(closed.neurons, tile->ny * tile->nx * tile->nc);
+    assert_int_equal(closed.neurons, tile->comps);
+    assert_layout(tile);
     block_map_fini(&w.keys);
 }
 
@@ -137,6 +153,9 @@ static void cut(struct rng *rng, struct map_pop *p)
     p->gh = (p->height + p->th - 1) / p->th;
     p->gw = (p->width + p->tw - 1) / p->tw;
     p->gc = (p->channels + p->tc - 1) / p->tc;
+    p->slice = between(rng, 0, 2) ? between(rng, 0, p->tc + 1) : 0;
+    p->pad_y = between(rng, 0, 1);
+    p->pad_x = between(rng, 0, 1);
 }
 
 static struct map_pop *push_pop(struct map_net *net, uint32_t channels, uint32_t h, uint32_t w)
@@ -213,14 +232,34 @@ static void random_net(struct rng *rng, const struct tgt *t, struct map_net *net
     assert_ok(vec_push(&net->projs, p));
 }
 
+/* One entry per source tile that an axon's atoms lie on. */
 static spk_status count_out(void *ctx, const struct map_tile *tile, const struct map_axon *a)
 {
     struct mapping *m = ctx;
     const struct map_proj *p = &m->net.projs.data[a->proj];
+    const uint32_t pop = p->source[a->source].pop;
+    uint32_t before = IR_NONE;
     (void)tile;
-    m->usage[map_tile_of(&m->net, p->source[a->source].pop, a->pos, a->first_source_channel)]
-        .out_axons +=
-        map_axon_slots(m->net.target, a->kind) * (m->net.target->axon_population ? 1 : a->n_atoms);
+    for (uint32_t c = a->first_source_channel; c < a->first_source_channel + a->n_atoms; c++) {
+        const uint32_t src = map_tile_of(&m->net, pop, a->pos, c);
+        if (!m->net.target->axon_population)
+            m->usage[src].out_axons += map_axon_slots(m->net.target, a->kind);
+        else if (src != before)
+            m->usage[src].out_axons += map_axon_slots(m->net.target, a->kind);
+        before = src;
+    }
+    return SPK_OK;
+}
+
+/* What an axon reaches lies on compartments of the tile. */
+static spk_status inside_tile(void *ctx, const struct map_tile *tile, const struct map_axon *a)
+{
+    const struct map_net *net = ctx;
+    for (uint32_t c = 0; c < a->n_rows && !a->conv; c++) {
+        struct row r = {0, 0, true};
+        assert_ok(map_row_pieces(net, tile, a, a->first_row_channel + c, measure_piece, &r));
+        assert_true(r.end == 0 || a->base + r.end <= tile->comp_first + tile->comps);
+    }
     return SPK_OK;
 }
 
@@ -275,6 +314,7 @@ static void test_closed_form(void **state)
                             between(&rng, 0, p->gw - 1), between(&rng, 0, p->gc - 1));
             tile.comp_first = between(&rng, 0, 2) * 8;
             assert_walk(&net, &tile);
+            assert_ok(map_tile_axons(&net, &tile, inside_tile, &net));
         }
         assert_measured(&net);
         map_net_fini(&net);

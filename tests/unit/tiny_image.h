@@ -119,6 +119,8 @@ SPK_UNUSED static uint32_t tiny_group(struct tiny *t, uint32_t layer, uint32_t c
                           .ny = ny,
                           .nx = nx,
                           .nc = nc,
+                          .pitch = nx,
+                          .slice = nc,
                           .channel_config = (uint32_t)t->im.n_channel_config,
                           .channel_bias = bias ? (uint32_t)t->im.n_biases : IMG_NONE};
 
@@ -268,7 +270,7 @@ SPK_UNUSED static void tiny_finish(struct tiny *t)
             }
             TINY_PUSH(t, routes, r);
             TINY_PUSH(t, out_axons,
-                      (struct img_out_axon){o->comp_first, o->comp_count,
+                      (struct img_out_axon){o->comp_first, o->comp_count, 0,
                                             (uint32_t)t->im.n_routes - 1, o->axon,
                                             (uint8_t)o->kind});
             t->im.cores[c].n_out_axons++;
