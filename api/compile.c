@@ -53,34 +53,53 @@ static spk_status check_schedule(spk_context *c, const char *schedule)
                       schedule);
 }
 
-/* Objectives, and the constant without which nobody can tell whether they are met. */
+/* Names what an objective needs and the target has no published constant of. */
+static void missing_constants(const struct tgt *t, enum map_objective objective, struct strbuf *out)
+{
+    static const enum tgt_energy energies[] = {TGT_E_SYNAPTIC_OP, TGT_E_NEURON_ACTIVE,
+                                               TGT_E_NEURON_INACTIVE, TGT_E_HOP_X, TGT_E_HOP_Y};
+    static const enum tgt_time times[] = {TGT_T_SYNAPTIC_OP, TGT_T_NEURON_ACTIVE};
+    if (objective == MAP_ENERGY)
+        for (size_t i = 0; i < sizeof energies / sizeof energies[0]; i++)
+            if (!t->energy_pj[energies[i]].present)
+                strbuf_printf(out, "%senergy of %s", out->len ? ", " : "",
+                              tgt_energy_name(energies[i]));
+    if (objective == MAP_LATENCY)
+        for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+            if (!t->time_ns[times[i]].present)
+                strbuf_printf(out, "%stime of %s", out->len ? ", " : "", tgt_time_name(times[i]));
+}
+
+/* Objectives; one whose constants nobody published for the target cannot be met knowingly. */
 static spk_status objective_by_name(spk_context *c, const char *name, const struct tgt *target,
                                     enum map_objective *out)
 {
-    const struct {
+    static const struct {
         const char *name;
         enum map_objective objective;
-        bool has_constants;
-    } known[] = {{"cores", MAP_CORES, true},
-                 {"traffic", MAP_TRAFFIC, true},
-                 {"energy", MAP_ENERGY, target->energy_pj[TGT_E_HOP_X].present},
-                 {"latency", MAP_LATENCY, target->time_ns[TGT_T_NEURON_ACTIVE].present}};
+    } known[] = {{"cores", MAP_CORES},
+                 {"traffic", MAP_TRAFFIC},
+                 {"energy", MAP_ENERGY},
+                 {"latency", MAP_LATENCY}};
+    struct strbuf missing = {0};
     *out = MAP_CORES;
-    for (size_t i = 0; name != NULL && i < sizeof known / sizeof known[0]; i++) {
+    if (name == NULL)
+        return SPK_OK;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(name, known[i].name) != 0)
             continue;
         *out = known[i].objective;
-        if (known[i].has_constants)
-            return SPK_OK;
-        spk_status status = diag_nofit(&c->diags, spk_span_none, "E0908",
-                                       "objective '%s' needs constants that nobody published for "
-                                       "'%s'",
-                                       name, target->name);
-        diag_help_set(&c->diags, "objectives without constants: cores, traffic");
+        missing_constants(target, *out, &missing);
+        spk_status status = missing.status;
+        if (status == SPK_OK && missing.len > 0) {
+            status = diag_nofit(&c->diags, spk_span_none, "E0908",
+                                "objective '%s' needs constants that nobody published for '%s': %s",
+                                name, target->name, strbuf_cstr(&missing));
+            diag_help_set(&c->diags, "objectives without constants: cores, traffic");
+        }
+        strbuf_fini(&missing);
         return status;
     }
-    if (name == NULL)
-        return SPK_OK;
     return diag_usage(&c->diags, spk_span_none, "E0909",
                       "unknown objective '%s' (there are: cores, traffic, energy, latency)", name);
 }
@@ -271,7 +290,11 @@ static spk_status compile_emit(struct compile *k, const struct spk_compile_optio
             jw_string(&r->w, "output", o->output);
             jw_string(&r->w, "attention", tgt_attention_name(k->attention));
             status = cost_write(&r->w, &im, k->target, &sources);
+            if (status == SPK_OK)
+                status = partition_json(&k->mapping, &r->w);
             report_summary(k, &im, r);
+            if (status == SPK_OK)
+                status = partition_text(&k->mapping, &r->result->text);
             report_predicted(k, &prediction, &r->result->text);
         }
         if (status == SPK_OK)

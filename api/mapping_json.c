@@ -3,6 +3,56 @@
 
 #include <string.h>
 
+#include "passes/map/bound.h"
+
+spk_status partition_json(const struct mapping *m, struct json_writer *w)
+{
+    struct map_bound bound;
+    struct map_fill fill[MAP_USES];
+    SPK_TRY(map_bound(&m->net, &bound));
+    map_fill_of(m, fill);
+    jw_object_begin(w, "partition");
+    jw_u64(w, "cores", m->tiles.len);
+    jw_u64(w, "lower_bound", bound.cores);
+    jw_u64(w, "lower_bound_unshared", bound.unshared);
+    if (bound.cores > 0)
+        jw_f64(w, "gap", (double)m->tiles.len / (double)bound.cores - 1);
+    else
+        jw_null(w, "gap");
+    jw_object_begin(w, "bound_weights");
+    for (int i = 0; i < MAP_USES; i++)
+        jw_f64(w, map_use_name((enum map_use)i), bound.weight[i]);
+    jw_object_end(w);
+    jw_object_begin(w, "utilisation");
+    for (int i = 0; i < MAP_USES; i++) {
+        jw_object_begin(w, map_use_name((enum map_use)i));
+        jw_f64(w, "mean", fill[i].mean);
+        jw_f64(w, "max", fill[i].most);
+        jw_u64(w, "fullest_in_cores", fill[i].cores);
+        jw_object_end(w);
+    }
+    jw_object_end(w);
+    jw_object_end(w);
+    return w->status;
+}
+
+spk_status partition_text(const struct mapping *m, struct strbuf *out)
+{
+    struct map_bound bound;
+    struct map_fill fill[MAP_USES];
+    SPK_TRY(map_bound(&m->net, &bound));
+    map_fill_of(m, fill);
+    strbuf_printf(out, "%zu cores; no partition has fewer than %llu (gap %.0f %%)", m->tiles.len,
+                  (unsigned long long)bound.cores,
+                  bound.cores ? 100.0 * ((double)m->tiles.len / (double)bound.cores - 1) : 0.0);
+    for (int i = 0; i < MAP_USES; i++)
+        strbuf_printf(out, "%s %s %.0f %% (max %.0f %%, fullest in %llu)",
+                      i ? "," : "; mean use:", map_use_name((enum map_use)i), 100 * fill[i].mean,
+                      100 * fill[i].most, (unsigned long long)fill[i].cores);
+    strbuf_char(out, '\n');
+    return out->status;
+}
+
 static void write_layer(const struct mapping *m, uint32_t pop, struct json_writer *w)
 {
     const struct map_pop *p = &m->net.pops.data[pop];
@@ -58,6 +108,7 @@ spk_status mapping_json(const struct mapping *m, const struct image *im, struct 
     jw_u64(&w, "latency_steps", im->meta.latency);
     jw_f64(&w, "traffic_layer_order", m->traffic_before);
     jw_f64(&w, "traffic_placed", m->traffic_after);
+    SPK_TRY(partition_json(m, &w));
     jw_array_begin(&w, "layers");
     for (uint32_t i = 0; i < m->net.pops.len; i++)
         write_layer(m, i, &w);
@@ -160,7 +211,7 @@ spk_status estimate_json(const struct mapping *m, struct json_writer *w)
     jw_u64(w, "chips", (total.cores + t->cores_per_chip - 1) / t->cores_per_chip);
     write_usage(w, &total);
     jw_object_end(w);
-    return w->status;
+    return partition_json(m, w);
 }
 
 spk_status estimate_text(const struct mapping *m, struct strbuf *out)
@@ -182,5 +233,5 @@ spk_status estimate_text(const struct mapping *m, struct strbuf *out)
                   (unsigned long long)cores,
                   (unsigned long long)((cores + t->cores_per_chip - 1) / t->cores_per_chip),
                   m->system->name, t->name, m->net.latency, m->net.interval);
-    return out->status;
+    return partition_text(m, out);
 }

@@ -11,5 +11,8 @@ SPK_CHECKED spk_status mapping_json(const struct mapping *m, const struct image 
 /* Cost members known without an image: totals, layers, cores (design of cost.json). */
 SPK_CHECKED spk_status estimate_json(const struct mapping *m, struct json_writer *w);
 SPK_CHECKED spk_status estimate_text(const struct mapping *m, struct strbuf *out);
+/* How good the partition is: lower bound, gap, utilisation; member "partition", or one line. */
+SPK_CHECKED spk_status partition_json(const struct mapping *m, struct json_writer *w);
+SPK_CHECKED spk_status partition_text(const struct mapping *m, struct strbuf *out);
 
 #endif
