@@ -9,14 +9,20 @@
  * same ones, drawn from one normal deviate, which takes it up to one over the rate. Within that
  * range q, k and v all fire at the wanted rate, and bisection over the contrast finds that of the
  * neurons behind. Where the range does not suffice (few tokens), or q and k cannot be told apart,
- * the rates of q, k and v are raised or lowered together, by bisection too. Every step sets q, k
- * and v again for their rates (synth_norms.c), hence costs some ten evaluations of three small
- * layers and one of the attention. The nearest rate met is kept.                  */
+ * the rates of q, k and v are raised or lowered together, by bisection too.
+ * Every step sets q, k and v again for their rates (synth_norms.c), hence costs some ten
+ * evaluations of three small layers and one of the attention. The nearest rate met is kept. A
+ * product of three rates answers a difference between images much more than a norm does, and from
+ * block to block the difference grows, until a deep network is silent for one image and busy for
+ * the next (seen with 16 blocks and one step). So the channels of v differ by a deviate of their
+ * own: those far above and far below what the neurons behind need answer little. Steps average as
+ * well, hence less of it the more steps there are. */
 #include <math.h>
 
 #include "passes/synth_internal.h"
 
 #define MAX_CONTRAST 2.0
+#define V_CONTRAST 1.0 /* of v, divided by the square of the number of steps */
 #define STEPS 12u
 #define CLOSE 2e-2
 #define MIN_RATE 1e-3
@@ -42,6 +48,13 @@ static struct synth_group *operand_of(const struct tune *t, uint32_t k)
     return g == IR_NONE ? NULL : &t->s->plan.group[g];
 }
 
+static double v_contrast(const struct tune *t, const struct synth_group *v)
+{
+    double steps = t->s->m->node[v->neuron].type.timesteps;
+
+    return V_CONTRAST / (steps * steps);
+}
+
 /* Makes a setting true and measures the neurons behind. */
 static spk_status apply(struct tune *t, struct setting x, double *out_error)
 {
@@ -51,12 +64,13 @@ static spk_status apply(struct tune *t, struct setting x, double *out_error)
         struct synth_group *o = operand_of(t, k);
         struct synth_contrast c = {x.contrast > 0 ? SYNTH_HALVES : SYNTH_SPREAD, 0, t->g->neuron};
 
-        if (!o)
+        if (!o || (x.rate == t->now.rate && (k == 2 || x.contrast == t->now.contrast)))
             continue;
-        if (k < 2)
+        if (k == 2)
+            c = (struct synth_contrast){SYNTH_SPREAD, v_contrast(t, o), o->neuron};
+        else
             c.amount = x.contrast > 0 && k == 1 ? -x.contrast : fabs(x.contrast);
-        if (k < 2 ? x.contrast != t->now.contrast || x.rate != t->now.rate : x.rate != t->now.rate)
-            SPK_TRY(synth_norm_solve(t->s, o, x.rate, &c));
+        SPK_TRY(synth_norm_solve(t->s, o, x.rate, &c));
     }
     t->now = x;
     for (uint32_t i = 0; i < t->g->n_path; i++)
@@ -106,12 +120,11 @@ static spk_status move_rates(struct tune *t, struct setting from, double error)
 
 spk_status synth_attention_solve(struct synth *s, struct synth_group *g)
 {
-    struct tune t = {.s = s, .g = g, .best_error = INFINITY};
+    struct tune t = {.s = s, .g = g, .best_error = INFINITY}; /* now: nothing is set yet */
     struct setting start = {0, s->o->rate}, end = start;
     bool apart = g->operand[0] != IR_NONE && g->operand[1] != IR_NONE;
     double error, at_end, ignored;
 
-    t.now = start; /* q, k, v were set for it when they were computed */
     SPK_TRY(apply(&t, start, &error));
     if (good_enough(&t))
         return SPK_OK;
