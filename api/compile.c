@@ -3,10 +3,10 @@
 
 #include "api/cost.h"
 #include "api/mapping_json.h"
+#include "api/node_rates.h"
 #include "api/paper.h"
 #include "backends/chip/emit.h"
 #include "config.h"
-#include "frontend/rates.h"
 #include "passes/depth.h"
 #include "passes/map/map.h"
 #include "passes/pass.h"
@@ -24,8 +24,8 @@ struct compile {
     struct ir_module *module; /* prepared, later quantised and balanced */
     enum tgt_attention attention;
     enum map_objective objective;
-    double *rates; /* per node of `module` */
-    bool measured; /* rates were given */
+    struct node_rates rates; /* per node of `module` */
+    bool measured;           /* rates were given */
     struct cost_paper paper;
     struct mapping mapping;
     bool mapped;
@@ -35,7 +35,7 @@ static void compile_fini(struct compile *k)
 {
     if (k->mapped)
         map_fini(&k->mapping);
-    spk_free(k->rates);
+    node_rates_fini(&k->rates);
     ir_module_destroy(k->module);
     api_data_fini(&k->calibration);
     if (k->target != NULL)
@@ -116,36 +116,6 @@ static struct pass_context pass_context_of(struct compile *k, bool remarks)
     };
 }
 
-/* Rates of the balanced module's nodes, by value name; unnamed ones follow from their operands. */
-static spk_status spread_rates(struct compile *k, const struct fe_rates *given,
-                               const struct ir_module *named)
-{
-    const struct ir_module *m = k->module;
-    const double declared = m->declared_rate > 0 ? (double)m->declared_rate : 0.1;
-    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *k->rates, &k->rates));
-    for (uint32_t i = 0; i < m->n_nodes; i++) {
-        const struct ir_node *n = &m->node[i];
-        double r = declared;
-        uint32_t id = n->name && given ? ir_find_value(named, n->name) : IR_NONE;
-        const struct fe_rate *f = id != IR_NONE ? &given->of_node[id] : NULL;
-        if (f != NULL && f->n > 0) {
-            r = 0;
-            for (uint32_t j = 0; j < f->n; j++)
-                r += f->rate[j] / f->n;
-        } else if (n->op == IR_OP_DELAY || n->op == IR_OP_ADD) {
-            r = 0;
-            for (uint32_t j = 0; j < n->n_operands; j++)
-                r += k->rates[n->operand[j]];
-        } else if (n->op == IR_OP_RESHAPE || n->op == IR_OP_REPEAT) {
-            r = k->rates[n->operand[0]];
-        } else if (n->op == IR_OP_MAXPOOL) {
-            r = k->rates[n->operand[0]];
-        }
-        k->rates[i] = r;
-    }
-    return SPK_OK;
-}
-
 static spk_status load_rates(struct compile *k, const char *path)
 {
     struct fe_rates rates = {0};
@@ -155,7 +125,7 @@ static spk_status load_rates(struct compile *k, const char *path)
         k->measured = status == SPK_OK;
     }
     if (status == SPK_OK)
-        status = spread_rates(k, path ? &rates : NULL, k->model.module);
+        status = node_rates_init(k->module, path ? &rates : NULL, k->model.module, &k->rates);
     if (status == SPK_OK && path != NULL)
         status = paper_from_rates(k->model.module, &rates, &k->paper);
     fe_rates_fini(&rates);
@@ -169,7 +139,7 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
                             .attention = k->attention,
                             .system = system,
                             .seed = seed,
-                            .node_rate = k->rates,
+                            .node_rate = k->rates.of_node,
                             .remarks = remarks,
                             .no_places = !places,
                             .progress = &k->c->progress};

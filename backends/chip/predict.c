@@ -1,12 +1,12 @@
 /* Expected events of an image, see predict.h.
  *
  * One pass over the out-axons: an entry's spikes per image are T times the rates of its
- * compartments; each is one message along its route, one arrival at the in-axon, and there as many
- * synaptic events as its rows have synapses on average (exact where rows are equally long, as in
- * every weighted projection). A second pass walks the routes for the link loads. Every compartment
- * is visited at every step; a visit is active where input or state is not zero, which is estimated
- * from the synaptic events per compartment as if they came independently. Cost: linear in the
- * tables.                                                                                      */
+ * compartments (the mean of its group's channels); each is one message along its route, one arrival
+ * at the in-axon, and there as many synaptic events as its rows have synapses on average (exact
+ * where rows are equally long, as in every weighted projection). A second pass walks the routes for
+ * the link loads. Every compartment is visited at every step; a visit is active where input or
+ * state is not zero, which is estimated from the synaptic events per compartment as if they came
+ * independently. Cost: linear in the tables. */
 #include "backends/chip/predict.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@ struct predict {
     const struct image *im;
     const struct tgt *t;
     struct chip_prediction *out;
-    double *layer_sends;  /* [layers] messages per neuron, out-axon and frame */
+    double *group_sends;  /* [groups] messages per neuron, out-axon and frame */
     uint64_t *row_before; /* [rows + 1] synapses in rows before it */
     uint32_t *core_at;    /* [chip][y][x] core, IMG_NONE */
     double *route;        /* [routes] messages per image */
@@ -27,19 +27,10 @@ struct predict {
 
 static void predict_fini(struct predict *p)
 {
-    spk_free(p->layer_sends);
+    spk_free(p->group_sends);
     spk_free(p->row_before);
     spk_free(p->core_at);
     spk_free(p->route);
-}
-
-/* Messages that one neuron of a population sends per out-axon and frame. */
-static double sends_per_frame(const struct map_pop *pop)
-{
-    const double n = pop->payload_bound;
-    if (pop->payload_bound <= 1)
-        return pop->rate < 1 ? pop->rate : 1;
-    return pop->rate < n ? 1 - pow(1 - pop->rate / n, n) : 1;
 }
 
 static spk_status tabulate(struct predict *p)
@@ -47,14 +38,16 @@ static spk_status tabulate(struct predict *p)
     const struct image *im = p->im;
     const struct img_meta *meta = &im->meta;
     const size_t places = (size_t)meta->chips_x * meta->chips_y * meta->cores_x * meta->cores_y;
-    SPK_TRY(spk_alloc_array(im->n_layers, sizeof *p->layer_sends, &p->layer_sends));
+    SPK_TRY(spk_alloc_array(im->n_groups, sizeof *p->group_sends, &p->group_sends));
     SPK_TRY(spk_alloc_array_raw(im->n_rows + 1, sizeof *p->row_before, &p->row_before));
     SPK_TRY(spk_alloc_array_raw(places, sizeof *p->core_at, &p->core_at));
     SPK_TRY(spk_alloc_array(im->n_routes, sizeof *p->route, &p->route));
     SPK_TRY(spk_alloc_array(im->n_groups, sizeof *p->out->group, &p->out->group));
     p->out->n_groups = im->n_groups;
-    for (uint64_t i = 0; i < im->n_layers; i++)
-        p->layer_sends[i] = sends_per_frame(&p->m->net.pops.data[i]);
+    for (uint64_t i = 0; i < im->n_groups; i++) {
+        const struct img_group *g = &im->groups[i];
+        p->group_sends[i] = map_pop_sends(&p->m->net.pops.data[g->layer], g->c0, g->nc) / g->nc;
+    }
     p->row_before[0] = 0;
     for (uint64_t r = 0; r < im->n_rows; r++) {
         uint64_t n = 0;
@@ -132,7 +125,7 @@ static void count_messages(struct predict *p)
             for (g = core->group_first; g + 1 < core->group_first + core->n_groups &&
                                         im->groups[g + 1].comp_first <= a->comp_first;)
                 g++;
-            const double n = frames * a->comp_count * p->layer_sends[im->groups[g].layer];
+            const double n = frames * a->comp_count * p->group_sends[g];
             struct chip_events *e = &p->out->group[g];
             p->route[a->route] += n;
             e->messages += n;
@@ -155,7 +148,8 @@ static void count_messages(struct predict *p)
         const struct img_injection *j = &im->injections[i];
         const double n = j->kind == IMG_INJECT_ENABLE
                              ? frames
-                             : frames * j->n_channels * p->layer_sends[j->layer];
+                             : frames * map_pop_sends(&p->m->net.pops.data[j->layer],
+                                                      j->channel_first, j->n_channels);
         p->out->host_in += n;
         arrive(p, j->core, j->axon, n);
     }
@@ -209,7 +203,7 @@ static void count_updates(struct predict *p)
             e->neuron_updates += n * steps;
             e->neuron_updates_active +=
                 n * active_steps(p, g, 1 - exp(-e->synaptic_events / (n * frames)), config);
-            e->spikes_out += n * frames * p->layer_sends[g->layer];
+            e->spikes_out += n * frames * p->group_sends[i];
             if (g->host_current)
                 e->host_writes += 2 * n;
         }

@@ -5,21 +5,23 @@
 
 #include "support/alloc.h"
 
-static spk_status default_rates(const struct ir_module *module, double **out)
+static spk_status default_rates(const struct ir_module *module, const double *declared,
+                                struct map_rate **out)
 {
     SPK_TRY(spk_alloc_array(module->n_nodes, sizeof **out, out));
     for (uint32_t i = 0; i < module->n_nodes; i++)
-        (*out)[i] = module->declared_rate > 0 ? (double)module->declared_rate : 0.1;
+        (*out)[i] = (struct map_rate){1, declared};
     return SPK_OK;
 }
 
 spk_status map_run(const struct ir_module *module, const struct tgt *target,
                    const struct map_options *options, struct diag_list *diags, struct mapping *out)
 {
-    double *rates = NULL;
+    const double declared = map_declared_rate(module);
+    struct map_rate *rates = NULL;
     memset(out, 0, sizeof *out);
     if (options->node_rate == NULL)
-        SPK_TRY(default_rates(module, &rates));
+        SPK_TRY(default_rates(module, &declared, &rates));
     spk_status status = map_net_build(module, target, options->attention,
                                       rates ? rates : options->node_rate, diags, &out->net);
     spk_free(rates);

@@ -24,10 +24,10 @@ struct map_options {
     enum tgt_attention attention; /* as the module's delays were balanced for */
     const char *system;           /* NULL: the smallest listed one that fits */
     uint64_t seed;
-    const double *node_rate;   /* [module nodes], spikes per neuron and frame; NULL: declared */
-    bool remarks;              /* explain every layer's tile */
-    bool no_places;            /* estimates: stop at the system, leave `place` NULL */
-    struct progress *progress; /* may be NULL */
+    const struct map_rate *node_rate; /* [module nodes]; NULL: declared */
+    bool remarks;                     /* explain every layer's tile */
+    bool no_places;                   /* estimates: stop at the system, leave `place` NULL */
+    struct progress *progress;        /* may be NULL */
 };
 
 /* Use of one core, counted from its axons. */

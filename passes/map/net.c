@@ -186,7 +186,7 @@ static spk_status net_neuron(struct net_builder *b, uint32_t id)
     p.width = n->type.width;
     p.layout = n->type.layout;
     p.recorded = n->recorded;
-    p.rate = b->node_rate[id];
+    SPK_TRY(map_pop_set_rate(net, &p, &b->node_rate[id]));
     net_neuron_program(b, n, &p);
     while (in->op == IR_OP_RESHAPE || in->op == IR_OP_REPEAT)
         in = &m->node[in->operand[0]];
@@ -263,7 +263,7 @@ static spk_status net_pool_or_relay(struct net_builder *b, uint32_t id)
     p.width = n->type.width;
     p.layout = n->type.layout;
     p.recorded = n->recorded;
-    p.rate = b->node_rate[id];
+    SPK_TRY(map_pop_set_rate(net, &p, &b->node_rate[id]));
     spk_status status = SPK_OK;
     for (uint32_t i = 0; i < n->n_operands && status == SPK_OK; i++)
         status = net_sources(b, n->operand[i], &sources);
@@ -319,7 +319,7 @@ static spk_status net_events(struct net_builder *b, uint32_t id)
     p.layout = n->type.layout;
     p.has_compartments = false;
     p.payload_bound = n->type.bound ? n->type.bound : NET_EVENT_BOUND;
-    p.rate = b->node_rate[id];
+    SPK_TRY(map_pop_set_rate(b->net, &p, &b->node_rate[id]));
     return net_push_pop(b, &p, &b->pop_of[id]);
 }
 
@@ -400,7 +400,7 @@ static spk_status net_schedule(struct net_builder *b)
 }
 
 spk_status map_net_build(const struct ir_module *module, const struct tgt *target,
-                         enum tgt_attention attention, const double *node_rate,
+                         enum tgt_attention attention, const struct map_rate *node_rate,
                          struct diag_list *diags, struct map_net *out)
 {
     struct net_builder b = {out, diags, node_rate, NULL};

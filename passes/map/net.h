@@ -53,6 +53,13 @@ struct map_proj {
     const char *weight_name; /* for messages; NULL where weights are constant */
 };
 
+/* Expected spikes (sum of payloads) of a value per neuron and frame. n 1: of all channels alike,
+ * else one per channel. */
+struct map_rate {
+    uint32_t n;
+    const double *rate;
+};
+
 struct map_pop {
     const char *name;
     enum img_layer_kind kind;
@@ -72,8 +79,9 @@ struct map_pop {
     bool coarse;         /* a second enable axon is needed */
     bool host_current, recorded, has_compartments;
     uint32_t payload_bound;
-    double rate;      /* expected spikes per neuron and frame, for traffic */
-    uint32_t n_projs; /* incoming projections: net->proj[proj_first ..] */
+    double rate; /* expected spikes (payload) per neuron and frame: mean over channels */
+    const double *channel_rate; /* [channels] where it is known by channel, else NULL */
+    uint32_t n_projs;           /* incoming projections: net->proj[proj_first ..] */
     uint32_t proj_first;
     /* EMBEDDED only */
     uint32_t q, k, v, heads;
@@ -110,9 +118,20 @@ struct map_net {
 /* Builds the network. Refuses with SPK_ERR_NOFIT what the target cannot express (naming the
  * capability), and with SPK_ERR_INTERNAL a module whose delays are not balanced. */
 SPK_CHECKED spk_status map_net_build(const struct ir_module *module, const struct tgt *target,
-                                     enum tgt_attention attention, const double *node_rate,
+                                     enum tgt_attention attention, const struct map_rate *node_rate,
                                      struct diag_list *diags, struct map_net *out);
 void map_net_fini(struct map_net *net);
+
+/* ---- rates (pop_rates.c) ---- */
+
+/* Rate assumed where nothing was measured. */
+double map_declared_rate(const struct ir_module *m);
+/* Sets a population's rate; its channels must be set. The rates are copied. */
+SPK_CHECKED spk_status map_pop_set_rate(struct map_net *net, struct map_pop *p,
+                                        const struct map_rate *rate);
+/* Messages that the neurons of channels [first, first + n) of one position send per out-axon and
+ * frame, together. */
+double map_pop_sends(const struct map_pop *p, uint32_t first, uint32_t n);
 
 /* Threshold and bias of a channel. In an estimate (params without data) thresholds are those of
  * the pattern, 0 for model layers, and biases 0. */

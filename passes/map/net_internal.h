@@ -7,7 +7,7 @@
 struct net_builder {
     struct map_net *net;
     struct diag_list *diags;
-    const double *node_rate;
+    const struct map_rate *node_rate;
     uint32_t *pop_of; /* node -> population, IR_NONE */
 };
 

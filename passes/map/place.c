@@ -43,7 +43,7 @@ static spk_status add_flow(void *ctx, const struct map_tile *tile, const struct 
     uint32_t src = map_tile_of(net, s, a->pos, a->first_source_channel);
     uint32_t dst = map_tile_of(net, tile->pop,
                                tile->y0 * net->pops.data[tile->pop].width + tile->x0, tile->c0);
-    float w = (float)(net->pops.data[s].rate * a->n_atoms);
+    float w = (float)map_pop_sends(&net->pops.data[s], a->first_source_channel, a->n_atoms);
     if (src == IR_NONE || src == dst)
         return SPK_OK;
     if (pl->flows.len > 0 && vec_last(&pl->flows).a == src && vec_last(&pl->flows).b == dst) {

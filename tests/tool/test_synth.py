@@ -172,6 +172,31 @@ class Chain(t.ToolTest):
         self.assert_close(energy[0], energy[1], 1e-9)
         self.assertEqual(energy[1], energy[2])
 
+    def test_rates_of_channels_reach_their_cores(self):
+        """A layer cut into channels, some of which never fire: its cores are expected to send what
+        their own channels send."""
+        name, T, positions = "block.0.mlp.fc1_lif", 4, 49
+        channels = np.where(np.arange(256) < 50, 0.5, 0.0)
+        sent = {}
+        for form, rate in (("channels", channels.tolist()), ("mean", float(channels.mean()))):
+            folder = self.path(form)
+            t.write_text(self.path("r"), t.json.dumps({name: rate}))
+            self.run_tool("compile", "spikformer_v2_fashion", "--target", "loihi1", "--rates",
+                          self.path("r"), "-o", folder, says="W0435")
+            mapping = t.json.loads(t.read_text(os.path.join(folder, "mapping.json")))
+            cores = t.json.loads(t.read_text(os.path.join(folder, "cost.json")))["cores"]
+            mine = [c for c in mapping["cores"] if c["layer"] == name]
+            self.assertGreater(len({tuple(c["channels"]) for c in mine}), 4)
+            sent[form] = sum(cores[c["id"]]["predicted"]["messages"] for c in mine)
+            for core in mine:
+                first, last = core["channels"]
+                rows, columns = core["rows"], core["columns"]
+                share = (rows[1] - rows[0]) * (columns[1] - columns[0])
+                expected = channels[first:last] if form == "channels" else [rate] * (last - first)
+                self.assertAlmostEqual(cores[core["id"]]["predicted"]["spikes_out"],
+                                       T * share * sum(expected), 6)
+        self.assert_close(sent["channels"], sent["mean"], 0.3)
+
     def test_bad_rates(self):
         """Exit code 3, with the file and the line and column, or the key."""
         name = "block.0.attn.q_lif"

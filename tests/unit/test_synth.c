@@ -210,6 +210,49 @@ static void attention_with_shared_operands(void **state)
     end(&b);
 }
 
+/* Running statistics are those of what reaches the norm; and a walk computes what a run computes.
+ */
+static void statistics(void **state)
+{
+    (void)state;
+    const struct engine_walk_vtable *walk = rt_reference_engine.walk;
+    struct engine_walk *at;
+    struct engine *e;
+    struct bench b;
+    double mean[24], variance[24];
+    begin(&b, "let x = cs(image, 16, 1, 1) in \"a_*\";\n"
+              "let y = cs(x, 24, 2, 1) in \"b_*\";\n" TAIL);
+    assert_ok(synth_weights(b.m, &b.o, &b.result));
+    assert_ok(rt_reference_engine.create(b.m, &b.diags, &e));
+    assert_ok(walk->begin(e, &b.images.input, NULL, &b.diags, &at));
+    assert_int_equal(walk->compute(at, 2), SPK_ERR_INTERNAL); /* its operand is not there */
+    for (uint32_t id = 0; id < b.m->n_nodes; id++) {
+        const struct ir_node *n = &b.m->node[id];
+        assert_ok(walk->compute(at, id));
+        if (n->op != IR_OP_BATCHNORM)
+            continue;
+        const float *m = b.m->param[n->param[2]].data, *v = b.m->param[n->param[3]].data;
+        assert_ok(walk->moments(at, n->operand[0], mean, variance));
+        for (uint32_t c = 0; c < n->type.channels; c++) {
+            assert_true(m[c] == (float)mean[c] && v[c] == (float)variance[c]);
+            assert_true(v[c] > 0.0f);
+        }
+        /* Normalised but for scale and bias: the norm's own moments. */
+        const float *scale = b.m->param[n->param[0]].data, *bias = b.m->param[n->param[1]].data;
+        assert_ok(walk->moments(at, id, mean, variance));
+        for (uint32_t c = 0; c < n->type.channels; c++) {
+            assert_true(fabs(mean[c] - (double)bias[c]) < 1e-4);
+            assert_true(fabs(sqrt(variance[c]) / (double)scale[c] - 1) < 1e-3);
+        }
+    }
+    walk->drop(at, 1);
+    assert_int_equal(walk->moments(at, 1, mean, NULL), SPK_ERR_INTERNAL);
+    walk->end(at);
+    walk->end(NULL);
+    rt_reference_engine.destroy(e);
+    end(&b);
+}
+
 /* Images without any content: every channel is constant, and yet layers fire. */
 static void constant_channels(void **state)
 {
@@ -224,6 +267,9 @@ static void constant_channels(void **state)
     for (uint32_t i = 0; i < b.m->n_params; i++)
         for (uint64_t k = 0; k < ir_param_elements(&b.m->param[i]); k++)
             assert_true(isfinite(((const float *)b.m->param[i].data)[k]));
+    for (uint32_t i = 0; i < b.m->n_nodes; i++)
+        for (uint32_t c = 0; b.m->node[i].op == IR_OP_BATCHNORM && c < 64; c++)
+            assert_true(((const float *)b.m->param[b.m->node[i].param[3]].data)[c] > 1e-3f);
     expect_run(&b);
     end(&b);
 }
@@ -382,6 +428,7 @@ int main(void)
         cmocka_unit_test(attention),
         cmocka_unit_test(attention_out_of_reach),
         cmocka_unit_test(attention_with_shared_operands),
+        cmocka_unit_test(statistics),
         cmocka_unit_test(constant_channels),
         cmocka_unit_test(same_at_any_threads),
         cmocka_unit_test(images),
