@@ -1,5 +1,6 @@
 /* The main line of the chip back end: layers, cores with their groups, in-axons and blocks, then
- * ports, routes and host segments. Tables grow as vectors and are handed to the image at the end.
+ * ports, routes and host segments. Tables are vectors that are handed to the image at the end;
+ * those that grow with the number of axons are counted beforehand (emit_count.c).
  */
 #include "backends/chip/emit.h"
 
@@ -115,15 +116,13 @@ static spk_status emit_sender(void *ctx, uint32_t src, uint32_t channel, uint32_
     }
     const struct map_tile *t = &e->m->tiles.data[src];
     const uint32_t y = a->pos / p->width - t->y0, x = a->pos % p->width - t->x0;
-    struct emit_out o = {.src_core = src,
-                         .comp_first = map_tile_comp(t, y, x, channel - t->c0),
-                         .comp_count = n,
-                         .atom_first = channel - a->first_source_channel,
-                         .dest = IMG_DEST_CORE,
-                         .dest_core = e->core,
-                         .dest_axon = c->in_axon,
-                         .kind = (uint8_t)a->kind};
-    return vec_push(&e->outs, o);
+    return emit_out(e, src,
+                    &(struct img_out_axon){.comp_first = map_tile_comp(t, y, x, channel - t->c0),
+                                           .comp_count = n,
+                                           .atom_first = channel - a->first_source_channel,
+                                           .route = emit_dest(e, IMG_DEST_CORE, e->core),
+                                           .dest_axon = c->in_axon,
+                                           .kind = (uint8_t)a->kind});
 }
 
 static spk_status push_in_axon(struct emit *e, const struct map_axon *a, uint32_t block,
@@ -229,6 +228,7 @@ static spk_status emit_core(struct emit *e, uint32_t tile)
 static spk_status emit_all(struct emit *e, const char *provenance)
 {
     SPK_TRY(emit_layers(e));
+    SPK_TRY(emit_reserve(e));
     for (uint32_t i = 0; i < e->m->tiles.len; i++)
         SPK_TRY(emit_core(e, i));
     SPK_TRY(emit_ports(e));
@@ -253,7 +253,13 @@ spk_status chip_emit(const struct mapping *m, const char *provenance, struct dia
     out->n_##name = e->name.len;
     IMG_TABLES(HAND_OVER)
 #undef HAND_OVER
-    vec_fini(&e->outs);
+    emit_table_fini(&e->stored_bytes);
+    emit_table_fini(&e->stored_kernels);
+    emit_table_fini(&e->stored_contents);
+    vec_fini(&e->made);
+    vec_fini(&e->pieces);
+    spk_free(e->out_first);
+    spk_free(e->out_next);
     vec_fini(&e->core_formats);
     block_map_fini(&e->content_map);
     block_map_fini(&e->core_blocks);

@@ -1,55 +1,76 @@
 /* Synapse blocks and their shared contents.
  *
  * Two axons with equal keys share a block on a core (its memory is charged once there); equal keys
- * on different cores share the stored content. A content is generated once, from the projection's
- * closed form. */
+ * on different cores share the stored content. A content is generated once per key, from the
+ * projection's closed form, and stored once per value (emit_store.c). */
 #include <string.h>
 
 #include "backends/chip/emit_internal.h"
 #include "support/alloc.h"
 
+/* One row under construction; the last run is open until the next begins. */
 struct row_builder {
     struct emit *e;
     const struct map_proj *p;
-    const struct map_tile *tile;
-    uint32_t channel; /* of the source */
-    uint32_t end;     /* compartment offset behind the last run of this row */
+    uint32_t channel;    /* of the source */
+    uint32_t start, end; /* compartment offsets of the open run; its weights are e->pieces */
     bool open;
 };
 
-static spk_status push_weights(struct row_builder *b, const struct map_piece *piece)
+/* Weights of the open run: where its pieces lie behind each other in the image, or a copy. */
+static spk_status run_weights(struct emit *e, uint32_t length, uint64_t *out_first)
+{
+    uint64_t end = e->pieces.data[0].from;
+    size_t at = 0;
+    *out_first = end;
+    while (at < e->pieces.len && e->pieces.data[at].from == end)
+        end += e->pieces.data[at++].length;
+    if (at == e->pieces.len)
+        return SPK_OK;
+    const uint64_t copy = e->weights.len;
+    SPK_TRY(vec_reserve(&e->weights, copy + length));
+    for (at = 0; at < e->pieces.len; at++) {
+        const struct emit_piece *p = &e->pieces.data[at];
+        memcpy(e->weights.data + e->weights.len, e->weights.data + p->from, p->length);
+        e->weights.len += p->length;
+    }
+    return emit_store_bytes(e, copy, out_first);
+}
+
+static spk_status close_run(struct row_builder *b)
 {
     struct emit *e = b->e;
-    if (b->p->weight_param == IR_NONE) {
-        for (uint32_t i = 0; i < piece->length; i++)
-            SPK_TRY(vec_push(&e->weights, b->p->weight));
+    const uint32_t length = b->end - b->start;
+    uint64_t first;
+    if (!b->open)
         return SPK_OK;
-    }
-    const struct ir_param *w = &e->net->module->param[b->p->weight_param];
-    const uint32_t in = w->dim[1], kh = w->rank > 2 ? w->dim[2] : 1,
-                   kw = w->rank > 3 ? w->dim[3] : 1;
-    const int8_t *data = w->data;
-    for (uint32_t i = 0; i < piece->length; i++) {
-        uint64_t o = piece->target_channel + i;
-        SPK_TRY(
-            vec_push(&e->weights, data[((o * in + b->channel) * kh + piece->ky) * kw + piece->kx]));
-    }
-    return SPK_OK;
+    if (b->p->weight_param == IR_NONE)
+        SPK_TRY(emit_store_constant(e, b->p->weight, length, &first));
+    else
+        SPK_TRY(run_weights(e, length, &first));
+    vec_clear(&e->pieces);
+    b->open = false;
+    vec_last(&e->rows).n_runs++;
+    return vec_push(&e->runs, (struct img_run){b->start, length, first});
 }
 
 static spk_status push_piece(void *ctx, const struct map_piece *piece)
 {
     struct row_builder *b = ctx;
     struct emit *e = b->e;
-    if (b->open && piece->start == b->end) {
-        vec_last(&e->runs).length += piece->length;
-    } else {
-        SPK_TRY(vec_push(&e->runs, (struct img_run){piece->start, piece->length, e->weights.len}));
-        vec_last(&e->rows).n_runs++;
-        b->open = true;
-    }
+    if (b->open && piece->start != b->end)
+        SPK_TRY(close_run(b));
+    if (!b->open)
+        b->start = piece->start;
+    b->open = true;
     b->end = piece->start + piece->length;
-    return push_weights(b, piece);
+    if (b->p->weight_param == IR_NONE)
+        return SPK_OK;
+    struct emit_piece weights = {.length = piece->length};
+    SPK_TRY(emit_store_kernel(e, b->p, b->channel, piece->target_channel, piece->length,
+                              &weights.from));
+    weights.from += (uint64_t)emit_tap(b->p, piece->ky, piece->kx) * piece->length;
+    return vec_push(&e->pieces, weights);
 }
 
 static spk_status make_list(struct emit *e, const struct map_tile *tile, const struct map_axon *a,
@@ -58,12 +79,11 @@ static spk_status make_list(struct emit *e, const struct map_tile *tile, const s
     c->kind = IMG_BLOCK_LIST;
     c->row_first = e->rows.len;
     for (uint32_t i = 0; i < a->n_rows; i++) {
-        struct row_builder b = {.e = e,
-                                .p = &e->net->projs.data[a->proj],
-                                .tile = tile,
-                                .channel = a->first_row_channel + i};
+        struct row_builder b = {
+            .e = e, .p = &e->net->projs.data[a->proj], .channel = a->first_row_channel + i};
         SPK_TRY(vec_push(&e->rows, (struct img_row){e->runs.len, 0}));
         SPK_TRY(map_row_pieces(e->net, tile, a, b.channel, push_piece, &b));
+        SPK_TRY(close_run(&b));
     }
     return SPK_OK;
 }
@@ -73,38 +93,40 @@ static spk_status make_conv(struct emit *e, const struct map_tile *tile, const s
                             struct img_content *c)
 {
     const struct map_proj *p = &e->net->projs.data[a->proj];
-    struct row_builder b = {.e = e, .p = p, .tile = tile};
     c->kind = IMG_BLOCK_CONV;
     c->kernel_h = (uint8_t)p->kernel;
     c->kernel_w = (uint8_t)p->kernel_w;
     c->stride = (uint8_t)p->stride;
     c->pad = (uint8_t)p->pad;
     c->nc = tile->nc;
-    c->weight_first = e->weights.len;
     if (p->kernel > 255 || p->kernel_w > 255 || p->stride > 255 || p->pad > 255 ||
         p->stride != p->stride_w || p->pad != p->pad_w)
         return diag_nofit(e->diags, e->net->pops.data[p->target].span, "E0701",
                           "convolutional sharing needs equal strides and pads in x and y, below "
                           "256");
-    for (uint32_t i = 0; i < a->n_rows; i++) {
-        b.channel = a->first_row_channel + i;
-        for (uint32_t ky = 0; ky < p->kernel; ky++) {
-            for (uint32_t kx = 0; kx < p->kernel_w; kx++) {
-                struct map_piece piece = {0, tile->nc, tile->c0, ky, kx};
-                SPK_TRY(push_weights(&b, &piece));
-            }
-        }
+    const struct ir_param *w = &e->net->module->param[p->weight_param];
+    const uint64_t taps = (uint64_t)p->kernel * p->kernel_w, from = w->dim[1] * taps;
+    const uint64_t first = e->weights.len, n = a->n_rows * taps;
+    const int8_t *data = (const int8_t *)w->data + tile->c0 * from + a->first_row_channel * taps;
+    SPK_TRY(vec_resize(&e->weights, first + n * tile->nc));
+    for (uint32_t o = 0; o < tile->nc; o++) {
+        int8_t *to = e->weights.data + first + o;
+        for (uint64_t i = 0; i < n; i++)
+            to[i * tile->nc] = data[o * from + i];
     }
-    return SPK_OK;
+    return emit_store_bytes(e, first, &c->weight_first);
 }
 
 static spk_status content_of(struct emit *e, const struct map_tile *tile, const struct map_axon *a,
                              const struct map_block_key *key, uint32_t *out)
 {
     bool fresh;
-    SPK_TRY(block_map_add(&e->content_map, key, (uint32_t)e->contents.len, out, &fresh));
-    if (!fresh)
+    uint32_t made;
+    SPK_TRY(block_map_add(&e->content_map, key, (uint32_t)e->made.len, &made, &fresh));
+    if (!fresh) {
+        *out = e->made.data[made];
         return SPK_OK;
+    }
     struct img_content c;
     memset(&c, 0, sizeof c);
     c.n_rows = a->n_rows;
@@ -112,7 +134,8 @@ static spk_status content_of(struct emit *e, const struct map_tile *tile, const 
         SPK_TRY(make_conv(e, tile, a, &c));
     else
         SPK_TRY(make_list(e, tile, a, &c));
-    return vec_push(&e->contents, c);
+    SPK_TRY(emit_store_content(e, &c, out));
+    return vec_push(&e->made, *out);
 }
 
 /* Core-local number of a synapse format. */
@@ -179,12 +202,12 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
     const struct map_pop *p = &e->net->pops.data[tile->pop];
     const uint32_t fine_shift = map_enable_shift(e->net, false);
     struct img_content c;
+    uint64_t first = e->weights.len;
+    uint32_t content;
     memset(&c, 0, sizeof c);
     c.kind = IMG_BLOCK_LIST;
     c.n_rows = 1;
     c.row_first = e->rows.len;
-    SPK_TRY(vec_push(&e->rows, (struct img_row){e->runs.len, 1}));
-    SPK_TRY(vec_push(&e->runs, (struct img_run){0, tile->comps, e->weights.len}));
     for (uint32_t comp = 0; comp < tile->comps; comp++) {
         /* bias = qf * 2^fine + qc * 2^(fine + 7), -64 <= qf <= 63; none on padding */
         const uint32_t neuron = img_group_neuron(&vec_last(&e->groups), comp);
@@ -197,8 +220,10 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
                                  "bias %d of '%s' does not fit two enable weights", units, p->name);
         SPK_TRY(vec_push(&e->weights, (int8_t)(coarse ? qc : qf)));
     }
-    SPK_TRY(vec_push(&e->contents, c));
+    SPK_TRY(emit_store_bytes(e, first, &first));
+    SPK_TRY(vec_push(&e->rows, (struct img_row){e->runs.len, 1}));
+    SPK_TRY(vec_push(&e->runs, (struct img_run){0, tile->comps, first}));
+    SPK_TRY(emit_store_content(e, &c, &content));
     *out_block = (uint32_t)e->blocks.len;
-    return push_block(e, (uint32_t)e->contents.len - 1, IMG_BLOCK_LIST,
-                      map_enable_shift(e->net, coarse), 0);
+    return push_block(e, content, IMG_BLOCK_LIST, map_enable_shift(e->net, coarse), 0);
 }

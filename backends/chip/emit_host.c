@@ -62,18 +62,16 @@ static spk_status emit_head(struct emit *e)
 }
 
 static spk_status push_port_axon(struct emit *e, uint32_t tile, uint32_t pos_in_tile, uint32_t dest,
-                                 uint32_t task, size_t port)
+                                 size_t port)
 {
     const struct map_tile *t = &e->m->tiles.data[tile];
-    struct emit_out o = {.src_core = tile,
-                         .comp_first =
-                             map_tile_comp(t, pos_in_tile / t->nx, pos_in_tile % t->nx, 0),
-                         .comp_count = t->nc,
-                         .dest = dest,
-                         .dest_core = task,
-                         .dest_axon = (uint32_t)port,
-                         .kind = IMG_AXON_POP16};
-    return vec_push(&e->outs, o);
+    return emit_out(e, tile,
+                    &(struct img_out_axon){
+                        .comp_first = map_tile_comp(t, pos_in_tile / t->nx, pos_in_tile % t->nx, 0),
+                        .comp_count = t->nc,
+                        .route = dest,
+                        .dest_axon = (uint32_t)port,
+                        .kind = IMG_AXON_POP16});
 }
 
 /* One port per position of every tile of `pop`. */
@@ -87,12 +85,13 @@ static spk_status emit_pop_ports(struct emit *e, uint32_t pop, uint32_t task, ui
             uint32_t pos = (t->y0 + at / t->nx) * p->width + t->x0 + at % t->nx;
             if (task == IMG_NONE) {
                 struct img_host_port h = {pop, pos, t->c0, t->nc};
-                SPK_TRY(
-                    push_port_axon(e, p->tile_first + i, at, IMG_DEST_HOST, 0, e->host_ports.len));
+                SPK_TRY(push_port_axon(e, p->tile_first + i, at, emit_dest(e, IMG_DEST_HOST, 0),
+                                       e->host_ports.len));
                 SPK_TRY(vec_push(&e->host_ports, h));
             } else {
                 struct img_embedded_port q = {operand, pos, t->c0, t->nc};
-                SPK_TRY(push_port_axon(e, p->tile_first + i, at, IMG_DEST_EMBEDDED, task,
+                SPK_TRY(push_port_axon(e, p->tile_first + i, at,
+                                       emit_dest(e, IMG_DEST_EMBEDDED, task),
                                        e->embedded_ports.len));
                 SPK_TRY(vec_push(&e->embedded_ports, q));
             }

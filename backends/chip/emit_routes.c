@@ -1,7 +1,5 @@
-/* Out-axons, sorted by source core, and the routes they take.
- *
- * A counting sort keeps the order in which consumers asked within a source core. Routes are unique
- * per (source core, destination): found by a stamp per destination while a core is processed.
+/* The routes that out-axons take. They are unique per (source core, destination): found by a stamp
+ * per destination while a core is processed, in the order in which the core's out-axons need them.
  * Distances: routers of all chips form one grid; a step between chips counts as a chip hop. */
 #include <stdlib.h>
 #include <string.h>
@@ -14,24 +12,26 @@ static uint32_t abs_diff(uint32_t a, uint32_t b)
     return a > b ? a - b : b - a;
 }
 
-static struct img_route route_between(const struct emit *e, uint32_t src, const struct emit_out *o)
+static struct img_route route_between(const struct emit *e, uint32_t src, uint32_t dest)
 {
+    const uint32_t cores = (uint32_t)e->m->tiles.len;
+    const uint32_t host = emit_dest(e, IMG_DEST_HOST, 0);
     const struct tgt *t = e->target;
     const struct map_place *a = &e->m->place[src];
     const uint32_t cx = e->m->system->chips_x;
     struct img_route r;
     memset(&r, 0, sizeof r);
     r.src_core = src;
-    r.dest = o->dest;
-    if (o->dest == IMG_DEST_HOST)
+    r.dest = dest == host ? IMG_DEST_HOST : dest >= cores ? IMG_DEST_EMBEDDED : IMG_DEST_CORE;
+    if (r.dest == IMG_DEST_HOST)
         return r;
-    if (o->dest == IMG_DEST_EMBEDDED) {
-        r.chip = e->embedded.data[o->dest_core].chip;
-        r.x = o->dest_core;
+    if (r.dest == IMG_DEST_EMBEDDED) {
+        r.chip = e->embedded.data[dest - cores].chip;
+        r.x = dest - cores;
         r.hops_chip = abs_diff(a->chip % cx, r.chip % cx) + abs_diff(a->chip / cx, r.chip / cx);
         return r;
     }
-    const struct map_place *b = &e->m->place[o->dest_core];
+    const struct map_place *b = &e->m->place[dest];
     const uint32_t rx = t->cores_x / t->tile_w, ry = t->cores_y / t->tile_h;
     const uint32_t chips_x = abs_diff(a->chip % cx, b->chip % cx);
     const uint32_t chips_y = abs_diff(a->chip / cx, b->chip / cx);
@@ -47,17 +47,6 @@ static struct img_route route_between(const struct emit *e, uint32_t src, const 
     r.hops_chip = chips_x + chips_y;
     r.within_tile = r.hops_x + r.hops_y + r.hops_chip == 0;
     return r;
-}
-
-/* Destinations are numbered cores, then embedded tasks, then the host. */
-static uint32_t dest_number(const struct emit *e, const struct emit_out *o)
-{
-    const uint32_t cores = (uint32_t)e->m->tiles.len;
-    if (o->dest == IMG_DEST_CORE)
-        return o->dest_core;
-    if (o->dest == IMG_DEST_EMBEDDED)
-        return cores + o->dest_core;
-    return cores + (uint32_t)e->embedded.len;
 }
 
 /* A core whose routing table is too small for its destinations. */
@@ -79,29 +68,36 @@ static spk_status check_routing_table(const struct emit *e, uint32_t core, uint3
     return status;
 }
 
-static spk_status emit_core_routes(struct emit *e, uint32_t core, const uint32_t *order, uint32_t n,
-                                   uint32_t *route_of)
+static spk_status miscounted(const struct emit *e, uint32_t core)
+{
+    return diag_internal(e->diags, e->net->pops.data[e->m->tiles.data[core].pop].span, "E0708",
+                         "the out-axons of core %u were counted wrongly", core);
+}
+
+spk_status emit_out(struct emit *e, uint32_t src, const struct img_out_axon *axon)
+{
+    if (e->out_next[src] == e->out_first[src + 1])
+        return miscounted(e, src);
+    e->out_axons.data[e->out_next[src]++] = *axon;
+    return SPK_OK;
+}
+
+static spk_status emit_core_routes(struct emit *e, uint32_t core, uint32_t *route_of)
 {
     struct img_core *c = &e->cores.data[core];
     const uint32_t first_route = (uint32_t)e->routes.len;
-    c->out_axon_first = (uint32_t)e->out_axons.len;
-    c->n_out_axons = n;
-    for (uint32_t i = 0; i < n; i++) {
-        const struct emit_out *o = &e->outs.data[order[i]];
-        const uint32_t dest = dest_number(e, o);
+    if (e->out_next[core] != e->out_first[core + 1])
+        return miscounted(e, core);
+    c->out_axon_first = (uint32_t)e->out_first[core];
+    c->n_out_axons = (uint32_t)(e->out_next[core] - e->out_first[core]);
+    for (uint64_t i = e->out_first[core]; i < e->out_next[core]; i++) {
+        struct img_out_axon *a = &e->out_axons.data[i];
+        const uint32_t dest = a->route;
         if (route_of[dest] == IMG_NONE || route_of[dest] < first_route) {
             route_of[dest] = (uint32_t)e->routes.len;
-            SPK_TRY(vec_push(&e->routes, route_between(e, core, o)));
+            SPK_TRY(vec_push(&e->routes, route_between(e, core, dest)));
         }
-        struct img_out_axon a;
-        memset(&a, 0, sizeof a);
-        a.comp_first = o->comp_first;
-        a.comp_count = o->comp_count;
-        a.atom_first = o->atom_first;
-        a.route = route_of[dest];
-        a.dest_axon = o->dest_axon;
-        a.kind = o->kind;
-        SPK_TRY(vec_push(&e->out_axons, a));
+        a->route = route_of[dest];
     }
     return check_routing_table(e, core, first_route);
 }
@@ -109,28 +105,13 @@ static spk_status emit_core_routes(struct emit *e, uint32_t core, const uint32_t
 spk_status emit_routes(struct emit *e)
 {
     const uint32_t cores = (uint32_t)e->m->tiles.len;
-    const size_t dests = cores + e->embedded.len + 1;
-    uint32_t *first = NULL, *order = NULL, *route_of = NULL;
-    spk_status status = spk_alloc_array(cores + 1, sizeof *first, &first);
+    const size_t dests = (size_t)emit_dest(e, IMG_DEST_HOST, 0) + 1;
+    uint32_t *route_of = NULL;
+    spk_status status = spk_alloc_array_raw(dests, sizeof *route_of, &route_of);
     if (status == SPK_OK)
-        status = spk_alloc_array_raw(e->outs.len, sizeof *order, &order);
-    if (status == SPK_OK)
-        status = spk_alloc_array_raw(dests, sizeof *route_of, &route_of);
-    if (status == SPK_OK) {
         memset(route_of, 0xff, dests * sizeof *route_of);
-        for (size_t i = 0; i < e->outs.len; i++)
-            first[e->outs.data[i].src_core + 1]++;
-        for (uint32_t c = 0; c < cores; c++)
-            first[c + 1] += first[c];
-        for (size_t i = 0; i < e->outs.len; i++)
-            order[first[e->outs.data[i].src_core]++] = (uint32_t)i;
-    }
-    for (uint32_t c = 0, at = 0; c < cores && status == SPK_OK; c++) {
-        status = emit_core_routes(e, c, order + at, first[c] - at, route_of);
-        at = first[c];
-    }
-    spk_free(first);
-    spk_free(order);
+    for (uint32_t c = 0; c < cores && status == SPK_OK; c++)
+        status = emit_core_routes(e, c, route_of);
     spk_free(route_of);
     return status;
 }
