@@ -49,6 +49,8 @@ static spk_status count_all(struct emit *e, struct counting *c)
         const struct map_pop *p = &e->net->pops.data[t->pop];
         const uint32_t enables = p->enable ? p->coarse ? 2 : 1 : 0;
         SPK_TRY(map_tile_axons(e->net, t, count_axon, c));
+        if (t->comps > e->longest_run)
+            e->longest_run = t->comps;
         c->in_axons += enables;
         c->injections += enables;
     }

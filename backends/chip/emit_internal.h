@@ -33,7 +33,7 @@ struct emit {
      * until emit_routes. */
     uint64_t *out_first;          /* [cores + 1] */
     uint64_t *out_next;           /* [cores] next free out-axon */
-    uint64_t n_in_axons;          /* counted so far */
+    uint32_t longest_run;         /* compartments of the largest tile: no run is longer */
     struct block_map content_map; /* key -> made[], whole image */
     VEC(uint32_t) made;           /* content of each key */
     struct block_map core_blocks; /* key -> block, this core */

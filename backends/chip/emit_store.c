@@ -155,14 +155,17 @@ spk_status emit_store_kernel(struct emit *e, const struct map_proj *p, uint32_t 
 spk_status emit_store_constant(struct emit *e, int8_t weight, uint32_t length, uint64_t *out_first)
 {
     struct emit_constant *c = &e->constant[(uint8_t)weight];
-    if (c->length < length) {
-        c->length = length > 2 * c->length ? length : 2 * c->length;
+    if (c->length == 0) {
+        c->length = e->longest_run;
         c->first = e->weights.len;
         SPK_TRY(vec_resize(&e->weights, c->first + c->length));
         memset(e->weights.data + c->first, weight, c->length);
     }
     *out_first = c->first;
-    return SPK_OK;
+    return length <= c->length
+               ? SPK_OK
+               : diag_internal(e->diags, spk_span_none, "E0709",
+                               "a run of %u synapses is longer than its tile", length);
 }
 
 /* ---- contents ---- */
