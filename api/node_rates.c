@@ -1,6 +1,11 @@
 /* Rates by node: a walk in node order, operands first. A rate of one number stays one number; a sum
- * is per channel where an operand is. Memory: one double per channel of the values given. */
+ * is per channel where an operand is. Max-pools of spikes are taken as independent, which
+ * neighbours are not: where three by three neurons of rate 0.1 pool to 0.39 to 0.42 (Spikformer V1
+ * with synthetic weights), this says 0.6, and their own rate would say 0.1. Memory: one double per
+ * channel of the values given. */
 #include "api/node_rates.h"
+
+#include <math.h>
 
 void node_rates_fini(struct node_rates *r)
 {
@@ -25,6 +30,20 @@ static spk_status sum_rates(struct node_rates *r, const struct ir_node *n, struc
         for (uint32_t k = 0; k < n->n_operands; k++)
             sum[c] += rate_at(&r->of_node[n->operand[k]], c);
     *out = (struct map_rate){wide, sum};
+    return SPK_OK;
+}
+
+/* A window spikes unless all of it is silent, as if its spikes came independently. */
+static spk_status pool_rate(struct node_rates *r, const struct ir_node *n, struct map_rate *out)
+{
+    const struct map_rate *in = &r->of_node[n->operand[0]];
+    const double window = (double)n->a.pool.kernel * n->a.pool.kernel;
+    double *rate = ARENA_NEW_ARRAY(&r->arena, double, in->n);
+    if (rate == NULL)
+        return SPK_ERR_NOMEM;
+    for (uint32_t c = 0; c < in->n; c++)
+        rate[c] = in->rate[c] < 1 ? 1 - pow(1 - in->rate[c], window) : 1;
+    *out = (struct map_rate){in->n, rate};
     return SPK_OK;
 }
 
@@ -55,7 +74,9 @@ spk_status node_rates_init(const struct ir_module *m, const struct fe_rates *giv
             status = given_rate(&r, &given->of_node[id], &r.of_node[i]);
         else if (n->op == IR_OP_DELAY || n->op == IR_OP_ADD)
             status = sum_rates(&r, n, &r.of_node[i]);
-        else if (n->op == IR_OP_RESHAPE || n->op == IR_OP_REPEAT || n->op == IR_OP_MAXPOOL)
+        else if (n->op == IR_OP_MAXPOOL)
+            status = pool_rate(&r, n, &r.of_node[i]);
+        else if (n->op == IR_OP_RESHAPE || n->op == IR_OP_REPEAT)
             r.of_node[i] = r.of_node[n->operand[0]];
     }
     if (status == SPK_OK)

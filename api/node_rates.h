@@ -13,8 +13,8 @@ struct node_rates {
 void node_rates_fini(struct node_rates *r);
 /* Rates of the nodes of `m`: those given (of nodes of `named`, which has the same value names;
  * NULL: none), per channel where they are; of a sum or a delay the sum of its operands'; of what
- * only passes on its operand (reshape, repeat, max-pool) the operand's; of all others the declared
- * one. */
+ * only passes on its operand (reshape, repeat) the operand's; of a max-pool the chance that one of
+ * its window spikes; of all others the declared one. */
 SPK_CHECKED spk_status node_rates_init(const struct ir_module *m, const struct fe_rates *given,
                                        const struct ir_module *named, struct node_rates *out);
 

@@ -41,6 +41,17 @@ static spk_status check_options(const struct synth_job *j)
     return SPK_OK;
 }
 
+/* Says now, not after minutes, that a file cannot be written. */
+static spk_status check_place(const struct synth_job *j, const char *path)
+{
+    struct file_writer *w;
+    if (path == NULL)
+        return SPK_OK;
+    SPK_TRY(file_writer_create(path, &j->c->diags, &w));
+    file_writer_abort(w);
+    return SPK_OK;
+}
+
 /* The images that were used, as a file for `run` and `simulate`. */
 static spk_status save_input(const struct synth_job *j)
 {
@@ -138,6 +149,9 @@ static spk_status synth_all(struct synth_job *j, struct api_report *r)
                               .diags = &c->diags,
                               .progress = &c->progress};
     SPK_TRY(check_options(j));
+    SPK_TRY(check_place(j, j->o->output));
+    SPK_TRY(check_place(j, j->o->input_out));
+    SPK_TRY(check_place(j, j->o->rates_out));
     SPK_TRY(api_engine(c, NULL, &o.engine));
     SPK_TRY(api_model_load(c, &j->o->model, false, &j->model));
     if (j->o->data.input != NULL) {

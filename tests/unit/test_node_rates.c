@@ -36,6 +36,27 @@ static void by_channel(void **state)
     ir_module_destroy(m);
 }
 
+static void pools(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a_lif\": [0.5, 0, 1, 0.25]}";
+    struct ir_module *m = tiny_model(false, false);
+    struct fe_rates given = {0};
+    struct node_rates r = {0};
+    uint32_t lif = ir_find_value(m, "a_lif"), pool;
+    struct ir_node node = {
+        .op = IR_OP_MAXPOOL, .n_operands = 1, .operand = &lif, .a.pool = {2, 2, 0}};
+    pool = tiny_node(m, &node);
+    assert_ok(fe_rates_parse(text, strlen(text), "r", m, NULL, &given));
+    assert_ok(node_rates_init(m, &given, m, &r));
+    assert_int_equal(r.of_node[pool].n, 4);
+    assert_true(r.of_node[pool].rate[0] == 1 - 0.0625 && r.of_node[pool].rate[1] == 0);
+    assert_true(r.of_node[pool].rate[2] == 1 && r.of_node[pool].rate[3] == 1 - 0.31640625);
+    node_rates_fini(&r);
+    fe_rates_fini(&given);
+    ir_module_destroy(m);
+}
+
 static void messages(void **state)
 {
     (void)state;
@@ -60,6 +81,7 @@ static void messages(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(by_channel), cmocka_unit_test(messages)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(by_channel), cmocka_unit_test(pools),
+                                       cmocka_unit_test(messages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
