@@ -7,7 +7,7 @@
 #include "api/paper.h"
 #include "backends/chip/emit.h"
 #include "config.h"
-#include "passes/depth.h"
+#include "passes/attention.h"
 #include "passes/map/map.h"
 #include "passes/pass.h"
 #include "runtime/reference.h"
@@ -22,7 +22,6 @@ struct compile {
     struct tgt *target;
     struct api_data calibration;
     struct ir_module *module; /* prepared, later quantised and balanced */
-    enum tgt_attention attention;
     enum map_objective objective;
     struct node_rates rates; /* per node of `module` */
     bool measured;           /* rates were given */
@@ -136,7 +135,6 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
                               bool places)
 {
     struct map_options o = {.objective = k->objective,
-                            .attention = k->attention,
                             .system = system,
                             .seed = seed,
                             .node_rate = k->rates.of_node,
@@ -153,10 +151,9 @@ static spk_status compile_passes(struct compile *k, const char *attention, bool 
 {
     struct pass_context pc = pass_context_of(k, remarks);
     SPK_TRY(ir_module_clone(k->model.module, false, &k->module));
-    SPK_TRY(passes_compile_pipeline(&pc, PASSES_PREPARED, NULL, &k->module));
-    SPK_TRY(depth_attention_choice(k->module, k->target, attention, &k->c->diags, &k->attention));
-    return passes_compile_pipeline(&pc, PASSES_BALANCED, tgt_attention_name(k->attention),
-                                   &k->module);
+    SPK_TRY(passes_compile_pipeline(&pc, PASSES_PREPARED, attention, NULL, &k->module));
+    return passes_compile_pipeline(&pc, PASSES_BALANCED, attention,
+                                   k->objective == MAP_LATENCY ? "latency" : "cores", &k->module);
 }
 
 static spk_status provenance_text(const struct compile *k, const struct spk_compile_options *o,
@@ -174,7 +171,7 @@ static spk_status provenance_text(const struct compile *k, const struct spk_comp
     jw_string(&w, "weights_sha256", k->model.weights_sha256);
     jw_string(&w, "target", k->target->name);
     jw_string(&w, "target_sha256", hex);
-    jw_string(&w, "attention", tgt_attention_name(k->attention));
+    jw_string(&w, "attention", attn_of_module(k->module));
     jw_u64(&w, "seed", o->seed);
     jw_u64(&w, "calibration_images", k->calibration.input.input.n_images);
     jw_array_begin(&w, "settings");
@@ -200,8 +197,7 @@ static void report_summary(const struct compile *k, const struct image *im, stru
     strbuf_printf(t,
                   "attention: %s; traffic (spikes x hops per frame): %.6g in layer order, %.6g "
                   "placed\n",
-                  tgt_attention_name(k->attention), k->mapping.traffic_before,
-                  k->mapping.traffic_after);
+                  attn_of_module(k->module), k->mapping.traffic_before, k->mapping.traffic_after);
 }
 
 static spk_status cost_text(struct json_writer *w, const struct image *im, const struct tgt *target,
@@ -258,7 +254,7 @@ static spk_status compile_emit(struct compile *k, const struct spk_compile_optio
             status = api_folder_write(k->c, o->output, &parts);
         if (status == SPK_OK) {
             jw_string(&r->w, "output", o->output);
-            jw_string(&r->w, "attention", tgt_attention_name(k->attention));
+            jw_string(&r->w, "attention", attn_of_module(k->module));
             status = cost_write(&r->w, &im, k->target, &sources);
             if (status == SPK_OK)
                 status = partition_json(&k->mapping, &r->w);

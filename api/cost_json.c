@@ -306,7 +306,7 @@ static double run_time_ns(const struct cost *c, uint32_t chips)
         return (double)NAN;
     if (chips <= 1)
         return s->time_ns;
-    return s->time_ns + (double)s->steps * (system_barrier_ns(c) - s->barrier_ns);
+    return s->time_ns + (double)s->ticks * (system_barrier_ns(c) - s->barrier_ns);
 }
 
 static void write_totals(const struct cost *c, uint32_t chips)
@@ -393,6 +393,9 @@ spk_status cost_write(struct json_writer *w, const struct image *im, const struc
         jw_u64(w, "timesteps", im->meta.timesteps);
         jw_u64(w, "latency_steps", im->meta.latency);
         jw_u64(w, "interval_steps", im->meta.interval);
+        jw_u64(w, "ticks_per_step", im->meta.ticks);
+        jw_u64(w, "latency_ticks", (uint64_t)im->meta.latency * im->meta.ticks);
+        jw_u64(w, "interval_ticks", (uint64_t)im->meta.interval * im->meta.ticks);
         if (stats)
             jw_u64(w, "steps", stats->steps);
         write_unpriced(&c);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "passes/attention.h"
 #include "passes/map/bound.h"
 
 spk_status partition_json(const struct mapping *m, struct json_writer *w)
@@ -64,6 +65,8 @@ static void write_layer(const struct mapping *m, uint32_t pop, struct json_write
     jw_u64(w, "width", p->width);
     jw_u64(w, "start_step", p->start);
     jw_f64(w, "rate", p->rate);
+    if (p->lowering != IR_LOWER_OPEN)
+        jw_string(w, "attention", attn_name(p->lowering));
     if (p->has_compartments) {
         jw_array_begin(w, "tile");
         jw_u64(w, NULL, p->th);
@@ -101,11 +104,12 @@ spk_status mapping_json(const struct mapping *m, const struct image *im, struct 
     jw_i64(&w, "schema", 1);
     jw_string(&w, "target", m->net.target->name);
     jw_string(&w, "system", m->system->name);
-    jw_string(&w, "attention", tgt_attention_name(m->net.attention));
+    jw_string(&w, "attention", attn_of_module(m->net.module));
     jw_u64(&w, "seed", m->seed);
     jw_u64(&w, "timesteps", im->meta.timesteps);
     jw_u64(&w, "interval_steps", im->meta.interval);
     jw_u64(&w, "latency_steps", im->meta.latency);
+    jw_u64(&w, "ticks_per_step", im->meta.ticks);
     jw_f64(&w, "traffic_layer_order", m->traffic_before);
     jw_f64(&w, "traffic_placed", m->traffic_after);
     SPK_TRY(partition_json(m, &w));
@@ -186,10 +190,11 @@ spk_status estimate_json(const struct mapping *m, struct json_writer *w)
     const struct tgt *t = m->net.target;
     struct layer_sum total = {0};
     jw_string(w, "system", m->system->name);
-    jw_string(w, "attention", tgt_attention_name(m->net.attention));
+    jw_string(w, "attention", attn_of_module(m->net.module));
     jw_u64(w, "timesteps", m->net.timesteps);
     jw_u64(w, "latency_steps", m->net.latency);
     jw_u64(w, "interval_steps", m->net.interval);
+    jw_u64(w, "ticks_per_step", m->net.ticks);
     jw_array_begin(w, "layers");
     for (size_t i = 0; i < m->net.pops.len; i++) {
         const struct map_pop *p = &m->net.pops.data[i];
@@ -198,6 +203,8 @@ spk_status estimate_json(const struct mapping *m, struct json_writer *w)
         jw_string(w, "name", p->name);
         jw_string(w, "kind", api_layer_kind(p->kind));
         jw_u64(w, "start_step", p->start);
+        if (p->lowering != IR_LOWER_OPEN)
+            jw_string(w, "attention", attn_name(p->lowering));
         write_usage(w, &s);
         jw_object_end(w);
         total.cores += s.cores;

@@ -193,6 +193,7 @@ static spk_status run(struct check *c)
     SPK_TRY(check_build_rules(c));
     SPK_TRY(check_neurons(c));
     SPK_TRY(check_synapses(c));
+    SPK_TRY(check_plastic(c));
     return check_host(c);
 }
 
@@ -217,7 +218,7 @@ spk_status check_image(const struct image *im, const struct tgt *t, const struct
     out->out_axons = im->n_out_axons;
     status = run(&c);
     void *owned[] = {c.axon_core, c.out_core, c.route_core, c.feeder_first,
-                     c.feeders,   c.layer_of, c.rules};
+                     c.feeders,   c.layer_of, c.rules,      c.phases};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         spk_free(owned[i]);
     vec_fini(&c.sources);

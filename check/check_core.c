@@ -77,6 +77,8 @@ static uint64_t block_bits(const struct check *c, const struct img_block *b, con
     const struct img_content *t = &im->contents[b->content];
     uint64_t each = (uint64_t)b->weight_bits + b->delay_bits + f->tag_bits, bits = 0;
 
+    if (b->kind == IMG_BLOCK_PLASTIC)
+        each += c->t->arith.plastic_tag_bits;
     *out_index_fits = true;
     if (t->kind == IMG_BLOCK_CONV)
         return t->n_rows * row_bits(f, (uint64_t)t->kernel_h * t->kernel_w * t->nc, each);
@@ -109,17 +111,19 @@ static void limit(struct check *c, uint32_t core, enum tgt_limit which, uint64_t
                         (unsigned long long)have, (unsigned long long)most);
 }
 
-/* Whether every group of the core is SUM or PRODUCT: its programs read plain accumulators. */
+/* Whether every group of the core is graded: its programs read plain accumulators. */
 static bool graded_core(const struct check *c, const struct img_core *k)
 {
     for (uint32_t i = 0; i < k->n_configs; i++) {
-        if (c->im->configs[k->config_first + i].program < IMG_PROG_SUM)
+        if (!img_is_graded(c->im->configs[k->config_first + i].program))
             return false;
     }
     return k->n_configs > 0;
 }
 
-static void check_block(struct check *c, uint32_t core, uint32_t id, const struct shape *s)
+/* second: only second ports use it, which multiply plain numbers. */
+static void check_block(struct check *c, uint32_t core, uint32_t id, const struct shape *s,
+                        bool second)
 {
     const struct tgt_arith *a = &c->t->arith;
     const struct img_core *k = &c->im->cores[core];
@@ -131,13 +135,18 @@ static void check_block(struct check *c, uint32_t core, uint32_t id, const struc
     if (b->kind == IMG_BLOCK_CONV && c->t->sharing != TGT_SHARE_CONVOLUTION)
         check_violation(c, "E0933", IMG_NONE, core,
                         "block %u computes convolution targets, which '%s' cannot", id, c->t->name);
-    if (b->weight_bits > a->weight_bits)
+    if (b->kind == IMG_BLOCK_PLASTIC && (b->weight_bits > a->plastic_bits || s->low || s->high))
+        check_violation(c, "E0933", IMG_NONE, core,
+                        "block %u learns weights of %u bits, '%s' has %u; they start at %d..%d, "
+                        "not 0",
+                        id, b->weight_bits, c->t->name, a->plastic_bits, s->low, s->high);
+    else if (b->kind != IMG_BLOCK_PLASTIC && b->weight_bits > a->weight_bits)
         check_violation(c, "E0933", IMG_NONE, core, "block %u: %u weight bits, '%s' has %u", id,
                         b->weight_bits, c->t->name, a->weight_bits);
     if (s->high > most || s->low < -most - 1)
         check_violation(c, "E0933", IMG_NONE, core, "block %u: weights %d..%d do not fit %u bits",
                         id, s->low, s->high, b->weight_bits);
-    if ((exponent < a->weight_exp_min && !(graded_core(c, k) && exponent < 0)) ||
+    if ((exponent < a->weight_exp_min && !((second || graded_core(c, k)) && exponent < 0)) ||
         exponent > a->weight_exp_max)
         check_violation(c, "E0933", IMG_NONE, core,
                         "block %u: shift %u is weight exponent %d, '%s' has %d..%d%s", id, b->shift,
@@ -184,9 +193,14 @@ static spk_status check_blocks(struct check *c, uint32_t core, const struct shap
     uint64_t bits = 0;
     uint32_t *uses;
 
-    SPK_TRY(spk_alloc_array(k->n_blocks, sizeof *uses, &uses));
-    for (uint32_t i = 0; i < k->n_in_axons; i++)
-        uses[im->in_axons[k->in_axon_first + i].block - k->block_first]++;
+    SPK_TRY(spk_alloc_array(2 * (size_t)k->n_blocks, sizeof *uses, &uses));
+    uint32_t *seconds = uses + k->n_blocks;
+    for (uint32_t i = 0; i < k->n_in_axons; i++) {
+        const struct img_in_axon *a = &im->in_axons[k->in_axon_first + i];
+
+        uses[a->block - k->block_first]++;
+        seconds[a->block - k->block_first] += a->port == IMG_PORT_SECOND;
+    }
     for (uint32_t i = 0; i < k->n_blocks; i++) {
         const struct img_block *b = &im->blocks[k->block_first + i];
         bool fits;
@@ -202,7 +216,8 @@ static spk_status check_blocks(struct check *c, uint32_t core, const struct shap
             check_violation(c, "E0933", IMG_NONE, core,
                             "block %u is used by %u in-axons, '%s' shares no synapses",
                             k->block_first + i, uses[i], c->t->name);
-        check_block(c, core, k->block_first + i, &shapes[b->content]);
+        check_block(c, core, k->block_first + i, &shapes[b->content],
+                    uses[i] > 0 && uses[i] == seconds[i]);
     }
     spk_free(uses);
     limit(c, core, TGT_SYNAPSE_FORMATS, formats.n);
@@ -230,10 +245,10 @@ static void check_in_axon(struct check *c, uint32_t core, uint32_t i)
     if (a->kind == IMG_AXON_POP16 && a->atoms > tgt_limit_value(c->t, TGT_ATOMS))
         check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: %u atoms, pop16 has at most %llu",
                         i, a->atoms, (unsigned long long)tgt_limit_value(c->t, TGT_ATOMS));
-    if (b->kind == IMG_BLOCK_LIST && a->base > tgt_limit_value(c->t, TGT_AXON_BASE))
+    if (b->kind != IMG_BLOCK_CONV && a->base > tgt_limit_value(c->t, TGT_AXON_BASE))
         check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: base %u, at most %llu", i, a->base,
                         (unsigned long long)tgt_limit_value(c->t, TGT_AXON_BASE));
-    if (b->kind == IMG_BLOCK_LIST && a->kind == IMG_AXON_POP16 && a->base % 4 != 0)
+    if (b->kind != IMG_BLOCK_CONV && a->kind == IMG_AXON_POP16 && a->base % 4 != 0)
         check_violation(c, "E0931", IMG_NONE, core,
                         "in-axon %u: base %u of a pop16 axon is no multiple of 4", i, a->base);
     if (a->delay > tgt_limit_value(c->t, TGT_DELAY))
@@ -242,7 +257,7 @@ static void check_in_axon(struct check *c, uint32_t core, uint32_t i)
     if (b->delay_bits < 32 && a->delay >> b->delay_bits != 0)
         check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: delay %u does not fit %u bits", i,
                         a->delay, b->delay_bits);
-    if (a->port != 0 && !c->t->arith.two_ports)
+    if (a->port == IMG_PORT_SECOND && !c->t->arith.two_ports)
         check_violation(c, "E0931", IMG_NONE, core,
                         "in-axon %u uses port %u, neurons of '%s' have one", i, a->port,
                         c->t->name);
@@ -335,19 +350,23 @@ static void check_config(struct check *c, uint32_t core, uint32_t i)
     const struct img_config *g = &c->im->configs[c->im->cores[core].config_first + i];
     int64_t most = ((int64_t)1 << (a->state_bits - 1)) - 1;
 
+    bool graded = img_is_graded(g->program);
+    bool pairs = g->program == IMG_PROG_PRODUCT || g->program == IMG_PROG_ACCUMULATE ||
+                 g->program == IMG_PROG_GATED;
+
     if ((g->program == IMG_PROG_FIXED) != (a->neuron == TGT_NEURON_FIXED))
         check_violation(c, "E0934", IMG_NONE, core,
                         "configuration %u: program %u on '%s', whose "
                         "neurons are %s",
                         i, g->program, c->t->name,
                         a->neuron == TGT_NEURON_FIXED ? "hard-wired" : "programmable");
-    if (g->program >= IMG_PROG_SUM && a->payload_bits == 0)
+    if (graded && a->payload_bits == 0)
         check_violation(c, "E0934", IMG_NONE, core,
                         "configuration %u sends graded spikes, which '%s' has not", i, c->t->name);
-    if (g->program == IMG_PROG_PRODUCT && !a->two_ports)
+    if (pairs && !a->two_ports)
         check_violation(c, "E0934", IMG_NONE, core,
                         "configuration %u multiplies two inputs, which '%s' cannot", i, c->t->name);
-    if (g->program >= IMG_PROG_SUM)
+    if (graded)
         return;
     if (g->decay > a->decay_max)
         check_violation(c, "E0934", IMG_NONE, core, "configuration %u: decay %u, at most %u", i,
@@ -381,6 +400,10 @@ static void check_group(struct check *c, uint32_t core, uint32_t id, uint8_t *us
 
         doubled |= used[comp] != 0;
         used[comp] = 1;
+    }
+    for (uint32_t i = 0; g->teach_first != IMG_NONE && i < g->nc; i++) {
+        doubled |= used[g->teach_first + i] != 0;
+        used[g->teach_first + i] = 1;
     }
     if (doubled)
         check_violation(c, "E0935", g->layer, core,

@@ -47,7 +47,7 @@ bool check_rule_uniform(const struct rule *r, const struct img_config *cfg)
     case RULE_AND:
     case RULE_THERM:
     case RULE_GATE:
-        return cfg->program < IMG_PROG_SUM;
+        return img_has_membrane(cfg->program);
     default:
         return false;
     }
@@ -144,6 +144,22 @@ static void expect_attention(const struct check *c, const struct rule *r, uint32
         s = (struct source){layers[1], channel, 0};
         fn(ctx, &s, r->product ? 1 : 0, 1);
         return;
+    case RULE_ACC: /* sources k, v */
+        for (uint32_t t = 0; t < r->tokens; t++) {
+            s = (struct source){layers[0], row, t};
+            fn(ctx, &s, 0, 1);
+            s = (struct source){layers[1], h * d + hij % d, t};
+            fn(ctx, &s, 1, 1);
+        }
+        return;
+    case RULE_GATED: /* sources accumulators, q; channel is h*d + j */
+        for (uint32_t i = 0; i < d; i++) {
+            s = (struct source){layers[0], (channel / d * d + i) * d + channel % d, 0};
+            fn(ctx, &s, 0, c->m->node[r->op].a.attention.unit);
+            s = (struct source){layers[1], channel / d * d + i, position};
+            fn(ctx, &s, 1, 1);
+        }
+        return;
     default: /* RULE_ATTENTION: channel is h*d + j */
         for (uint32_t i = 0; i < d; i++) {
             for (uint32_t t = 0; t < theta; t++) {
@@ -177,6 +193,8 @@ void check_expect(const struct check *c, uint32_t layer, uint32_t channel, uint3
     case RULE_THERM:
     case RULE_GATE:
     case RULE_ATTENTION:
+    case RULE_ACC:
+    case RULE_GATED:
         expect_attention(c, r, channel, position, fn, ctx);
         return;
     default:

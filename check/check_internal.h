@@ -1,5 +1,6 @@
 /* What the files of the checker share. check.c: entry, reports, index; check_core.c: limits of a
  * core; check_chip.c: mesh, routes, schedule; check_rules.c: what the module says about each layer;
+ * check_attention.c: the same for attention; check_plastic.c: learning synapses;
  * check_layers.c: neurons and their parameters; check_synapses.c, check_expected.c, check_sums.c:
  * synapses; * check_host.c: ports, encoder, head, sums. */
 #ifndef SPIKEC_CHECK_CHECK_INTERNAL_H
@@ -20,9 +21,16 @@ enum rule_kind {
     RULE_SUM,       /* product lowering: count over tokens */
     RULE_THERM,     /* and_lif lowering: thermometer of that count */
     RULE_GATE,      /* q AND thermometer, or q times count */
-    RULE_QRELAY,    /* q, two steps later */
+    RULE_QRELAY,    /* q, some steps later */
     RULE_ATTENTION, /* attention neuron fed by gates */
-    RULE_EMBEDDED   /* attention neuron computed by an embedded processor */
+    RULE_EMBEDDED,  /* attention neuron computed by an embedded processor */
+    RULE_ACC,       /* serial lowering: sum over tokens of k times v, token by token */
+    RULE_GATED,     /* attention neuron that multiplies those with q, row by row */
+    RULE_PLASTIC    /* attention neuron that reads learning synapses */
+};
+/* When spikes of a layer leave: the fields of struct img_layer. */
+struct phase {
+    uint32_t base, position, div, mod;
 };
 struct rule {
     enum rule_kind kind;
@@ -51,8 +59,10 @@ struct check {
     uint32_t *route_core;   /* [n_routes] destination core or IMG_NONE */
     uint64_t *feeder_first; /* CSR by in-axon: out-axon i, or n_out_axons + injection */
     uint64_t *feeders;
-    uint32_t *layer_of; /* [n_nodes] layer that fires the value, IMG_NONE */
-    struct rule *rules; /* [n_layers] */
+    uint32_t *layer_of;   /* [n_nodes] layer that fires the value, IMG_NONE */
+    struct rule *rules;   /* [n_layers] */
+    struct phase *phases; /* [n_layers] */
+    uint32_t ticks;       /* of a step, as the lowerings of attention need them */
     VEC(uint32_t) sources;
     uint64_t **kernels; /* [n_layers], see check_expected.c; NULL where not RULE_PROJECT */
 };
@@ -83,6 +93,18 @@ spk_status check_build_rules(struct check *c) SPK_CHECKED;
 struct check_layers VEC_FIELDS(uint32_t);
 spk_status check_sources_of(struct check *c, uint32_t value, struct check_layers *out,
                             bool *out_ok) SPK_CHECKED;
+
+/* The layer BASE.SUFFIX of an attention lowering, of which r is the rule; sources IMG_NONE: none.
+ */
+spk_status check_set_inner(struct check *c, const char *base, const char *suffix, struct rule r,
+                           uint32_t channels, uint32_t tokens, uint32_t source0, uint32_t source1,
+                           uint32_t *out_layer) SPK_CHECKED;
+/* check_attention.c: rule of the neuron behind attention `op`, its inner layers and phases. */
+spk_status check_attention_rule(struct check *c, uint32_t layer, uint32_t neuron,
+                                uint32_t op) SPK_CHECKED;
+
+/* check_plastic.c: learning blocks and teachers of all cores. */
+spk_status check_plastic(struct check *c) SPK_CHECKED;
 
 /* check_layers.c */
 spk_status check_neurons(struct check *c) SPK_CHECKED;
@@ -120,7 +142,13 @@ spk_status check_sums_find(struct check_sums *m, const struct image *im, uint32_
                            const uint64_t **out) SPK_CHECKED;
 void check_sums_fini(struct check_sums *m);
 
-/* check_synapses.c */
+/* check_synapses.c. The source neurons of a feeder: atom i is channel first + i (or compartment
+ * first + i); false for padding. */
+bool check_feeder_source(const struct check *c, uint64_t id, uint32_t atom, struct source *out);
+uint32_t check_feeder_atoms(const struct check *c, uint64_t id);
+/* The atom of the feeder's first source. */
+uint32_t check_feeder_atom(const struct check *c, uint64_t id);
+bool check_is_enable(const struct check *c, uint64_t id);
 spk_status check_synapses(struct check *c) SPK_CHECKED;
 
 /* check_host.c */

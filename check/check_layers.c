@@ -22,7 +22,16 @@ const int32_t *check_i32_param(const struct check *c, uint32_t node, uint32_t in
 
 static bool is_neuron(const struct rule *r)
 {
-    return r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION;
+    return r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION ||
+           r->kind == RULE_GATED || r->kind == RULE_PLASTIC;
+}
+
+/* Whether a program may compute a layer whose parameters the module gives. */
+static bool program_fits(const struct rule *r, uint8_t program)
+{
+    if (r->kind == RULE_GATED)
+        return program == IMG_PROG_GATED;
+    return program == IMG_PROG_FIXED || program == IMG_PROG_PROG;
 }
 
 static void check_group_neurons(struct check *c, const struct img_group *g)
@@ -45,7 +54,7 @@ static void check_group_neurons(struct check *c, const struct img_group *g)
             &im->configs[k->config_first + im->channel_config[g->channel_config + i]];
 
         if (f->vth == vth[g->c0 + i] && f->decay == q->decay &&
-            (f->soft_reset != 0) == q->soft_reset && f->program < IMG_PROG_SUM)
+            (f->soft_reset != 0) == q->soft_reset && program_fits(r, f->program))
             continue;
         if (wrong++ == 0)
             check_violation(c, "E0944", g->layer, g->core,
@@ -123,6 +132,7 @@ static enum img_layer_kind expected_kind(const struct rule *r)
     case RULE_SUM:
     case RULE_THERM:
     case RULE_GATE:
+    case RULE_ACC:
         return IMG_LAYER_AUX;
     default:
         return IMG_LAYER_NEURON;
@@ -135,6 +145,7 @@ static void check_description(struct check *c, uint32_t layer)
     const struct rule *r = &c->rules[layer];
     enum img_layer_kind kind = expected_kind(r);
     const struct ir_node *n = &c->m->node[r->node];
+    const struct phase *p = &c->phases[layer];
     bool inner = kind == IMG_LAYER_AUX || r->kind == RULE_QRELAY;
 
     if (l->kind != (uint32_t)kind)
@@ -150,8 +161,15 @@ static void check_description(struct check *c, uint32_t layer)
     if (!inner && kind != IMG_LAYER_INPUT && l->payload_bound < n->type.bound)
         check_violation(c, "E0942", layer, IMG_NONE, "payload bound %u, the value reaches %u",
                         l->payload_bound, n->type.bound);
-    if (inner && r->product && l->payload_bound < r->tokens &&
-        (r->kind == RULE_SUM || r->kind == RULE_GATE))
+    if (l->phase_base != p->base || l->phase_position != p->position ||
+        (l->phase_mod ? l->phase_div : 0) != p->div || l->phase_mod != p->mod)
+        check_violation(c, "E0947", layer, IMG_NONE,
+                        "leaves at tick %u + %u * position + channel / %u %% %u; expected %u + %u "
+                        "* position + channel / %u %% %u (0: no such term)",
+                        l->phase_base, l->phase_position, l->phase_div, l->phase_mod, p->base,
+                        p->position, p->div, p->mod);
+    if (inner && l->payload_bound < r->tokens &&
+        (r->kind == RULE_ACC || (r->product && (r->kind == RULE_SUM || r->kind == RULE_GATE))))
         check_violation(c, "E0942", layer, IMG_NONE, "payload bound %u, the count reaches %u",
                         l->payload_bound, r->tokens);
 }
@@ -165,6 +183,9 @@ spk_status check_neurons(struct check *c)
     if (c->m->timesteps != im->meta.timesteps)
         check_violation(c, "E0922", IMG_NONE, IMG_NONE, "%u time steps, the module has %u",
                         im->meta.timesteps, c->m->timesteps);
+    if (im->meta.ticks < c->ticks)
+        check_violation(c, "E0922", IMG_NONE, IMG_NONE,
+                        "a step has %u ticks, its attention needs %u", im->meta.ticks, c->ticks);
     SPK_TRY(spk_alloc_array(im->n_layers + 1, sizeof *first, &first));
     status = spk_alloc_array(im->n_groups, sizeof *order, &order);
     for (uint64_t i = 0; i < im->n_groups && status == SPK_OK; i++)

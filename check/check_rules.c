@@ -96,9 +96,9 @@ static spk_status set_rule(struct check *c, uint32_t layer, struct rule r, const
 }
 
 /* An inner population of attention; its sources are the given layers. */
-static spk_status set_inner(struct check *c, const char *base, const char *suffix, struct rule r,
-                            uint32_t channels, uint32_t tokens, uint32_t source0, uint32_t source1,
-                            uint32_t *out_layer)
+spk_status check_set_inner(struct check *c, const char *base, const char *suffix, struct rule r,
+                           uint32_t channels, uint32_t tokens, uint32_t source0, uint32_t source1,
+                           uint32_t *out_layer)
 {
     struct strbuf name = {0};
     spk_status status;
@@ -121,84 +121,6 @@ static spk_status set_inner(struct check *c, const char *base, const char *suffi
     return SPK_OK;
 }
 
-/* Whether there is a layer "BASE.SUFFIX". */
-static bool exists(const struct check *c, const char *base, const char *suffix)
-{
-    size_t n = strlen(base);
-
-    for (uint32_t i = 0; i < c->im->n_layers; i++) {
-        const char *name = check_layer_name(c, i);
-
-        if (strncmp(name, base, n) == 0 && name[n] == '.' && strcmp(name + n + 1, suffix) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Attention on cores: and/product, sum or thermometer, relay of q, gate, then the neuron. */
-static spk_status attention_on_cores(struct check *c, uint32_t layer, struct rule r,
-                                     const uint32_t *qkv)
-{
-    const char *base = check_layer_name(c, layer);
-    uint32_t inner = r.heads * r.d * r.d, and_layer, middle, relay = qkv[0], gate;
-
-    r.product = exists(c, base, "sum");
-    r.kind = RULE_AND;
-    SPK_TRY(set_inner(c, base, "and", r, inner, r.tokens, qkv[1], qkv[2], &and_layer));
-    if (!r.product)
-        inner *= r.tokens;
-    r.kind = r.product ? RULE_SUM : RULE_THERM;
-    SPK_TRY(
-        set_inner(c, base, r.product ? "sum" : "therm", r, inner, 1, and_layer, IMG_NONE, &middle));
-    if (exists(c, base, "qrelay")) {
-        r.kind = RULE_QRELAY;
-        SPK_TRY(set_inner(c, base, "qrelay", r, r.heads * r.d, r.tokens, qkv[0], IMG_NONE, &relay));
-    }
-    r.kind = RULE_GATE;
-    SPK_TRY(set_inner(c, base, "gate", r, inner, r.tokens, relay, middle, &gate));
-    if (gate == IMG_NONE)
-        return SPK_OK;
-    r.kind = RULE_ATTENTION;
-    r.source_first = (uint32_t)c->sources.len;
-    r.n_sources = 1;
-    c->rules[layer] = r;
-    return vec_push(&c->sources, gate);
-}
-
-static spk_status attention_rule(struct check *c, uint32_t layer, uint32_t neuron, uint32_t op)
-{
-    const struct ir_node *a = &c->m->node[op];
-    struct rule r = {.node = neuron,
-                     .op = op,
-                     .heads = a->a.attention.heads,
-                     .tokens = (uint32_t)ir_type_positions(&a->type)};
-    struct check_layers found = {0};
-    spk_status status = SPK_OK;
-    bool ok = true;
-
-    if (layer == IMG_NONE)
-        return SPK_OK;
-    r.d = r.heads ? a->type.channels / r.heads : 0;
-    for (uint32_t i = 0; i < 3 && ok && status == SPK_OK; i++) {
-        status = check_sources_of(c, a->operand[i], &found, &ok);
-        ok = ok && found.len == i + 1;
-    }
-    if (status == SPK_OK && (!ok || r.d == 0))
-        check_violation(c, "E0953", layer, IMG_NONE,
-                        "cannot be checked: its attention has not three single layers as operands");
-    else if (status == SPK_OK && c->im->layers[layer].kind == IMG_LAYER_EMBEDDED) {
-        r.kind = RULE_EMBEDDED;
-        r.source_first = (uint32_t)c->sources.len;
-        r.n_sources = 3;
-        c->rules[layer] = r;
-        status = vec_append(&c->sources, found.data, 3);
-    } else if (status == SPK_OK) {
-        status = attention_on_cores(c, layer, r, found.data);
-    }
-    vec_fini(&found);
-    return status;
-}
-
 static spk_status neuron_rule(struct check *c, uint32_t id)
 {
     uint32_t op = c->m->node[id].operand[0];
@@ -210,7 +132,7 @@ static spk_status neuron_rule(struct check *c, uint32_t id)
     r.op = op;
     SPK_TRY(layer_of_node(c, id, "neuron"));
     if (n->op == IR_OP_ATTENTION)
-        return attention_rule(c, c->layer_of[id], id, op);
+        return check_attention_rule(c, c->layer_of[id], id, op);
     if (n->op == IR_OP_ENCODE && n->a.encode.kind == IR_ENCODE_CURRENT) {
         r.kind = RULE_HOST;
         return set_rule(c, c->layer_of[id], r, NULL, 0);
@@ -266,6 +188,8 @@ spk_status check_build_rules(struct check *c)
 {
     SPK_TRY(spk_alloc_array(c->m->n_nodes, sizeof *c->layer_of, &c->layer_of));
     SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *c->rules, &c->rules));
+    SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *c->phases, &c->phases));
+    c->ticks = 1;
     memset(c->layer_of, 0xff, c->m->n_nodes * sizeof *c->layer_of);
     for (uint32_t i = 0; i < c->m->n_nodes; i++)
         SPK_TRY(node_rule(c, i));

@@ -46,8 +46,7 @@ struct job {
     struct core_result *result;
 };
 
-/* The source neurons of a feeder: atom i is channel first + i (or compartment first + i). */
-static bool feeder_source(const struct check *c, uint64_t id, uint32_t atom, struct source *out)
+bool check_feeder_source(const struct check *c, uint64_t id, uint32_t atom, struct source *out)
 {
     if (id < c->im->n_out_axons)
         return check_neuron_of(c, c->out_core[id], check_out_comp(c, id, atom), out, NULL);
@@ -56,7 +55,7 @@ static bool feeder_source(const struct check *c, uint64_t id, uint32_t atom, str
     return true;
 }
 
-static uint32_t feeder_atoms(const struct check *c, uint64_t id)
+uint32_t check_feeder_atoms(const struct check *c, uint64_t id)
 {
     if (id < c->im->n_out_axons)
         return c->im->out_axons[id].comp_count;
@@ -65,12 +64,12 @@ static uint32_t feeder_atoms(const struct check *c, uint64_t id)
 }
 
 /* The atom of the feeder's first source. */
-static uint32_t feeder_atom(const struct check *c, uint64_t id)
+uint32_t check_feeder_atom(const struct check *c, uint64_t id)
 {
     return id < c->im->n_out_axons ? c->im->out_axons[id].atom_first : 0;
 }
 
-static bool is_enable(const struct check *c, uint64_t id)
+bool check_is_enable(const struct check *c, uint64_t id)
 {
     return id >= c->im->n_out_axons &&
            c->im->injections[id - c->im->n_out_axons].kind == IMG_INJECT_ENABLE;
@@ -95,7 +94,7 @@ static void each_run(const struct check *c, const struct img_in_axon *a, uint32_
     const struct image *im = c->im;
     const struct img_content *t = &im->contents[im->blocks[a->block].content];
 
-    if (t->kind == IMG_BLOCK_LIST) {
+    if (t->kind != IMG_BLOCK_CONV) {
         const struct img_row *row = &im->rows[t->row_first + a->row + atom];
         size_t at = 0;
 
@@ -121,6 +120,13 @@ static void each_run(const struct check *c, const struct img_in_axon *a, uint32_
             fn(ctx, img_group_comp(g, p * g->nc), g->nc, w + tap * t->nc, tap * t->nc);
         }
     }
+}
+
+/* Whether an axon's weights are added up when its spikes come; learning synapses and their teachers
+ * are looked at in check_plastic.c. */
+static bool plain_synapses(const struct check *c, const struct img_in_axon *a)
+{
+    return a->port <= IMG_PORT_SECOND && c->im->blocks[a->block].kind != IMG_BLOCK_PLASTIC;
 }
 
 struct adding {
@@ -174,7 +180,7 @@ static bool feeder_is_row(const struct check *c, uint64_t id, uint32_t atoms, st
 {
     struct source last;
 
-    return feeder_source(c, id, 0, out) && feeder_source(c, id, atoms - 1, &last) &&
+    return check_feeder_source(c, id, 0, out) && check_feeder_source(c, id, atoms - 1, &last) &&
            out->layer == last.layer && out->position == last.position &&
            last.channel - out->channel == atoms - 1;
 }
@@ -182,11 +188,11 @@ static bool feeder_is_row(const struct check *c, uint64_t id, uint32_t atoms, st
 static spk_status add_feeder(const struct check *c, const struct img_in_axon *a, uint64_t id,
                              struct adding *add)
 {
-    const uint32_t from = feeder_atom(c, id);
+    const uint32_t from = check_feeder_atom(c, id);
     struct source s;
 
-    add->atoms = feeder_atoms(c, id);
-    add->enable = is_enable(c, id);
+    add->atoms = check_feeder_atoms(c, id);
+    add->enable = check_is_enable(c, id);
     add->sums = NULL;
     if (!add->enable && !add->uniform && add->atoms > 1 && feeder_is_row(c, id, add->atoms, &s))
         SPK_TRY(check_sums_find(&add->to->sums, c->im, c->im->blocks[a->block].content,
@@ -197,7 +203,7 @@ static spk_status add_feeder(const struct check *c, const struct img_in_axon *a,
         return SPK_OK;
     }
     for (uint32_t i = 0; i < add->atoms; i++) {
-        if (!add->enable && !feeder_source(c, id, i, &s))
+        if (!add->enable && !check_feeder_source(c, id, i, &s))
             continue; /* padding never fires */
         if (!add->enable)
             add->scale = check_hash(c, &s) << add->shift;
@@ -210,6 +216,8 @@ static spk_status add_axon(const struct check *c, const struct img_in_axon *a, u
                            uint64_t last, struct arrivals *to, bool uniform,
                            uint64_t *inout_synapses)
 {
+    if (!plain_synapses(c, a))
+        return SPK_OK;
     struct adding add = {
         .to = to, .port = a->port, .shift = c->im->blocks[a->block].shift, .uniform = uniform};
 
@@ -275,7 +283,8 @@ static void compare_one(const struct check *c, const struct img_group *g, const 
         &im->configs[im->cores[g->core].config_first +
                      im->channel_config[g->channel_config + s->channel - g->c0]];
     const uint32_t comp = img_group_comp(g, at);
-    bool neuron = r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION;
+    bool neuron = r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION ||
+                  r->kind == RULE_GATED || r->kind == RULE_PLASTIC;
     const int32_t *biases = neuron ? check_i32_param(c, r->node, 1) : NULL;
     int64_t bias = biases ? biases[s->channel] : 0, have = a->bias[comp];
     struct summing sum = {.c = c};
@@ -301,8 +310,10 @@ static void compare_one(const struct check *c, const struct img_group *g, const 
         if (r->product && (r->kind == RULE_AND || r->kind == RULE_GATE)) {
             same = same || (a->hash[0][comp] == sum.hash[1] && a->hash[1][comp] == sum.hash[0]);
             same = same && f->program == IMG_PROG_PRODUCT;
-        } else if (r->kind == RULE_SUM || (r->kind == RULE_RELAY && f->program >= IMG_PROG_SUM)) {
+        } else if (r->kind == RULE_SUM || (r->kind == RULE_RELAY && img_is_graded(f->program))) {
             same = same && f->program == IMG_PROG_SUM;
+        } else if (r->kind == RULE_ACC) {
+            same = same && f->program == IMG_PROG_ACCUMULATE;
         }
     }
     if (!same)
@@ -338,7 +349,7 @@ static bool time_is_plain(const struct check *c, uint32_t core, const struct img
     const struct img_core *k = &im->cores[core];
     struct source s;
 
-    return feeder < im->n_out_axons && k->n_groups == 1 && feeder_source(c, feeder, 0, &s) &&
+    return feeder < im->n_out_axons && k->n_groups == 1 && check_feeder_source(c, feeder, 0, &s) &&
            (uint64_t)im->layers[s.layer].start + 1 + a->delay ==
                im->layers[im->groups[k->group_first].layer].start;
 }
@@ -468,14 +479,16 @@ static void list_found(struct check *c, uint32_t core, struct listing *l)
         uint64_t id = (uint64_t)k->in_axon_first + i;
         const struct img_in_axon *a = &c->im->in_axons[id];
 
+        if (!plain_synapses(c, a))
+            continue;
         l->port = a->port;
         l->shift = c->im->blocks[a->block].shift;
         for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1]; f++) {
-            if (is_enable(c, c->feeders[f]))
+            if (check_is_enable(c, c->feeders[f]))
                 continue;
-            for (uint32_t atom = 0; atom < feeder_atoms(c, c->feeders[f]); atom++) {
-                if (feeder_source(c, c->feeders[f], atom, &l->s))
-                    each_run(c, a, feeder_atom(c, c->feeders[f]) + atom, list_run, l);
+            for (uint32_t atom = 0; atom < check_feeder_atoms(c, c->feeders[f]); atom++) {
+                if (check_feeder_source(c, c->feeders[f], atom, &l->s))
+                    each_run(c, a, check_feeder_atom(c, c->feeders[f]) + atom, list_run, l);
             }
         }
     }
@@ -593,7 +606,7 @@ static void check_time(struct check *c, uint32_t core, uint32_t local, uint64_t 
                             check_layer_name(c, im->groups[k->group_first].layer));
         }
     } else {
-        if (!feeder_source(c, feeder, 0, &s))
+        if (!check_feeder_source(c, feeder, 0, &s))
             return;
         from = s.layer;
         start = im->layers[from].start;
@@ -602,9 +615,9 @@ static void check_time(struct check *c, uint32_t core, uint32_t local, uint64_t 
     if (k->n_groups == 1 && im->layers[im->groups[k->group_first].layer].start == t.arrival)
         return;
     if (feeder < im->n_out_axons || from != IMG_NONE)
-        rows = feeder_atoms(c, feeder);
+        rows = check_feeder_atoms(c, feeder);
     for (uint32_t i = 0; i < rows; i++)
-        each_run(c, a, feeder_atom(c, feeder) + i, time_run, &t);
+        each_run(c, a, check_feeder_atom(c, feeder) + i, time_run, &t);
     if (t.wrong_layer != IMG_NONE)
         check_violation(
             c, "E0947", t.wrong_layer, core,

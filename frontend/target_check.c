@@ -28,9 +28,15 @@ static void check_mesh(struct checker *c)
 {
     const struct tgt *t = c->t;
     uint64_t positions = (uint64_t)t->cores_x * t->cores_y;
+    if (t->engine.per_chip >= positions)
+        COMPLAIN(c, "engine", "per_chip", "%u engine cores on a mesh of %u x %u",
+                 t->engine.per_chip, t->cores_x, t->cores_y);
+    else
+        positions -= t->engine.per_chip;
     if (t->cores_per_chip > positions) {
-        COMPLAIN(c, "mesh", "cores_per_chip", "%u cores per chip on a mesh of %u x %u",
-                 t->cores_per_chip, t->cores_x, t->cores_y);
+        COMPLAIN(c, "mesh", "cores_per_chip", "%u cores per chip on a mesh of %u x %u%s",
+                 t->cores_per_chip, t->cores_x, t->cores_y,
+                 t->engine.per_chip ? " with engine cores" : "");
         diag_help_set(c->diags, "at most %llu would fit", (unsigned long long)positions);
     }
     if (t->tile_w && t->tile_h && (t->cores_x % t->tile_w || t->cores_y % t->tile_h)) {
@@ -92,6 +98,27 @@ static void check_synapses(struct checker *c)
         COMPLAIN(c, "axons", "sharing", "sharing by population needs limits.axon_base");
 }
 
+/* Lowerings whose steps have several ticks. */
+static void check_ticked(struct checker *c)
+{
+    const struct tgt *t = c->t;
+    const struct tgt_arith *a = &t->arith;
+    static const char s[] = "attention", k[] = "lowerings";
+    if ((t->attention & (TGT_ATTN_SERIAL | TGT_ATTN_PLASTIC)) &&
+        a->neuron != TGT_NEURON_PROGRAMMABLE)
+        COMPLAIN(c, s, k, "lowerings 'serial' and 'plastic' need programmable neurons");
+    if ((t->attention & TGT_ATTN_SERIAL) && (!a->two_ports || a->payload_bits < 2))
+        COMPLAIN(c, s, k, "lowering 'serial' needs arithmetic.two_ports and graded spikes");
+    if (!(t->attention & TGT_ATTN_PLASTIC))
+        return;
+    if (a->plastic_bits == 0)
+        COMPLAIN(c, s, k, "lowering 'plastic' needs learning.weight_bits");
+    if (!t->axon_population || t->sharing == TGT_SHARE_NONE || t->limit[TGT_AXON_BASE].present)
+        COMPLAIN(c, s, k,
+                 "lowering 'plastic' needs population axons whose base is not limited "
+                 "(limits.axon_base)");
+}
+
 static void check_attention(struct checker *c)
 {
     const struct tgt *t = c->t;
@@ -112,6 +139,16 @@ static void check_attention(struct checker *c)
                      a->payload_bits);
         if (a->neuron != TGT_NEURON_PROGRAMMABLE)
             COMPLAIN(c, s, k, "lowering 'product' needs programmable neurons");
+    }
+    check_ticked(c);
+    if (t->attention & TGT_ATTN_ENGINE) {
+        const struct tgt_engine *e = &t->engine;
+        if (!e->per_chip || !e->memory_bits || !e->word_bits || !e->ops_per_step || !e->latency)
+            COMPLAIN(c, s, k,
+                     "lowering 'engine' needs all of engine.per_chip, .memory_bits, .word_bits, "
+                     ".ops_per_step and .latency");
+        if (a->neuron != TGT_NEURON_PROGRAMMABLE)
+            COMPLAIN(c, s, k, "lowering 'engine' needs programmable neurons");
     }
 }
 

@@ -42,8 +42,8 @@ static const char *const attention_words[] = {"and_lif", "embedded", "product",
                                               "serial",  "plastic",  "engine"};
 
 const char *const tf_sections[] = {
-    "limits", "arithmetic", "synapse_format", "axons", "attention",
-    "mesh",   "energy",     "time",           "power",
+    "limits", "arithmetic", "synapse_format", "axons", "attention", "learning",
+    "engine", "mesh",       "energy",         "time",  "power",
 };
 const uint32_t tf_n_sections = sizeof(tf_sections) / sizeof(tf_sections[0]);
 
@@ -98,6 +98,17 @@ const struct tf_field tf_fields[] = {
     WORDS("attention", "lowerings", attention, "words", TF_SET, attention_words),
     NUMBER("attention", "embedded_latency", arith.embedded_latency, "steps", TF_U8, TF_OPTIONAL, 1,
            255),
+
+    NUMBER("learning", "weight_bits", arith.plastic_bits, "bits", TF_U8, TF_OPTIONAL, 1, 16),
+    NUMBER("learning", "tag_bits", arith.plastic_tag_bits, "bits", TF_U8, TF_OPTIONAL, 0, 16),
+
+    NUMBER("engine", "per_chip", engine.per_chip, "cores", TF_U32, TF_OPTIONAL, 1, 1 << 20),
+    NUMBER("engine", "memory_bits", engine.memory_bits, "bits", TF_U32, TF_OPTIONAL, 64,
+           4294967295.0),
+    NUMBER("engine", "word_bits", engine.word_bits, "bits", TF_U32, TF_OPTIONAL, 1, 65536),
+    NUMBER("engine", "ops_per_step", engine.ops_per_step, "operations", TF_U32, TF_OPTIONAL, 1,
+           4294967295.0),
+    NUMBER("engine", "latency", engine.latency, "steps", TF_U8, TF_OPTIONAL, 1, 255),
 
     NUMBER("mesh", "cores", cores_x, "cores", TF_PAIR, TF_REQUIRED, 1, 1024),
     NUMBER("mesh", "tile", tile_w, "cores", TF_PAIR, TF_REQUIRED, 1, 1024),

@@ -11,7 +11,8 @@
 
 /* Words are read and written as 32-bit numbers. */
 _Static_assert(sizeof(enum ir_layout) == 4 && sizeof(enum ir_attn_order) == 4 &&
-                   sizeof(enum ir_encode_kind) == 4 && sizeof(bool) == 1,
+                   sizeof(enum ir_encode_kind) == 4 && sizeof(enum ir_attn_lowering) == 4 &&
+                   sizeof(bool) == 1,
                "enums take 32 bits, bool one byte");
 
 const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
@@ -45,6 +46,8 @@ const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
         key, IR_ATTR_WORD, offsetof(struct ir_node, a.member), 1, words, true \
     }
     static const char *const orders[] = {"auto", "kv_first", "qk_first", NULL};
+    static const char *const lowerings[] = {"open",   "and_lif", "embedded", "product",
+                                            "serial", "plastic", "engine",   NULL};
     static const char *const encodings[] = {"current", "events", NULL};
     static const char *const layouts[] = {"chw", "cn", "nc", "c", NULL};
     static const struct ir_attr_info input[] = {
@@ -77,6 +80,8 @@ const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
         F32("scale", attention.scale, 1),
         WORD("order", attention.order, orders),
         I32("unit", attention.unit),
+        {"lowering", IR_ATTR_WORD, offsetof(struct ir_node, a.attention.lowering), 1, lowerings,
+         false},
     };
     static const struct ir_attr_info reshape[] = {WORD("to", reshape.to, layouts)};
     static const struct ir_attr_info delay[] = {U32("steps", delay.steps)};

@@ -9,7 +9,11 @@
  * Time. All steps are counted from the start of the run. Image k, frame t of a layer with
  * start step L happens at step k*interval + L + t: its compartments are updated and fire then.
  * A spike fired at step s is processed by its target core at step s + 1 + delay of the in-axon.
- * Host injections carry the step offset at which they count as fired.                         */
+ * Host injections carry the step offset at which they count as fired.
+ * A step has meta.ticks ticks. Neurons fire at tick 0 and each spike leaves at the tick that its
+ * layer's phase gives it; a spike that leaves at tick j is processed at tick j + 1 of the step
+ * (tick `ticks` is tick 0 of the next). Only learning synapses, ACCUMULATE and GATED neurons see a
+ * difference between the ticks of a step.                                                     */
 #ifndef SPIKEC_IR_IMAGE_H
 #define SPIKEC_IR_IMAGE_H
 
@@ -40,8 +44,31 @@ struct img_core {
  * PROG (loihi2): runs only on valid frames of its window, sets v = 0 before frame 0; adds the
  *   static bias of its channel.
  * SUM: no state; payload = acc, sent when not 0 (count relay, graded).
- * PRODUCT: no state; payload = acc of port 0 times acc of port 1, sent when not 0.            */
-enum img_program { IMG_PROG_FIXED, IMG_PROG_PROG, IMG_PROG_SUM, IMG_PROG_PRODUCT };
+ * PRODUCT: no state; payload = acc of port 0 times acc of port 1, sent when not 0.
+ * ACCUMULATE: at every tick sum += acc of port 0 times acc of port 1; payload = sum, which is then
+ *   0; sent when not 0.
+ * GATED: PROG, with the current that ACCUMULATE would send.
+ * ENGINE: a neuron of an attention engine; the engine's task computes it (struct img_embedded). */
+enum img_program {
+    IMG_PROG_FIXED,
+    IMG_PROG_PROG,
+    IMG_PROG_SUM,
+    IMG_PROG_PRODUCT,
+    IMG_PROG_ACCUMULATE,
+    IMG_PROG_GATED,
+    IMG_PROG_ENGINE
+};
+
+static inline bool img_has_membrane(uint32_t program)
+{
+    return program == IMG_PROG_FIXED || program == IMG_PROG_PROG || program == IMG_PROG_GATED ||
+           program == IMG_PROG_ENGINE;
+}
+/* Sends a number, not a spike. */
+static inline bool img_is_graded(uint32_t program)
+{
+    return program == IMG_PROG_SUM || program == IMG_PROG_PRODUCT || program == IMG_PROG_ACCUMULATE;
+}
 
 struct img_config {
     int32_t vth;
@@ -65,6 +92,9 @@ struct img_group {
     uint32_t channel_config; /* first entry in channel_config[]: nc core-local config indices */
     uint32_t channel_bias;   /* first entry in biases[] (nc, PROG), or IMG_NONE */
     uint32_t host_current;   /* 1: its currents are written by the host encoder at window start */
+    /* First of nc teacher compartments, one per channel, that learning synapses of the core take
+     * their post-synaptic spikes from; IMG_NONE: none. They fire nothing themselves.          */
+    uint32_t teach_first;
 };
 
 enum img_layer_kind {
@@ -83,9 +113,27 @@ struct img_layer {
     uint32_t recorded;                /* 1: a value that `verify` compares */
     uint32_t layout;                  /* enum ir_layout of the recorded tensor */
     uint32_t payload_bound;           /* 1: binary; else the largest payload */
+    /* Tick at which the spike of a neuron leaves: phase_base + phase_position * position +
+     * channel / phase_div % phase_mod (nothing of the kind where phase_mod is 0).             */
+    uint32_t phase_base, phase_position, phase_div, phase_mod;
 };
 
-enum img_block_kind { IMG_BLOCK_LIST, IMG_BLOCK_CONV };
+/* The latest tick at which a spike of the layer leaves, or UINT64_MAX beyond 64 bits. */
+static inline uint64_t img_layer_last_phase(const struct img_layer *l)
+{
+    const uint64_t positions = (uint64_t)l->height * l->width;
+    uint64_t tick = 0;
+    if (positions > 0 && __builtin_mul_overflow((uint64_t)l->phase_position, positions - 1, &tick))
+        return UINT64_MAX;
+    if (l->phase_mod > 0)
+        tick = tick > UINT64_MAX / 2 ? UINT64_MAX / 2 : tick + l->phase_mod - 1;
+    return tick > UINT64_MAX / 2 ? UINT64_MAX : tick + l->phase_base;
+}
+
+/* PLASTIC: a list whose weights are state: 0 at the start of every step, unsigned, clipped to
+ * weight_bits; they grow by 1 where a LEARN spike of their row and a TEACH spike of their column's
+ * teacher are processed at the same tick, after what that tick reads.                         */
+enum img_block_kind { IMG_BLOCK_LIST, IMG_BLOCK_CONV, IMG_BLOCK_PLASTIC };
 /* Synapses of one block on one core (memory is charged per block per core). A weight q stands
  * for q << shift membrane units per unit of payload.                                          */
 struct img_block {
@@ -96,8 +144,8 @@ struct img_block {
     uint8_t weight_bits, delay_bits;
     uint32_t format; /* core-local synapse format id (distinct shift/bits/kind) */
 };
-/* Shared storage, by content. LIST: n_rows rows (one per atom) of runs. CONV: weights
- * [n_rows = source channels][kernel_h][kernel_w][nc].                                         */
+/* Shared storage, by content. LIST and PLASTIC (weights all 0): n_rows rows (one per atom) of runs.
+ * CONV: weights [n_rows = source channels][kernel_h][kernel_w][nc]. */
 struct img_content {
     uint8_t kind;
     uint8_t kernel_h, kernel_w, stride, pad;
@@ -117,15 +165,25 @@ struct img_run {
 };
 
 enum img_axon_kind { IMG_AXON_DISCRETE, IMG_AXON_POP16, IMG_AXON_POP32 };
+enum img_port {
+    IMG_PORT_MAIN,
+    IMG_PORT_SECOND, /* second factor of PRODUCT, ACCUMULATE, GATED */
+    IMG_PORT_LEARN,  /* PLASTIC block: pre-synaptic spike; base: the teachers */
+    IMG_PORT_TEACH,  /* LIST block onto teachers: post-synaptic spike */
+    IMG_PORT_Q,
+    IMG_PORT_K,
+    IMG_PORT_V /* engine core: no block; base: the token, row: the channel
+                  of atom 0 */
+};
 struct img_in_axon {
-    uint32_t block;     /* index into blocks[], same core */
+    uint32_t block;     /* index into blocks[], same core; IMG_NONE on engine cores */
     uint32_t base;      /* LIST: compartment base; CONV: source position (y * src_width + x) */
     uint32_t group;     /* CONV: target group; LIST: IMG_NONE */
     uint16_t src_width; /* CONV: width of the source map */
     uint16_t src_height;
     uint16_t atoms; /* atom 0 .. atoms - 1 address rows row .. row + atoms - 1 */
     uint8_t kind;   /* enum img_axon_kind */
-    uint8_t port;   /* 0, or 1 for the second port of PRODUCT */
+    uint8_t port;   /* enum img_port */
     uint32_t delay; /* extra steps */
     uint32_t row;   /* row of the content that the first sending compartment addresses */
 };
@@ -165,12 +223,18 @@ struct img_injection {
     uint32_t core, axon;                /* destination, core-local in-axon */
 };
 
-/* Embedded attention: reads q, k, v of one layer, computes unit * q (k^T v) per head, then the
- * integer LIF (vth, decay), reset at window start; result fires at step start.                 */
+/* Attention computed as a task: reads q, k, v of one layer, computes unit * q (k^T v) per head,
+ * then the integer LIF (vth, decay), reset at window start; the result fires at step start. On an
+ * embedded processor a task computes the whole layer; on an engine core `head_count` heads from
+ * head_first, of each the `columns` channels from column_first, which are the compartments of the
+ * core's one group.                                                                            */
 struct img_embedded {
-    uint32_t layer; /* the IMG_LAYER_EMBEDDED it computes */
+    uint32_t layer; /* processor: the IMG_LAYER_EMBEDDED it computes */
+    uint32_t core;  /* engine core, IMG_NONE: an embedded processor */
     uint32_t chip, processor;
-    uint32_t heads, channels, tokens;
+    uint32_t heads, channels, tokens; /* of the layer */
+    uint32_t head_first, head_count, column_first, columns;
+    uint32_t qk_first; /* 1: (q k^T) v is what it computes, else q (k^T v): only the work differs */
     int32_t unit, vth;
     uint32_t decay, bits;
     uint32_t q_layer, k_layer, v_layer;
@@ -212,6 +276,8 @@ struct img_meta {
     uint32_t schema, timesteps, interval, latency; /* latency: last start + T, steps */
     uint32_t state_bits, payload_bits, chips_x, chips_y, cores_x, cores_y, tile_w, tile_h;
     uint32_t threshold_shift;
+    uint32_t ticks;     /* of a step */
+    uint32_t word_bits; /* of an attention engine, 0: none */
     uint64_t seed;
     uint32_t target_name, system_name, provenance; /* strings[]; provenance: JSON text */
 };

@@ -37,11 +37,13 @@
 #define GROUP(F) \
     F(core, U32, 1) F(layer, U32, 1) F(comp_first, U32, 1) F(y0, U32, 1) F(x0, U32, 1) \
     F(c0, U32, 1) F(ny, U32, 1) F(nx, U32, 1) F(nc, U32, 1) F(pitch, U32, 1) F(slice, U32, 1) \
-    F(plane, U32, 1) F(channel_config, U32, 1) F(channel_bias, U32, 1) F(host_current, U32, 1)
+    F(plane, U32, 1) F(channel_config, U32, 1) F(channel_bias, U32, 1) F(host_current, U32, 1) \
+    F(teach_first, U32, 1)
 #define CONFIG(F) F(vth, I32, 1) F(decay, U16, 1) F(program, U8, 1) F(soft_reset, U8, 1)
 #define LAYER(F) \
     F(name, U32, 1) F(kind, U32, 1) F(channels, U32, 1) F(height, U32, 1) F(width, U32, 1) \
-    F(start, U32, 1) F(recorded, U32, 1) F(layout, U32, 1) F(payload_bound, U32, 1)
+    F(start, U32, 1) F(recorded, U32, 1) F(layout, U32, 1) F(payload_bound, U32, 1) \
+    F(phase_base, U32, 1) F(phase_position, U32, 1) F(phase_div, U32, 1) F(phase_mod, U32, 1)
 #define BLOCK(F) \
     F(core, U32, 1) F(content, U32, 1) F(kind, U8, 1) F(shift, U8, 1) F(weight_bits, U8, 1) \
     F(delay_bits, U8, 1) F(format, U32, 1)
@@ -64,10 +66,11 @@
     F(kind, U32, 1) F(layer, U32, 1) F(position, U32, 1) F(channel_first, U32, 1) \
     F(n_channels, U32, 1) F(start, U32, 1) F(core, U32, 1) F(axon, U32, 1)
 #define EMBEDDED(F) \
-    F(layer, U32, 1) F(chip, U32, 1) F(processor, U32, 1) F(heads, U32, 1) \
-    F(channels, U32, 1) F(tokens, U32, 1) F(unit, I32, 1) F(vth, I32, 1) F(decay, U32, 1) \
-    F(bits, U32, 1) F(q_layer, U32, 1) F(k_layer, U32, 1) F(v_layer, U32, 1) \
-    F(port_first, U32, 1) F(n_ports, U32, 1)
+    F(layer, U32, 1) F(core, U32, 1) F(chip, U32, 1) F(processor, U32, 1) F(heads, U32, 1) \
+    F(channels, U32, 1) F(tokens, U32, 1) F(head_first, U32, 1) F(head_count, U32, 1) \
+    F(column_first, U32, 1) F(columns, U32, 1) F(qk_first, U32, 1) F(unit, I32, 1) \
+    F(vth, I32, 1) F(decay, U32, 1) F(bits, U32, 1) F(q_layer, U32, 1) F(k_layer, U32, 1) \
+    F(v_layer, U32, 1) F(port_first, U32, 1) F(n_ports, U32, 1)
 #define EMBEDDED_PORT(F) \
     F(operand, U32, 1) F(position, U32, 1) F(channel_first, U32, 1) F(n_channels, U32, 1)
 #define HOST_PORT(F) \
@@ -85,7 +88,8 @@
     F(schema, U32, 1) F(timesteps, U32, 1) F(interval, U32, 1) F(latency, U32, 1) \
     F(state_bits, U32, 1) F(payload_bits, U32, 1) F(chips_x, U32, 1) F(chips_y, U32, 1) \
     F(cores_x, U32, 1) F(cores_y, U32, 1) F(tile_w, U32, 1) F(tile_h, U32, 1) \
-    F(threshold_shift, U32, 1) F(seed, U64, 1) F(target_name, U32, 1) F(system_name, U32, 1) \
+    F(threshold_shift, U32, 1) F(ticks, U32, 1) F(word_bits, U32, 1) \
+    F(seed, U64, 1) F(target_name, U32, 1) F(system_name, U32, 1) \
     F(provenance, U32, 1)
 /* clang-format on */
 

@@ -168,7 +168,7 @@ static void check_configs(struct check *c)
     for (uint64_t i = 0; i < c->im->n_configs && img_row_is(c, "configs", i); i++) {
         const struct img_config *k = &c->im->configs[i];
         img_at_most(c, "decay", k->decay, 4096, "");
-        img_at_most(c, "program", k->program, IMG_PROG_PRODUCT, "");
+        img_at_most(c, "program", k->program, IMG_PROG_ENGINE, "");
         img_at_most(c, "soft_reset", k->soft_reset, 1, "");
     }
 }
@@ -234,6 +234,9 @@ static void check_groups(struct check *c)
             img_range(c, "channel_bias", g->channel_bias, g->nc, im->n_biases,
                       "the number of biases");
         img_at_most(c, "host_current", g->host_current, 1, "");
+        if (g->teach_first != IMG_NONE)
+            img_range(c, "teach_first", g->teach_first, g->nc, k->neurons,
+                      "the compartments of the core");
         if (g->host_current) {
             img_equals(c, "host_current", im->encoder.present, 1, "an encoder in the image");
             img_equals(c, "layer", g->layer, im->encoder.layer, "the layer of the encoder");
@@ -268,9 +271,9 @@ static void check_synapses(struct check *c)
     uint64_t rows = 0;
     for (uint64_t i = 0; i < im->n_contents && img_row_is(c, "contents", i); i++) {
         const struct img_content *k = &im->contents[i];
-        if (!img_at_most(c, "kind", k->kind, IMG_BLOCK_CONV, ""))
+        if (!img_at_most(c, "kind", k->kind, IMG_BLOCK_PLASTIC, ""))
             continue;
-        if (k->kind == IMG_BLOCK_LIST) {
+        if (k->kind != IMG_BLOCK_CONV) {
             img_range(c, "row_first", k->row_first, k->n_rows, im->n_rows, "the number of rows");
             if (k->n_rows)
                 img_at_least(c, "row_first", k->row_first, rows, "the end of the content before");
@@ -314,7 +317,7 @@ static spk_status measure_contents(struct check *c)
     SPK_TRY(spk_alloc_array(im->n_contents, sizeof *c->extent, &c->extent));
     for (uint64_t i = 0; i < im->n_contents && img_row_is(c, "contents", i); i++) {
         const struct img_content *k = &im->contents[i];
-        for (uint64_t r = 0; k->kind == IMG_BLOCK_LIST && r < k->n_rows; r++) {
+        for (uint64_t r = 0; k->kind != IMG_BLOCK_CONV && r < k->n_rows; r++) {
             const struct img_row *row = &im->rows[k->row_first + r];
             if (row->n_runs > budget) {
                 img_report(c, "row_first", k->row_first + r,
@@ -337,7 +340,7 @@ static void check_in_axon(struct check *c, const struct img_in_axon *a, uint32_t
     const struct image *im = c->im;
     const struct img_core *k = &im->cores[core];
     img_at_most(c, "kind", a->kind, IMG_AXON_POP32, "");
-    img_at_most(c, "port", a->port, 1, "");
+    img_at_most(c, "port", a->port, IMG_PORT_TEACH, "");
     img_at_most(c, "delay", a->delay, 65535, "");
     if (!img_below(c, "block", a->block, im->n_blocks, "the number of blocks"))
         return;
@@ -346,7 +349,13 @@ static void check_in_axon(struct check *c, const struct img_in_axon *a, uint32_t
     img_equals(c, "block", b->core, core, "the core of the axon");
     img_at_least(c, "atoms", a->atoms, 1, "");
     img_range(c, "row", a->row, a->atoms, t->n_rows, "the rows of its content");
-    if (b->kind == IMG_BLOCK_LIST) {
+    if (a->port == IMG_PORT_LEARN)
+        img_equals(c, "port", b->kind, IMG_BLOCK_PLASTIC, "the kind of a block that learns");
+    if (b->kind == IMG_BLOCK_PLASTIC && a->port != IMG_PORT_MAIN)
+        img_equals(c, "port", a->port, IMG_PORT_LEARN, "the other port of a block that learns");
+    if (a->port == IMG_PORT_TEACH)
+        img_equals(c, "port", b->kind, IMG_BLOCK_LIST, "the kind of a block that teaches");
+    if (b->kind != IMG_BLOCK_CONV) {
         img_equals(c, "group", a->group, IMG_NONE, "none, as its block is a list");
         if (c->extent[b->content])
             img_range(c, "base", a->base, c->extent[b->content], k->neurons,

@@ -18,6 +18,9 @@ void img_check_meta(struct check *c)
     img_at_most(c, "interval", m->interval, IMG_MAX_STEP, "");
     img_at_most(c, "latency", m->latency, IMG_MAX_STEP, "");
     img_at_least(c, "state_bits", m->state_bits, 2, "");
+    img_at_least(c, "ticks", m->ticks, 1, "");
+    img_at_most(c, "ticks", m->ticks, 65535, "");
+    img_at_most(c, "word_bits", m->word_bits, 65536, "");
     img_at_most(c, "state_bits", m->state_bits, 32, "");
     img_at_most(c, "payload_bits", m->payload_bits, 32, "");
     img_at_most(c, "threshold_shift", m->threshold_shift, MAX_SHIFT, "");
@@ -50,6 +53,10 @@ void img_check_layers(struct check *c)
         img_at_most(c, "recorded", l->recorded, 1, "");
         img_at_most(c, "layout", l->layout, IR_C, "");
         img_at_least(c, "payload_bound", l->payload_bound, 1, "");
+        if (l->phase_mod)
+            img_at_least(c, "phase_div", l->phase_div, 1, "");
+        img_below(c, "phase_base", img_layer_last_phase(l), c->im->meta.ticks,
+                  "the ticks of a step; the last neuron's phase");
     }
 }
 

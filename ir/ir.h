@@ -162,6 +162,17 @@ struct ir_attr_attention {
     float scale;
     enum ir_attn_order { IR_ATTN_AUTO, IR_ATTN_KV_FIRST, IR_ATTN_QK_FIRST } order;
     int32_t unit; /* quantised: output current = unit * (q (k^T v)); 0 in float */
+    /* How a chip computes it (docs/mapping.md); OPEN until pass choose-attention. Value l stands
+     * for bit l - 1 of enum tgt_attention. */
+    enum ir_attn_lowering {
+        IR_LOWER_OPEN,
+        IR_LOWER_AND_LIF,
+        IR_LOWER_EMBEDDED,
+        IR_LOWER_PRODUCT,
+        IR_LOWER_SERIAL,
+        IR_LOWER_PLASTIC,
+        IR_LOWER_ENGINE
+    } lowering;
 };
 enum ir_encode_kind {
     IR_ENCODE_CURRENT, /* static image: fixed-point conv on the host, one current per neuron */

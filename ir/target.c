@@ -95,6 +95,12 @@ uint64_t tgt_limit_value(const struct tgt *t, enum tgt_limit l)
     return v < 18446744073709551616.0 ? (uint64_t)v : UINT64_MAX;
 }
 
+bool tgt_is_engine(const struct tgt *t, uint32_t x, uint32_t y)
+{
+    const uint64_t at = (uint64_t)y * t->cores_x + x, all = (uint64_t)t->cores_x * t->cores_y;
+    return at < all && all - at <= t->engine.per_chip;
+}
+
 void tgt_destroy(struct tgt *t)
 {
     if (!t)

@@ -106,6 +106,18 @@ struct tgt_arith {
     uint8_t payload_bits;     /* graded spike payload; 0 = binary spikes only */
     bool two_ports;           /* neurons may multiply two inputs */
     uint8_t embedded_latency; /* steps from reading spikes to injecting the result */
+    uint8_t plastic_bits;     /* unsigned bits of a learning synapse's weight; 0: nothing learns */
+    uint8_t plastic_tag_bits; /* stored beside it */
+};
+
+/* Attention engines: cores of their own class on the mesh. They take the last per_chip positions
+ * of a chip's mesh in row order (position y * cores_x + x); neuron cores the ones before.      */
+struct tgt_engine {
+    uint32_t per_chip;     /* 0: none */
+    uint32_t memory_bits;  /* per engine core: q, k, v of a frame, counts, membranes */
+    uint32_t word_bits;    /* AND and popcount work on words of so many tokens or channels */
+    uint32_t ops_per_step; /* word operations and additions that an engine does in a step */
+    uint8_t latency;       /* steps from q, k, v to the neurons behind attention */
 };
 
 /* Synaptic memory format: blocks of up to `block_synapses` synapses per row, each padded to
@@ -149,6 +161,7 @@ struct tgt {
     bool axon_discrete, axon_population; /* which axon kinds exist */
     uint32_t pop16_slots, pop32_slots;   /* out-axon slots an entry takes: 1, 2 */
     uint32_t attention;                  /* set of enum tgt_attention */
+    struct tgt_engine engine;
     /* Mesh of one chip: cores_x * cores_y positions, tile_w * tile_h cores share a router. */
     uint32_t cores_x, cores_y, tile_w, tile_h;
     uint32_t cores_per_chip; /* usable cores, <= cores_x * cores_y */
@@ -166,6 +179,9 @@ const char *tgt_attention_name(enum tgt_attention a); /* "and_lif", ... */
 /* Value of a limit; UINT64_MAX where the target states none. */
 uint64_t tgt_limit_value(const struct tgt *t, enum tgt_limit l);
 void tgt_destroy(struct tgt *t); /* t was created on the heap by the YAML reader */
+
+/* Whether a mesh position of a chip is an attention engine. */
+bool tgt_is_engine(const struct tgt *t, uint32_t x, uint32_t y);
 
 /* Bits that one row (the synapses of one atom of one axon) of a list block takes in the chip's
  * own format: n_synapses in one contiguous run (dense, no index), else sparse with index_bits. */

@@ -32,7 +32,6 @@ struct id_list VEC_FIELDS(uint32_t);
 struct balance {
     struct rewrite rw;
     const struct tgt *t;
-    uint32_t latency;
     uint32_t *src_start;     /* start of every source value */
     struct id_list start;    /* start of every destination value */
     struct id_list relays;   /* all delays made so far */
@@ -52,7 +51,7 @@ static spk_status update_starts(struct balance *b)
     while (b->start.len < b->rw.dst->n_nodes) {
         uint32_t id = (uint32_t)b->start.len;
         SPK_TRY(vec_push(&b->start, 0));
-        b->start.data[id] = depth_of_node(b->rw.dst, b->latency, id, b->start.data);
+        b->start.data[id] = depth_of_node(b->rw.dst, b->t, id, b->start.data);
     }
     return SPK_OK;
 }
@@ -252,47 +251,37 @@ static spk_status balance_node(struct balance *b, uint32_t id)
     return s == SPK_OK ? update_starts(b) : s;
 }
 
-static spk_status balance(struct balance *b, const struct pass_context *c, enum tgt_attention a)
+static spk_status balance(struct balance *b, const struct pass_context *c)
 {
     const struct ir_module *m = b->rw.src;
     uint64_t longest = tgt_limit_value(b->t, TGT_DELAY);
     b->max_steps = longest < UINT32_MAX - 1 ? 1 + (uint32_t)longest : UINT32_MAX;
     SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->src_start, &b->src_start));
-    SPK_TRY(depth_compute(m, b->t, a, false, c->diags, b->src_start));
+    SPK_TRY(depth_compute(m, b->t, false, c->diags, b->src_start));
     SPK_TRY(collect_stations(b));
     for (uint32_t i = 0; i < m->n_nodes; i++)
         SPK_TRY(balance_node(b, i));
-    SPK_TRY(depth_compute(b->rw.dst, b->t, a, true, c->diags, b->start.data));
+    SPK_TRY(depth_compute(b->rw.dst, b->t, true, c->diags, b->start.data));
     uint32_t last = 0;
     for (size_t i = 0; i < b->start.len; i++)
         last = b->start.data[i] > last ? b->start.data[i] : last;
     if (c->remarks)
         diag_remark(c->diags, spk_span_none, "R0613",
                     "balance-delays: %zu relays with "
-                    "%llu neurons, %s attention, last start at step %u",
-                    b->relays.len, (unsigned long long)b->relay_neurons, tgt_attention_name(a),
-                    (unsigned)last);
+                    "%llu neurons, last start at step %u",
+                    b->relays.len, (unsigned long long)b->relay_neurons, (unsigned)last);
     return SPK_OK;
 }
 
 spk_status pass_balance_delays(const struct pass_context *c, const int64_t *options,
                                const struct ir_module *in, struct ir_module **out)
 {
-    static const char *const names[] = {"auto", "embedded", "product", "and_lif"};
     struct balance b;
-    enum tgt_attention a = TGT_ATTN_EMBEDDED;
-    bool attention = false;
+    (void)options;
     memset(&b, 0, sizeof b);
     b.t = c->target;
-    for (uint32_t i = 0; i < in->n_nodes; i++)
-        attention = attention || in->node[i].op == IR_OP_ATTENTION;
-    if (attention) {
-        SPK_TRY(
-            depth_attention_choice(in, c->target, names[options[BALANCE_ATTENTION]], c->diags, &a));
-        SPK_TRY(depth_attention_latency(c->target, a, c->diags, &b.latency));
-    }
     SPK_TRY(rw_init(&b.rw, in, in->stage, c->diags));
-    spk_status s = balance(&b, c, a);
+    spk_status s = balance(&b, c);
     if (s == SPK_OK)
         *out = rw_take(&b.rw);
     for (uint32_t i = 0; b.station && i < in->n_nodes; i++)

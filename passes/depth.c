@@ -8,104 +8,39 @@
 
 #include <string.h>
 
+#include "passes/attention.h"
 #include "passes/rewrite.h"
 
-struct choice {
-    const char *name;
-    enum tgt_attention a;
-};
-/* In the order in which `auto` takes them: on the cores if that is possible, by size if not. */
-static const struct choice choices[] = {
-    {"product", TGT_ATTN_PRODUCT},
-    {"embedded", TGT_ATTN_EMBEDDED},
-    {"and_lif", TGT_ATTN_AND_LIF},
-};
-#define N_CHOICES (sizeof choices / sizeof *choices)
-
-static spk_status no_attention(const struct tgt *t, const char *name, struct diag_list *d)
+static uint32_t latency_of(const struct tgt *t, enum ir_attn_lowering l)
 {
-    spk_status s =
-        diag_nofit(d, spk_span_none, "E0640", "target %s offers no attention lowering%s%s", t->name,
-                   name ? " " : "", name ? name : " that is implemented");
-    struct strbuf help = {0};
-    for (size_t i = 0; i < N_CHOICES; i++)
-        if (t->attention & choices[i].a)
-            strbuf_printf(&help, "%s%s", help.len ? ", " : "", choices[i].name);
-    if (help.len)
-        diag_help_set(d, "it offers %s", strbuf_cstr(&help));
-    else
-        diag_help_set(d, "choose another target");
-    strbuf_fini(&help);
-    return s;
-}
-
-/* Largest number of tokens of a layer, and product neurons of all layers (two N*D*d a layer). */
-static void attention_size(const struct ir_module *m, uint64_t *tokens, uint64_t *products)
-{
-    *tokens = *products = 0;
-    for (uint32_t i = 0; m && i < m->n_nodes; i++) {
-        const struct ir_node *n = &m->node[i];
-        uint64_t positions = ir_type_positions(&n->type), d;
-
-        if (n->op != IR_OP_ATTENTION)
-            continue;
-        d = n->type.channels / n->a.attention.heads;
-        *tokens = positions > *tokens ? positions : *tokens;
-        *products += 2 * positions * n->type.channels * d;
+    switch (l) {
+    case IR_LOWER_AND_LIF:
+    case IR_LOWER_PRODUCT:
+        return 4;
+    case IR_LOWER_SERIAL:
+        return 2;
+    case IR_LOWER_PLASTIC:
+        return 1;
+    case IR_LOWER_EMBEDDED:
+        return t->arith.embedded_latency;
+    case IR_LOWER_ENGINE:
+        return t->engine.latency;
+    case IR_LOWER_OPEN:
+        break;
     }
+    return 0;
 }
 
-/* Neurons of the target's largest system; 0 where it lists none. */
-static uint64_t largest_system(const struct tgt *t)
+spk_status depth_attention_latency(const struct tgt *t, enum ir_attn_lowering l,
+                                   struct diag_list *d, uint32_t *out)
 {
-    if (t->n_systems == 0)
-        return 0;
-    const struct tgt_system *s = &t->system[t->n_systems - 1];
-    return (uint64_t)s->chips_x * s->chips_y * t->cores_per_chip * tgt_limit_value(t, TGT_NEURONS);
-}
-
-static bool choice_fits(const struct tgt *t, enum tgt_attention a, uint64_t tokens,
-                        uint64_t products)
-{
-    if (a == TGT_ATTN_AND_LIF)
-        return tokens <= DEPTH_AND_LIF_TOKENS;
-    return a != TGT_ATTN_PRODUCT || t->n_systems == 0 || products <= largest_system(t) / 2;
-}
-
-spk_status depth_attention_choice(const struct ir_module *m, const struct tgt *t, const char *name,
-                                  struct diag_list *d, enum tgt_attention *out)
-{
-    bool automatic = name == NULL || strcmp(name, "auto") == 0;
-    uint64_t tokens, products;
-    attention_size(m, &tokens, &products);
-    for (size_t i = 0; i < N_CHOICES; i++) {
-        if (!automatic && strcmp(name, choices[i].name) != 0)
-            continue;
-        bool offered = (t->attention & choices[i].a) != 0;
-        *out = choices[i].a;
-        if (offered && (!automatic || choice_fits(t, *out, tokens, products)))
-            return SPK_OK;
-        if (!automatic)
-            return no_attention(t, name, d);
-    }
-    if (automatic && tokens == 0 && m != NULL) /* no attention: any lowering will do */
-        return SPK_OK;
-    if (automatic)
-        return no_attention(t, NULL, d);
-    spk_status s = diag_usage(d, spk_span_none, "E0641", "unknown attention lowering '%s'", name);
-    diag_help_set(d, "possible are auto, embedded, product, and_lif");
-    return s;
-}
-
-spk_status depth_attention_latency(const struct tgt *t, enum tgt_attention a, struct diag_list *d,
-                                   uint32_t *out)
-{
-    bool known = false;
-    for (size_t i = 0; i < N_CHOICES; i++)
-        known = known || choices[i].a == a;
-    if (!known || !(t->attention & a))
-        return no_attention(t, tgt_attention_name(a), d);
-    *out = a == TGT_ATTN_EMBEDDED ? t->arith.embedded_latency : 4;
+    if (l == IR_LOWER_OPEN)
+        return diag_error(d, spk_span_none, "E0644",
+                          "no lowering is chosen for attention: run pass choose-attention first");
+    if (!(t->attention & attn_bit(l)))
+        return diag_nofit(d, spk_span_none, "E0640", "target %s offers no attention lowering %s",
+                          t->name, attn_name(l));
+    *out = latency_of(t, l);
     return SPK_OK;
 }
 
@@ -149,7 +84,7 @@ static bool is_host_current(const struct ir_module *m, uint32_t id)
     return n->op == IR_OP_INPUT && !n->a.input.events;
 }
 
-uint32_t depth_of_node(const struct ir_module *m, uint32_t latency, uint32_t id,
+uint32_t depth_of_node(const struct ir_module *m, const struct tgt *t, uint32_t id,
                        const uint32_t *start)
 {
     const struct ir_node *n = &m->node[id];
@@ -167,7 +102,7 @@ uint32_t depth_of_node(const struct ir_module *m, uint32_t latency, uint32_t id,
     case IR_OP_DELAY:
         return latest + n->a.delay.steps;
     case IR_OP_ATTENTION: /* complete at the step in which its neuron fires */
-        return latest + latency;
+        return latest + latency_of(t, n->a.attention.lowering);
     case IR_OP_INPUT:
     case IR_OP_ENCODE:
     case IR_OP_READOUT: /* the host aligns by itself */
@@ -186,23 +121,15 @@ uint32_t depth_of_node(const struct ir_module *m, uint32_t latency, uint32_t id,
     return latest;
 }
 
-static bool has_attention(const struct ir_module *m)
-{
-    for (uint32_t i = 0; i < m->n_nodes; i++)
-        if (m->node[i].op == IR_OP_ATTENTION)
-            return true;
-    return false;
-}
-
-spk_status depth_compute(const struct ir_module *m, const struct tgt *t, enum tgt_attention a,
-                         bool check_aligned, struct diag_list *d, uint32_t *start)
+spk_status depth_compute(const struct ir_module *m, const struct tgt *t, bool check_aligned,
+                         struct diag_list *d, uint32_t *start)
 {
     struct sweep w = {m, t, d, start};
-    uint32_t latency = 0;
-    if (has_attention(m))
-        SPK_TRY(depth_attention_latency(t, a, d, &latency));
+    uint32_t latency;
     for (uint32_t i = 0; i < m->n_nodes; i++) {
-        start[i] = depth_of_node(m, latency, i, start);
+        if (m->node[i].op == IR_OP_ATTENTION)
+            SPK_TRY(depth_attention_latency(t, m->node[i].a.attention.lowering, d, &latency));
+        start[i] = depth_of_node(m, t, i, start);
         if (check_aligned)
             SPK_TRY(check_node(&w, i));
     }

@@ -9,19 +9,11 @@
 #include "support/diag.h"
 #include "support/status.h"
 
-/* Most tokens of a layer that the and_lif lowering takes: it needs heads*d*d*tokens^2 neurons. */
-#define DEPTH_AND_LIF_TOKENS 16u
-
-/* The lowering of attention that a name means: "product", "embedded", "and_lif"; or, for "auto"
- * and NULL, the first of these that the target offers and that can do the module's attention
- * (product neurons within half of the largest system, tokens of and_lif). m NULL: of any size.
- * SPK_ERR_USAGE for an unknown name, SPK_ERR_NOFIT where the target has none.                  */
-spk_status depth_attention_choice(const struct ir_module *m, const struct tgt *t, const char *name,
-                                  struct diag_list *d, enum tgt_attention *out) SPK_CHECKED;
-/* Steps from q, k, v to the neuron behind attention: 4 for product and AND-LIF, the target's for
- * embedded processors. SPK_ERR_NOFIT for a lowering that the target does not offer.           */
-spk_status depth_attention_latency(const struct tgt *t, enum tgt_attention a, struct diag_list *d,
-                                   uint32_t *out) SPK_CHECKED;
+/* Steps from q, k, v to the neuron behind attention: 4 for product and AND-LIF, 2 for serial, 1 for
+ * plastic, the target's for embedded processors and engines. SPK_ERR_NOFIT for a lowering that the
+ * target does not offer, SPK_ERR_INPUT where none is chosen (pass choose-attention).          */
+spk_status depth_attention_latency(const struct tgt *t, enum ir_attn_lowering l,
+                                   struct diag_list *d, uint32_t *out) SPK_CHECKED;
 
 /* start[i], for every node: the step at which frame 0 of image 0 of the value is there. For
  * spiking values that is the L of the population that fires it (of its latest summand for
@@ -30,11 +22,11 @@ spk_status depth_attention_latency(const struct tgt *t, enum tgt_attention a, st
  * start has n_nodes entries. With check_aligned, projections, max-pools, attention and delays
  * whose operands have different starts are errors (SPK_ERR_INTERNAL: a balanced module has none),
  * so are delays longer than the target allows.                                                */
-spk_status depth_compute(const struct ir_module *m, const struct tgt *t, enum tgt_attention a,
-                         bool check_aligned, struct diag_list *d, uint32_t *start) SPK_CHECKED;
+spk_status depth_compute(const struct ir_module *m, const struct tgt *t, bool check_aligned,
+                         struct diag_list *d, uint32_t *start) SPK_CHECKED;
 
-/* start[id] of one node from those of its operands; latency is that of attention. */
-uint32_t depth_of_node(const struct ir_module *m, uint32_t latency, uint32_t id,
+/* start[id] of one node from those of its operands; attention has a lowering of the target's. */
+uint32_t depth_of_node(const struct ir_module *m, const struct tgt *t, uint32_t id,
                        const uint32_t *start);
 
 /* The number of idle steps after which the truncating decay v = sign(v) * ((|v| * (4096 - decay))

@@ -26,7 +26,7 @@
 #include "support/status.h"
 
 #define PASS_MAX_OPTIONS 8u
-#define PASS_MAX_CHOICES 6u
+#define PASS_MAX_CHOICES 8u
 
 /* What the passes of a pipeline may use. Everything is borrowed; NULL members are allowed as
  * stated.                                                                                     */
@@ -105,9 +105,11 @@ enum passes_level {
     PASSES_BALANCED   /* quantised, with relays: what the mapper maps */
 };
 /* The standard pipeline from a MODEL, LOWERED or QUANTISED module to `level`; stages that *m has
- * behind it are skipped. attention: "auto", "product", "and_lif", "embedded", or NULL = auto.
- * Ownership and failure as passes_run.                                                        */
+ * behind it are skipped. attention: "auto" or a lowering (passes/attention.h), NULL = auto;
+ * objective of that choice: "cores" or "latency", NULL = cores. Ownership and failure as
+ * passes_run.                                                                                 */
 spk_status passes_compile_pipeline(const struct pass_context *c, enum passes_level level,
-                                   const char *attention, struct ir_module **m) SPK_CHECKED;
+                                   const char *attention, const char *objective,
+                                   struct ir_module **m) SPK_CHECKED;
 
 #endif

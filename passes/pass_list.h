@@ -26,7 +26,19 @@ enum quantise_option { QUANTISE_CLIP, QUANTISE_CORRECT, QUANTISE_IMAGES };
 spk_status pass_quantise(const struct pass_context *c, const int64_t *options,
                          const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 
-enum balance_option { BALANCE_ATTENTION };
+enum choose_option { CHOOSE_LOWERING, CHOOSE_OBJECTIVE };
+enum choose_lowering {
+    CHOOSE_AUTO,
+    CHOOSE_AND_LIF,
+    CHOOSE_EMBEDDED,
+    CHOOSE_PRODUCT,
+    CHOOSE_SERIAL,
+    CHOOSE_PLASTIC,
+    CHOOSE_ENGINE
+};
+spk_status pass_choose_attention(const struct pass_context *c, const int64_t *options,
+                                 const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+
 spk_status pass_balance_delays(const struct pass_context *c, const int64_t *options,
                                const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 

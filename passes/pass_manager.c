@@ -8,6 +8,7 @@
  * verification succeeded. Cost: that of the passes.                                           */
 #include <string.h>
 
+#include "passes/attention.h"
 #include "passes/pass.h"
 #include "passes/pass_options.h"
 #include "support/name_hint.h"
@@ -202,8 +203,17 @@ spk_status passes_run(const struct pass_context *c, const char *pipeline, struct
 }
 
 spk_status passes_compile_pipeline(const struct pass_context *c, enum passes_level level,
-                                   const char *attention, struct ir_module **m)
+                                   const char *attention, const char *objective,
+                                   struct ir_module **m)
 {
+    enum ir_attn_lowering known;
+    if (attention && strcmp(attention, "auto") != 0 && !attn_by_name(attention, &known)) {
+        spk_status s = diag_usage(c->diags, spk_span_none, "E0641",
+                                  "unknown attention lowering '%s'", attention);
+        diag_help_set(c->diags,
+                      "possible are auto, and_lif, embedded, product, serial, plastic, engine");
+        return s;
+    }
     if ((*m)->stage == IR_STAGE_MODEL)
         SPK_TRY(passes_run(c, "prepare", m));
     if (level == PASSES_PREPARED)
@@ -213,7 +223,8 @@ spk_status passes_compile_pipeline(const struct pass_context *c, enum passes_lev
     if (level == PASSES_QUANTISED)
         return SPK_OK;
     struct strbuf text = {0};
-    strbuf_printf(&text, "balance-delays{attention=%s}", attention ? attention : "auto");
+    strbuf_printf(&text, "choose-attention{attention=%s,objective=%s},balance-delays",
+                  attention ? attention : "auto", objective ? objective : "cores");
     spk_status s = text.status;
     if (s == SPK_OK)
         s = passes_run(c, strbuf_cstr(&text), m);

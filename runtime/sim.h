@@ -79,7 +79,7 @@ struct sim_core_stats {
 };
 
 struct sim_stats {
-    uint64_t images, steps;
+    uint64_t images, steps, ticks; /* ticks of all steps */
     uint32_t n_cores;
     struct sim_core_stats *core; /* [n_cores] */
     struct sim_core_stats total; /* sums; embedded operations are priced here only; busy_ns is

@@ -53,7 +53,7 @@ static spk_status check_content(const struct image *im, uint64_t i, struct diag_
             return bad(d, "content", i, "bad kernel, or its weights leave their table");
         return SPK_OK;
     }
-    if (c->kind != IMG_BLOCK_LIST)
+    if (c->kind != IMG_BLOCK_LIST && c->kind != IMG_BLOCK_PLASTIC)
         return bad(d, "content", i, "unknown kind");
     if (!inside(c->row_first, c->n_rows, im->n_rows))
         return bad(d, "content", i, "its rows leave their table");
@@ -88,7 +88,8 @@ static spk_status build_in_axon(struct sim *s, uint32_t core, uint32_t i, const 
     if (b->content >= im->n_contents || im->contents[b->content].kind != b->kind || b->shift > 24)
         return bad(d, "block", a->block, "unknown content, wrong kind or shift above 24");
     t = &im->contents[b->content];
-    if (a->delay > SIM_MAX_DELAY || a->port > 1 || !inside(a->row, a->atoms, t->n_rows))
+    if (a->delay > SIM_MAX_DELAY || a->port > IMG_PORT_TEACH ||
+        !inside(a->row, a->atoms, t->n_rows))
         return bad(d, "in-axon", i, "delay, port or number of atoms is out of range");
     *o = (struct sim_axon){.core = core,
                            .content = b->content,
@@ -98,11 +99,11 @@ static spk_status build_in_axon(struct sim *s, uint32_t core, uint32_t i, const 
                            .kind = b->kind,
                            .shift = b->shift,
                            .port = a->port};
-    if (b->kind == IMG_BLOCK_LIST) {
+    if (b->kind != IMG_BLOCK_CONV) {
         if (!inside(a->base, extent[b->content], c->neurons))
             return bad(d, "in-axon", i, "a target lies outside its core");
         o->base = s->cores[core].first + a->base;
-        return SPK_OK;
+        return sim_ticks_axon(s, i, extent[b->content], d);
     }
     if (a->group - c->group_first >= c->n_groups || s->groups[a->group].nc != t->nc)
         return bad(d, "in-axon", i, "its target group is not on its core or of another width");
@@ -116,7 +117,7 @@ static spk_status build_in_axon(struct sim *s, uint32_t core, uint32_t i, const 
     o->base = a->group;
     o->sy = (uint16_t)(a->base / a->src_width);
     o->sx = (uint16_t)(a->base % a->src_width);
-    return SPK_OK;
+    return sim_ticks_axon(s, i, 0, d);
 }
 
 static spk_status build_in_axons(struct sim *s, struct diag_list *d)

@@ -37,6 +37,8 @@ static spk_status check_meta(const struct image *im, struct diag_list *d)
         return bad(d, "interval", m->interval, "shorter than the time steps of an image");
     if (m->state_bits < 2 || m->state_bits > 31)
         return bad(d, "state width", m->state_bits, "not in 2..31 bits");
+    if (m->ticks == 0 || m->ticks > SIM_MAX_TICKS)
+        return bad(d, "ticks", m->ticks, "not in 1..65535");
     if (m->payload_bits > 31)
         return bad(d, "payload width", m->payload_bits, "above 31 bits");
     if (im->n_cores > (1u << 24) || im->n_layers > (1u << 24) || im->n_groups > (1u << 30) ||
@@ -53,6 +55,8 @@ static spk_status check_meta(const struct image *im, struct diag_list *d)
             return bad(d, "layer", i, "unknown kind or layout");
         if (l->name >= im->n_strings)
             return bad(d, "layer", i, "its name is not in the string table");
+        if (img_layer_last_phase(l) >= m->ticks || (l->phase_mod != 0 && l->phase_div == 0))
+            return bad(d, "layer", i, "its spikes leave after the last tick of the step");
         if (!inside(l->start, m->timesteps, m->latency))
             return bad(d, "layer", i, "its window ends after the latency of an image");
     }
@@ -116,7 +120,7 @@ static spk_status build_group_neurons(struct sim *s, struct sim_group *g,
         if (id >= core->n_configs)
             return bad(d, "group", index, "a channel has a configuration its core has not");
         cfg = &im->configs[core->config_first + id];
-        if (cfg->program > IMG_PROG_PRODUCT || cfg->decay > 4096)
+        if (cfg->program > IMG_PROG_ENGINE || cfg->decay > 4096)
             return bad(d, "configuration", core->config_first + id,
                        "unknown program or decay above 4096");
         if (c == 0) {
@@ -136,7 +140,7 @@ static spk_status build_group_neurons(struct sim *s, struct sim_group *g,
     }
     if (g->program == IMG_PROG_FIXED && g->has_bias)
         return bad(d, "group", index, "hard-wired neurons have no static bias");
-    if (g->program >= IMG_PROG_SUM) {
+    if (img_is_graded(g->program)) {
         g->always = false;
         if (im->meta.payload_bits == 0)
             return bad(d, "group", index, "graded program on a chip without payload");
@@ -304,7 +308,7 @@ static spk_status alloc_state(struct sim *s)
                                 sizeof *s->pixels, &s->pixels));
     }
     for (uint32_t i = 0; i < s->n_axons; i++) {
-        if (s->axons[i].port != 0 && !s->acc1)
+        if (s->axons[i].port == IMG_PORT_SECOND && s->axons[i].ticks == SIM_PLAIN && !s->acc1)
             SPK_TRY(spk_alloc_array(n, sizeof *s->acc1, &s->acc1));
     }
     SPK_TRY(spk_alloc_array(s->n_cores, 1, &s->dirty));
@@ -322,7 +326,7 @@ static spk_status alloc_state(struct sim *s)
         SPK_TRY(spk_alloc_array(largest, sizeof(int32_t), &s->chunks[i].input));
         SPK_TRY(spk_alloc_array(largest, sizeof(int32_t), &s->chunks[i].input1));
     }
-    return SPK_OK;
+    return sim_ticks_create(s);
 }
 
 static spk_status build(struct sim *s, struct diag_list *d)
@@ -331,6 +335,7 @@ static spk_status build(struct sim *s, struct diag_list *d)
 
     SPK_TRY(check_meta(im, d));
     s->n_layers = (uint32_t)im->n_layers;
+    s->tick_words = (im->meta.ticks + 63) / 64;
     s->max_payload = im->meta.payload_bits == 0 ? 1 : ((int64_t)1 << im->meta.payload_bits) - 1;
     s->n_slots = (im->meta.latency + im->meta.interval - 1) / im->meta.interval + 1;
     SPK_TRY(build_cores(s, d));
@@ -387,6 +392,7 @@ void sim_destroy(struct sim *s)
             spk_free(s->chunks[i].input1);
         }
     }
+    sim_ticks_destroy(s);
     sim_embedded_destroy(s);
     sim_stats_destroy(s);
     void *owned[] = {s->cores,

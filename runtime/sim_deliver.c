@@ -33,6 +33,17 @@ static void count(const struct sim *s, struct batch *b, const struct sim_spike *
     b->magnitude += synapses * magnitude;
 }
 
+static uint64_t row_length(const struct image *im, const struct sim_axon *a,
+                           const struct img_content *t, uint32_t atom)
+{
+    const struct img_row *row = &im->rows[t->row_first + a->row + atom];
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < row->n_runs; i++)
+        n += im->runs[row->run_first + i].length;
+    return n;
+}
+
 static void deliver_list(const struct sim *s, const struct sim_axon *a, const struct img_content *t,
                          struct batch *b)
 {
@@ -167,7 +178,7 @@ static void deliver_conv(const struct sim *s, const struct sim_axon *a, const st
     add_window(&at, row, ones ? NULL : payload, n);
 }
 
-static void deliver(struct sim *s, const struct sim_due *due)
+static spk_status deliver(struct sim *s, uint32_t chunk, const struct sim_due *due)
 {
     const struct sim_message *m = &due->message;
     const struct sim_axon *a = &s->axons[m->axon];
@@ -177,7 +188,11 @@ static void deliver(struct sim *s, const struct sim_due *due)
         sim_spikes_of(s, s->step - a->delay, due->from)->data + m->first;
     struct batch b = {.spike = spike, .n = m->n, .neuron = spike->neuron - m->atom};
 
-    if (a->kind == IMG_BLOCK_LIST)
+    if (a->ticks != SIM_PLAIN) {
+        SPK_TRY(sim_ticks_take(s, chunk, due, spike));
+        for (uint32_t k = 0; k < b.n; k++)
+            count(s, &b, &spike[k], row_length(s->im, a, t, spike[k].neuron - b.neuron));
+    } else if (a->kind == IMG_BLOCK_LIST)
         deliver_list(s, a, t, &b);
     else
         deliver_conv(s, a, t, &b);
@@ -185,6 +200,7 @@ static void deliver(struct sim *s, const struct sim_due *due)
     stats->messages_in += b.copies;
     stats->synaptic_events += b.events;
     stats->payload_events += b.magnitude;
+    return SPK_OK;
 }
 
 /* Counting sort of the chunk's messages by destination core. */
@@ -230,8 +246,13 @@ spk_status sim_deliver_chunk(void *ctx, uint32_t chunk, uint32_t worker)
 
     (void)worker;
     SPK_TRY(sort_due(s, chunk));
-    for (size_t i = 0; i < own->dues.len; i++)
-        deliver(s, &own->dues.data[i]);
+    for (size_t i = 0; i < own->dues.len; i++) {
+        const struct sim_due *due = &own->dues.data[i];
+
+        SPK_TRY(deliver(s, chunk, due));
+        if (i + 1 == own->dues.len || due[1].message.core != due->message.core)
+            SPK_TRY(sim_ticks_finish(s, chunk, due->message.core));
+    }
     for (uint32_t from = 0; from <= s->n_chunks; from++)
         vec_clear(&s->lists[(slot * (s->n_chunks + 1) + from) * s->n_chunks + chunk]);
     return SPK_OK;

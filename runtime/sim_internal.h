@@ -17,6 +17,7 @@
 
 #define SIM_MAX_CHUNKS 32u
 #define SIM_MAX_DELAY 4096u
+#define SIM_MAX_TICKS 65535u
 
 struct sim_group {
     uint32_t core, layer;
@@ -38,6 +39,21 @@ struct sim_group {
 struct sim_core {
     uint32_t first, neurons; /* global compartments */
     uint32_t group_first, n_groups;
+    uint32_t plastic_first, n_plastic; /* learning blocks, into sim.plastic */
+};
+
+/* What a message means beyond being added at once: see sim_ticks.c. */
+enum sim_ticks { SIM_PLAIN, SIM_LEARN, SIM_TEACH, SIM_READ, SIM_PORT };
+
+/* A learning block: the ticks of this step at which a row had a pre-synaptic and a column a
+ * post-synaptic spike; weights [n_rows][longest] of a row, formed for reads at tick formed - 1. */
+struct sim_plastic {
+    uint32_t block, n_rows, width, longest, most;
+    uint32_t base; /* global compartment of the first teacher, IMG_NONE: never taught */
+    uint64_t *pre, *post;
+    uint16_t *weight;
+    uint32_t *formed;
+    bool touched;
 };
 
 /* An in-axon made ready for delivery. */
@@ -50,6 +66,8 @@ struct sim_axon {
     uint16_t atoms;
     uint32_t row; /* of atom 0 */
     uint8_t kind, shift, port;
+    uint8_t ticks;    /* enum sim_ticks */
+    uint32_t plastic; /* LEARN, READ: index into sim.plastic */
 };
 
 /* An out-axon made ready: where a spike of its compartments goes. */
@@ -76,6 +94,14 @@ struct sim_message {
     uint16_t atom, n; /* in-axons have at most 65,535 atoms; n is at least 1 */
 };
 struct sim_messages VEC_FIELDS(struct sim_message);
+
+/* One spike for an axon that minds the tick at which it left. */
+struct sim_late {
+    uint32_t axon;
+    uint16_t atom, tick;
+    int32_t payload;
+};
+struct sim_lates VEC_FIELDS(struct sim_late);
 
 /* Spikes of this step on their way to host or embedded processor. */
 struct sim_note {
@@ -115,6 +141,12 @@ struct sim_chunk { /* counters and buffers that one chunk owns */
     int32_t *input, *input1; /* scratch: accumulators of a group that is not plain */
     uint32_t *core_first;    /* scratch of delivery: [cores of the chunk + 1] */
     struct sim_dues dues;    /* scratch of delivery: what is due, sorted by core */
+    /* sim_ticks.c: spikes of one core that wait for its last message, the same sorted by tick, the
+     * ranges of ticks [ticks + 1], sums of the two ports at one tick [neurons of the largest core]
+     */
+    struct sim_lates late, sorted;
+    uint32_t *tick_first;
+    int32_t *port[2];
 };
 
 struct sim {
@@ -143,6 +175,9 @@ struct sim {
     uint32_t n_tasks;
     struct sim_task *tasks;
     int64_t max_payload; /* 1 on binary chips */
+    bool any_ports;
+    uint32_t tick_words; /* of a set of ticks */
+    VEC(struct sim_plastic) plastic;
 
     /* one run */
     const struct sim_run *run;
@@ -188,6 +223,19 @@ void sim_add_run(int32_t *acc, const int8_t *w, uint32_t n, uint32_t shift, int3
 #define SIM_ROWS_MAX 255u
 void sim_add_rows(int32_t *acc, const int8_t *w, const size_t *row, const int16_t *payload,
                   uint32_t n_rows, uint32_t n, uint32_t shift);
+
+/* sim_ticks.c. axon: after the axon's other fields are set, axons of a core one after the other;
+ * extent: one more than its content's largest target. create: when all axons are there. take: a
+ * message to an axon whose `ticks` is not PLAIN: of source chunk `from`, its first spike has atom
+ * `atom`; adds what it costs to synapses per spike. finish: after the last message of a core.   */
+spk_status sim_ticks_axon(struct sim *s, uint32_t index, uint64_t extent,
+                          struct diag_list *d) SPK_CHECKED;
+spk_status sim_ticks_create(struct sim *s) SPK_CHECKED;
+void sim_ticks_destroy(struct sim *s);
+void sim_ticks_reset(struct sim *s);
+spk_status sim_ticks_take(struct sim *s, uint32_t chunk, const struct sim_due *due,
+                          const struct sim_spike *spike) SPK_CHECKED;
+spk_status sim_ticks_finish(struct sim *s, uint32_t chunk, uint32_t core) SPK_CHECKED;
 
 /* sim_host.c */
 spk_status sim_host_check_input(const struct sim *s, const struct sim_run *r,

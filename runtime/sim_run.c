@@ -21,6 +21,7 @@ static spk_status reset(struct sim *s)
     memset(s->counts, 0, (size_t)s->n_slots * s->im->head.channels * sizeof *s->counts);
     for (uint32_t i = 0; i < s->n_groups; i++)
         s->groups[i].active = false;
+    sim_ticks_reset(s);
     for (size_t i = 0; i < (size_t)s->ring * (s->n_chunks + 1) * s->n_chunks; i++)
         vec_clear(&s->lists[i]);
     for (size_t i = 0; i < (size_t)s->ring * (s->n_chunks + 1); i++)

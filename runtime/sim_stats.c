@@ -128,7 +128,7 @@ void sim_stats_step(struct sim *s)
         struct sim_core_stats *c = &s->stats.core[i];
         uint64_t events = c->synaptic_events - s->last_events[i];
         uint64_t active = s->active_updates[i] - s->last_active[i];
-        uint64_t neurons = s->cores[i].neurons;
+        uint64_t neurons = (uint64_t)s->cores[i].neurons * s->im->meta.ticks;
         uint64_t quiet = neurons > active ? neurons - active : 0;
         double ns = priced_time(s, TGT_T_SYNAPTIC_OP, events) +
                     priced_time(s, TGT_T_NEURON_ACTIVE, active) +
@@ -141,8 +141,9 @@ void sim_stats_step(struct sim *s)
         c->busy_ns += ns;
         busiest = ns > busiest ? ns : busiest;
     }
-    s->stats.time_ns += busiest + s->stats.barrier_ns;
+    s->stats.time_ns += busiest + s->stats.barrier_ns * (double)s->im->meta.ticks;
     s->stats.steps++;
+    s->stats.ticks += s->im->meta.ticks;
 }
 
 static void price_core(struct sim *s, struct sim_core_stats *c, uint64_t embedded_ops)

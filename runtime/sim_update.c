@@ -212,7 +212,7 @@ static int32_t *group_input(const struct sim_group *g, int32_t *acc, int32_t *sc
     return scratch;
 }
 
-/* Neurons with state (FIXED, PROG). */
+/* Neurons with state (FIXED, PROG, GATED). */
 static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t chunk, bool dirty)
 {
     int32_t frame = s->frame[g->layer];
@@ -228,7 +228,7 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
                        .state_bits = s->im->meta.state_bits,
                        .soft = g->soft_reset};
 
-    if (g->program == IMG_PROG_PROG) {
+    if (g->program != IMG_PROG_FIXED) {
         if (frame < 0) {
             if (dirty)
                 memset(p.acc, 0, g->n * sizeof *p.acc);
@@ -253,7 +253,7 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
     return out.any_fired ? emit(s, g, chunk) : SPK_OK;
 }
 
-/* SUM and PRODUCT: no state, the payload is wrapped to its width. */
+/* SUM, PRODUCT, ACCUMULATE: no state beyond the step, the payload is wrapped to its width. */
 static spk_status update_graded(struct sim *s, struct sim_group *g, uint32_t chunk)
 {
     int32_t *acc = group_input(g, s->acc, s->chunks[chunk].input);
@@ -294,7 +294,7 @@ spk_status sim_fire_chunk(void *ctx, uint32_t chunk, uint32_t worker)
         for (uint32_t i = 0; i < core->n_groups; i++) {
             struct sim_group *g = &s->groups[core->group_first + i];
 
-            if (g->program < IMG_PROG_SUM)
+            if (img_has_membrane(g->program))
                 SPK_TRY(update_neurons(s, g, chunk, dirty));
             else if (dirty)
                 SPK_TRY(update_graded(s, g, chunk));

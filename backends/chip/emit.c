@@ -24,6 +24,10 @@ static spk_status emit_layers(struct emit *e)
         l.recorded = p->recorded;
         l.layout = (uint32_t)p->layout;
         l.payload_bound = p->payload_bound;
+        l.phase_base = p->phase_base;
+        l.phase_position = p->phase_position;
+        l.phase_div = p->phase_div;
+        l.phase_mod = p->phase_mod;
         SPK_TRY(vec_push(&e->layers, l));
     }
     return SPK_OK;
@@ -73,12 +77,14 @@ static spk_status emit_group(struct emit *e, const struct map_tile *t)
     g.channel_config = (uint32_t)e->channel_config.len;
     g.channel_bias = IMG_NONE;
     g.host_current = p->host_current;
+    g.teach_first = p->teachers ? t->comp_first + t->comps - t->nc : IMG_NONE;
     for (uint32_t c = 0; c < t->nc; c++) {
         uint16_t config;
         SPK_TRY(config_of(e, p, t->c0 + c, &config));
         SPK_TRY(vec_push(&e->channel_config, config));
     }
-    if (p->program == IMG_PROG_PROG && p->bias_param != IR_NONE && !p->host_current) {
+    if ((p->program == IMG_PROG_PROG || p->program == IMG_PROG_GATED) && p->bias_param != IR_NONE &&
+        !p->host_current) {
         g.channel_bias = (uint32_t)e->biases.len;
         for (uint32_t c = 0; c < t->nc; c++)
             SPK_TRY(vec_push(&e->biases, map_pop_bias(e->net, p, t->c0 + c)));

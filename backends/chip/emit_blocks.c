@@ -45,7 +45,7 @@ static spk_status close_run(struct row_builder *b)
     if (!b->open)
         return SPK_OK;
     if (b->p->weight_param == IR_NONE)
-        SPK_TRY(emit_store_constant(e, b->p->weight, length, &first));
+        SPK_TRY(emit_store_constant(e, b->p->plastic ? 0 : b->p->weight, length, &first));
     else
         SPK_TRY(run_weights(e, length, &first));
     vec_clear(&e->pieces);
@@ -76,7 +76,7 @@ static spk_status push_piece(void *ctx, const struct map_piece *piece)
 static spk_status make_list(struct emit *e, const struct map_tile *tile, const struct map_axon *a,
                             struct img_content *c)
 {
-    c->kind = IMG_BLOCK_LIST;
+    c->kind = e->net->projs.data[a->proj].plastic ? IMG_BLOCK_PLASTIC : IMG_BLOCK_LIST;
     c->row_first = e->rows.len;
     for (uint32_t i = 0; i < a->n_rows; i++) {
         struct row_builder b = {
@@ -158,7 +158,8 @@ static spk_status push_block(struct emit *e, uint32_t content, uint32_t kind, ui
     b.content = content;
     b.kind = (uint8_t)kind;
     b.shift = (uint8_t)shift;
-    b.weight_bits = e->target->arith.weight_bits;
+    b.weight_bits =
+        kind == IMG_BLOCK_PLASTIC ? e->target->arith.plastic_bits : e->target->arith.weight_bits;
     b.delay_bits = (uint8_t)delay_bits;
     SPK_TRY(format_of(e, shift, delay_bits, kind, &b.format));
     return vec_push(&e->blocks, b);
@@ -177,7 +178,7 @@ static spk_status block_for_key(struct emit *e, const struct map_tile *tile,
     if (!fresh)
         return SPK_OK;
     SPK_TRY(content_of(e, tile, a, key, &content));
-    return push_block(e, content, a->conv ? IMG_BLOCK_CONV : IMG_BLOCK_LIST, p->shift,
+    return push_block(e, content, e->contents.data[content].kind, p->shift,
                       map_delay_bits(key->delay));
 }
 

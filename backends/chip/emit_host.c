@@ -109,6 +109,10 @@ static spk_status emit_task(struct emit *e, uint32_t pop, uint32_t task)
     struct img_embedded t;
     memset(&t, 0, sizeof t);
     t.layer = pop;
+    t.core = IMG_NONE;
+    t.head_count = p->heads;
+    t.columns = p->channels / p->heads;
+    t.qk_first = p->qk_first;
     t.chip = task / per_chip;
     t.processor = task % per_chip;
     t.heads = p->heads;
@@ -193,6 +197,8 @@ spk_status emit_host(struct emit *e, const char *provenance)
     m->tile_w = t->tile_w;
     m->tile_h = t->tile_h;
     m->threshold_shift = t->arith.threshold_shift;
+    m->ticks = e->net->ticks;
+    m->word_bits = t->engine.per_chip ? t->engine.word_bits : 0;
     m->seed = e->m->seed;
     SPK_TRY(image_string(e->im, t->name, &m->target_name));
     SPK_TRY(image_string(e->im, e->m->system->name, &m->system_name));

@@ -177,7 +177,7 @@ static double active_steps(const struct predict *p, const struct img_group *g, d
         input = 1;
     for (uint32_t t = 0; t < meta->timesteps; t++) {
         silent *= 1 - input;
-        steps += c->program == IMG_PROG_FIXED || c->program == IMG_PROG_PROG ? 1 - silent : input;
+        steps += img_has_membrane(c->program) ? 1 - silent : input;
     }
     if (c->program == IMG_PROG_FIXED) {
         const double idle = meta->interval - meta->timesteps, decay = decay_steps(c);
@@ -189,7 +189,7 @@ static double active_steps(const struct predict *p, const struct img_group *g, d
 static void count_updates(struct predict *p)
 {
     const struct image *im = p->im;
-    const double steps = im->meta.interval, frames = im->meta.timesteps;
+    const double steps = (double)im->meta.interval * im->meta.ticks, frames = im->meta.timesteps;
     for (uint64_t c = 0; c < im->n_cores; c++) {
         const struct img_core *core = &im->cores[c];
         uint64_t in_groups = 0;

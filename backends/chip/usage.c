@@ -11,7 +11,7 @@ uint64_t chip_content_bits(const struct image *im, const struct tgt *target, uin
                            uint32_t delay_bits, uint64_t *out_synapses)
 {
     const struct img_content *c = &im->contents[content];
-    const uint32_t weight = target->arith.weight_bits;
+    const uint32_t weight = map_weight_bits(target, c->kind == IMG_BLOCK_PLASTIC);
     uint64_t bits = 0, synapses = 0;
     uint32_t last = 0, index;
     bool dense = true;

@@ -23,6 +23,12 @@ uint32_t map_axon_atoms(const struct map_net *net)
     return net->target->axon_population && atoms < MAX_ATOMS ? (uint32_t)atoms : MAX_ATOMS;
 }
 
+uint32_t map_weight_bits(const struct tgt *t, bool plastic)
+{
+    const uint32_t learning = (uint32_t)t->arith.plastic_bits + t->arith.plastic_tag_bits;
+    return plastic ? learning : t->arith.weight_bits;
+}
+
 uint32_t map_delay_bits(uint32_t delay)
 {
     uint32_t bits = 0;
@@ -71,6 +77,10 @@ void map_source_channels(const struct map_net *net, const struct map_proj *proj,
             *hi = (last / (d * d) + 1) * d;
         }
         break;
+    case MAP_CHAN_HEAD:
+        *lo = c0 / d * d;
+        *hi = (last / d + 1) * d;
+        break;
     case MAP_CHAN_REDUCE: /* (h, j) <- (h, i, j, theta): whole heads */
         *lo = c0 / d * (d * d * r);
         *hi = (last / d + 1) * (d * d * r);
@@ -114,7 +124,9 @@ static void axon_place(const struct map_net *net, const struct map_tile *tile,
 {
     const struct tgt *t = net->target;
     const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
-    const uint32_t first = tile->comp_first + (a->ty * tile->pitch + a->tx) * tile->slice;
+    const uint32_t first = p->pos == MAP_POS_TEACHER
+                               ? tile->comp_first + tile->comps - tile->nc
+                               : tile->comp_first + (a->ty * tile->pitch + a->tx) * tile->slice;
     a->conv = map_proj_conv(t, p);
     a->base = first;
     a->offset = 0;
@@ -169,8 +181,8 @@ spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile
         for (uint32_t s = 0; s < p->n_sources; s++) {
             for (uint32_t y = y_lo; y < y_hi; y++) {
                 struct map_axon a = {.proj = pop->proj_first + i, .source = s};
-                a.rows = tile->ny;
-                a.cols = tile->nx;
+                a.rows = p->pos == MAP_POS_TEACHER ? 1 : tile->ny;
+                a.cols = p->pos == MAP_POS_TEACHER ? 1 : tile->nx;
                 a.ty = tile->top;
                 a.tx = tile->left;
                 if (p->pos == MAP_POS_WINDOW &&
@@ -214,7 +226,7 @@ struct map_block_key map_axon_key(const struct map_net *net, const struct map_ti
 {
     struct map_block_key k;
     memset(&k, 0, sizeof k);
-    k.proj = a->proj;
+    k.proj = net->projs.data[a->proj].block_proj;
     k.channel = IR_NONE;
     k.delay = net->projs.data[a->proj].source[a->source].delay;
     k.c0 = tile->c0;
@@ -249,6 +261,10 @@ static spk_status row_channels(const struct map_proj *p, uint32_t c0, uint32_t c
     case MAP_CHAN_EXPAND:
         lo = channel * r;
         hi = lo + r;
+        break;
+    case MAP_CHAN_HEAD:
+        lo = channel / d * d;
+        hi = lo + d;
         break;
     case MAP_CHAN_REDUCE:
         lo = channel / (d * d * r) * d + channel / r % d;

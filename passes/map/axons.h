@@ -8,7 +8,8 @@
 
 /* A block of positions and channels of one population, on compartments comp_first and up of a core:
  * neuron (y, x, c) of the tile is compartment comp_first + lead + c / slice * plane + (y * pitch +
- * x) * slice + c % slice (struct img_group); the others of its `comps` compartments are padding. */
+ * x) * slice + c % slice (struct img_group); the others of its `comps` compartments are padding,
+ * the last nc of them teachers where the population has those. */
 struct map_tile {
     uint32_t pop;
     uint32_t y0, x0, c0, ny, nx, nc;
@@ -112,6 +113,8 @@ uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind);
 
 /* Most atoms of an in-axon: sources with more channels have one for every so many. */
 uint32_t map_axon_atoms(const struct map_net *net);
+/* Stored bits of a weight, tag included where synapses learn. */
+uint32_t map_weight_bits(const struct tgt *t, bool plastic);
 
 /* Stored bits of a delay of `delay` extra steps. */
 uint32_t map_delay_bits(uint32_t delay);

@@ -56,7 +56,8 @@ void map_tile_layout(const struct map_net *net, struct map_tile *t)
     const uint32_t lead = t->top * t->pitch + t->left;
     t->lead = lead * t->slice;
     t->comps = (planes - 1) * t->plane +
-               (lead + (t->ny - 1 + bottom) * t->pitch + t->nx + right) * t->slice;
+               (lead + (t->ny - 1 + bottom) * t->pitch + t->nx + right) * t->slice +
+               (p->teachers ? t->nc : 0);
 }
 
 uint32_t map_tile_comp(const struct map_tile *t, uint32_t y, uint32_t x, uint32_t channel)

@@ -22,8 +22,8 @@ spk_status map_run(const struct ir_module *module, const struct tgt *target,
     memset(out, 0, sizeof *out);
     if (options->node_rate == NULL)
         SPK_TRY(default_rates(module, &declared, &rates));
-    spk_status status = map_net_build(module, target, options->attention,
-                                      rates ? rates : options->node_rate, diags, &out->net);
+    spk_status status =
+        map_net_build(module, target, rates ? rates : options->node_rate, diags, &out->net);
     spk_free(rates);
     SPK_TRY(status);
     out->seed = options->seed;

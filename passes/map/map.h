@@ -21,8 +21,7 @@ enum map_objective {
 
 struct map_options {
     enum map_objective objective;
-    enum tgt_attention attention; /* as the module's delays were balanced for */
-    const char *system;           /* NULL: the smallest listed one that fits */
+    const char *system; /* NULL: the smallest listed one that fits */
     uint64_t seed;
     const struct map_rate *node_rate; /* [module nodes]; NULL: declared */
     bool remarks;                     /* explain every layer's tile */

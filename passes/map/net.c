@@ -93,6 +93,8 @@ spk_status net_push_proj(struct net_builder *b, const struct map_proj *proj,
                                  "'%s' reads '%s' with a delay of %u steps, more than '%s' has",
                                  target->name, s->name, p.source[i].delay, net->target->name);
     }
+    if (p.block_proj == IR_NONE)
+        p.block_proj = (uint32_t)net->projs.len;
     SPK_TRY(vec_push(&net->projs, p));
     target->n_projs++;
     return SPK_OK;
@@ -128,7 +130,7 @@ struct map_proj net_proj_default(uint32_t target)
     struct map_proj p;
     memset(&p, 0, sizeof p);
     p.target = target;
-    p.weight_param = IR_NONE;
+    p.weight_param = p.block_proj = IR_NONE;
     p.kernel = p.kernel_w = p.stride = p.stride_w = 1;
     p.weight = 1;
     return p;
@@ -400,15 +402,15 @@ static spk_status net_schedule(struct net_builder *b)
 }
 
 spk_status map_net_build(const struct ir_module *module, const struct tgt *target,
-                         enum tgt_attention attention, const struct map_rate *node_rate,
-                         struct diag_list *diags, struct map_net *out)
+                         const struct map_rate *node_rate, struct diag_list *diags,
+                         struct map_net *out)
 {
     struct net_builder b = {out, diags, node_rate, NULL};
     memset(out, 0, sizeof *out);
     arena_init(&out->arena, 0);
     out->module = module;
     out->target = target;
-    out->attention = attention;
+    out->ticks = 1;
     out->timesteps = module->timesteps;
     out->encode_node = out->readout_node = IR_NONE;
     SPK_TRY(spk_alloc_array_raw(module->n_nodes, sizeof *b.pop_of, &b.pop_of));

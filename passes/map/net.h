@@ -19,7 +19,8 @@
 enum map_pos {
     MAP_POS_WINDOW, /* convolution window: kernel, stride, pad over the source's view */
     MAP_POS_GATHER, /* every source position reaches the one target position */
-    MAP_POS_SPREAD  /* the one source position reaches every target position */
+    MAP_POS_SPREAD, /* the one source position reaches every target position */
+    MAP_POS_TEACHER /* every source position reaches the tile's teachers (one per channel) */
 };
 
 /* How source channels reach target channels. */
@@ -28,6 +29,7 @@ enum map_chan {
     MAP_CHAN_SAME,   /* c -> c */
     MAP_CHAN_EXPAND, /* c -> c*r .. c*r + r - 1 */
     MAP_CHAN_STRIDE, /* (h, j) -> (h, i, j) for every i < d: channel h*d + j to (h*d + i)*d + j */
+    MAP_CHAN_HEAD,   /* (h, i) -> (h, j) for every j < d: all channels of a head to all of it */
     MAP_CHAN_REDUCE /* (h, i, j, theta) -> (h, j): channel ((h*d + i)*d + j)*r + theta to h*d + j */
 };
 
@@ -47,7 +49,10 @@ struct map_proj {
     uint32_t weight_param;   /* FULL: i8 [out, in, kh, kw] or [out, in]; else IR_NONE */
     int8_t weight;           /* other maps: every synapse has this weight */
     uint8_t shift;           /* weight q stands for q << shift membrane units */
-    uint8_t port;
+    uint8_t port;            /* enum img_port */
+    bool plastic;            /* learning synapses: weights are state */
+    uint32_t block_proj;     /* projection whose blocks it addresses: itself, or the one that reads
+                                what this one learns */
     uint32_t n_sources;
     struct map_source *source;
     const char *weight_name; /* for messages; NULL where weights are constant */
@@ -83,10 +88,16 @@ struct map_pop {
     const double *channel_rate; /* [channels] where it is known by channel, else NULL */
     uint32_t n_projs;           /* incoming projections: net->proj[proj_first ..] */
     uint32_t proj_first;
-    /* EMBEDDED only */
+    /* computed by a task: EMBEDDED */
     uint32_t q, k, v, heads;
     int32_t unit;
+    bool qk_first;
     bool readout; /* its spikes are counted by the host */
+    /* Emission phase, see struct img_layer. */
+    uint32_t phase_base, phase_position, phase_div, phase_mod;
+    enum ir_attn_lowering lowering; /* of the attention before it; OPEN: none */
+    bool
+        teachers; /* every tile has one more compartment per channel, which learning synapses see */
     /* Tile shape and grid, set by partition. */
     uint32_t th, tw, tc, gh, gw, gc;
     uint32_t slice;    /* channels of a plane, 0: all */
@@ -106,20 +117,20 @@ struct map_net {
     struct arena arena;
     const struct ir_module *module;
     const struct tgt *target;
-    enum tgt_attention attention;
     VEC(struct map_pop) pops;
     VEC(struct map_proj) projs;
     VEC(struct map_sum) sums;
     uint32_t encode_node; /* IR node of the image encoder or IR_NONE */
     uint32_t readout_node;
     uint32_t timesteps, interval, latency;
+    uint32_t ticks; /* of a step */
 };
 
 /* Builds the network. Refuses with SPK_ERR_NOFIT what the target cannot express (naming the
  * capability), and with SPK_ERR_INTERNAL a module whose delays are not balanced. */
 SPK_CHECKED spk_status map_net_build(const struct ir_module *module, const struct tgt *target,
-                                     enum tgt_attention attention, const struct map_rate *node_rate,
-                                     struct diag_list *diags, struct map_net *out);
+                                     const struct map_rate *node_rate, struct diag_list *diags,
+                                     struct map_net *out);
 void map_net_fini(struct map_net *net);
 
 /* ---- rates (pop_rates.c) ---- */

@@ -2,17 +2,20 @@
  *
  *   product   k*v products per token, their sum over tokens (a count relay), q * sum, attn_lif
  *   and_lif   the same with binary spikes only: AND units, a thermometer code of the sum, gates
+ *   serial    accumulators of k*v fed token by token, attn_lif fed by them row by row
+ *   plastic   attn_lif reads learning synapses that hold K^T V
  *   embedded  no inner populations: an embedded processor reads q, k, v and injects the result
  * Channel spaces: products, sums, gates c = (h*d + i)*d + j for the term k_i v_j of head h;
  * thermometers and their gates c*tokens + theta - 1. Costs: docs/mapping.md. */
 #include <string.h>
 
-#include "passes/depth.h"
+#include "passes/attention.h"
 #include "passes/map/net_internal.h"
 
 struct attn {
     uint32_t q, k, v, heads, d, tokens, start;
     int32_t unit;
+    bool qk_first;
     double rq, rk, rv;
 };
 
@@ -53,14 +56,14 @@ static spk_status net_pattern(struct net_builder *b, uint32_t target, uint32_t s
     return net_push_proj(b, &p, &source, 1);
 }
 
-/* q delayed by two steps, so that it meets the finished K^T V. */
+/* q delayed, so that it meets the finished K^T V. */
 static spk_status net_q_relay(struct net_builder *b, const char *base, const struct attn *a,
-                              uint32_t *out)
+                              uint32_t steps, uint32_t *out)
 {
     const struct tgt *t = b->net->target;
     struct map_pop p;
     uint8_t shift = net_unit_shift(t);
-    SPK_TRY(net_aux(b, base, "qrelay", a->heads * a->d, a->tokens, a->start + 2, &p));
+    SPK_TRY(net_aux(b, base, "qrelay", a->heads * a->d, a->tokens, a->start + steps, &p));
     p.kind = IMG_LAYER_RELAY;
     p.rate = a->rq;
     net_gate_program(b, &p, (1 << (t->arith.threshold_shift)) + 1);
@@ -91,7 +94,7 @@ static spk_status net_attention_product(struct net_builder *b, const char *base,
     double sum_rate = p.rate;
     SPK_TRY(net_push_pop(b, &p, &sum));
     SPK_TRY(net_pattern(b, sum, and_pop, MAP_POS_GATHER, MAP_CHAN_SAME, 0, 0, 0, 1, 0));
-    SPK_TRY(net_q_relay(b, base, a, &relay));
+    SPK_TRY(net_q_relay(b, base, a, 2, &relay));
     SPK_TRY(net_aux(b, base, "gate", channels, a->tokens, a->start + 3, &p));
     p.program = IMG_PROG_PRODUCT;
     p.payload_bound = a->tokens;
@@ -126,7 +129,7 @@ static spk_status net_attention_and(struct net_builder *b, const char *base, con
     p.rate = a->rk * a->rv;
     SPK_TRY(net_push_pop(b, &p, &therm));
     SPK_TRY(net_pattern(b, therm, and_pop, MAP_POS_GATHER, MAP_CHAN_EXPAND, n, a->d, 0, 1, shift));
-    SPK_TRY(net_q_relay(b, base, a, &relay));
+    SPK_TRY(net_q_relay(b, base, a, 2, &relay));
     SPK_TRY(net_aux(b, base, "gate", channels * n, n, a->start + 3, &p));
     net_gate_program(b, &p, one + one / 2 + 1);
     p.rate = a->rq * a->rk * a->rv;
@@ -135,6 +138,93 @@ static spk_status net_attention_and(struct net_builder *b, const char *base, con
         net_pattern(b, gate, relay, MAP_POS_WINDOW, MAP_CHAN_EXPAND, a->d * n, a->d, 0, 1, shift));
     SPK_TRY(net_pattern(b, gate, therm, MAP_POS_SPREAD, MAP_CHAN_SAME, 0, 0, 0, 1, shift));
     *out_gate = gate;
+    return SPK_OK;
+}
+
+/* The tick at which spikes of `pop` leave. An operand that must leave at two ticks is refused. */
+static spk_status net_phase(struct net_builder *b, uint32_t pop, uint32_t base, uint32_t position,
+                            uint32_t div, uint32_t mod)
+{
+    struct map_pop *p = &b->net->pops.data[pop];
+    if (!p->has_compartments || p->phase_base || p->phase_position || p->phase_mod)
+        return diag_nofit(b->diags, p->span, "E0672",
+                          "'%s' cannot leave at the ticks that its attention needs: it %s", p->name,
+                          p->has_compartments ? "already leaves at others" : "is no neuron");
+    p->phase_base = base;
+    p->phase_position = position;
+    p->phase_div = div;
+    p->phase_mod = mod;
+    return SPK_OK;
+}
+
+static void net_ticks(struct net_builder *b, uint32_t ticks)
+{
+    if (ticks > b->net->ticks)
+        b->net->ticks = ticks;
+}
+
+/* `plastic`: every core of attn_lif learns K^T V of its columns in a block of learning synapses
+ * (k_j and v_j at tick j), which q reads at tick N. No inner populations. */
+static spk_status net_attention_plastic(struct net_builder *b, const struct attn *a,
+                                        struct map_pop *p, uint32_t *out)
+{
+    struct map_net *net = b->net;
+    uint8_t shift = 0;
+    while (a->unit >> (shift + 1) != 0)
+        shift++;
+    p->start = a->start + 1;
+    p->teachers = true;
+    SPK_TRY(net_push_pop(b, p, out));
+    SPK_TRY(net_pattern(b, *out, a->q, MAP_POS_WINDOW, MAP_CHAN_HEAD, 0, a->d, IMG_PORT_MAIN, 0,
+                        shift));
+    SPK_TRY(net_pattern(b, *out, a->k, MAP_POS_TEACHER, MAP_CHAN_HEAD, 0, a->d, IMG_PORT_LEARN, 0,
+                        shift));
+    SPK_TRY(net_pattern(b, *out, a->v, MAP_POS_TEACHER, MAP_CHAN_SAME, 0, a->d, IMG_PORT_TEACH, 1,
+                        net_unit_shift(net->target)));
+    struct map_proj *proj = &net->projs.data[net->pops.data[*out].proj_first];
+    proj[0].plastic = proj[1].plastic = true;
+    proj[1].block_proj = proj[0].block_proj;
+    SPK_TRY(net_phase(b, a->k, 0, 1, 0, 0));
+    SPK_TRY(net_phase(b, a->v, 0, 1, 0, 0));
+    SPK_TRY(net_phase(b, a->q, a->tokens, 0, 0, 0));
+    net_ticks(b, attn_ticks(IR_LOWER_PLASTIC, a->tokens, a->d));
+    return SPK_OK;
+}
+
+/* `serial`: accumulators of K^T V, fed token by token; attn_lif multiplies them, row by row, with q
+ * of the step before. */
+static spk_status net_attention_serial(struct net_builder *b, const struct attn *a,
+                                       struct map_pop *p, int8_t weight, uint8_t shift,
+                                       uint32_t *out)
+{
+    const char *base = p->name;
+    struct map_pop inner;
+    uint32_t acc, relay;
+    SPK_TRY(net_aux(b, base, "acc", a->heads * a->d * a->d, 1, a->start + 1, &inner));
+    inner.program = IMG_PROG_ACCUMULATE;
+    inner.payload_bound = a->tokens;
+    inner.rate = 1.0;
+    for (uint32_t i = 0; i < a->tokens; i++)
+        inner.rate *= 1.0 - a->rk * a->rv;
+    inner.rate = 1.0 - inner.rate;
+    SPK_TRY(net_push_pop(b, &inner, &acc));
+    SPK_TRY(net_pattern(b, acc, a->k, MAP_POS_GATHER, MAP_CHAN_EXPAND, a->d, a->d, IMG_PORT_MAIN, 1,
+                        0));
+    SPK_TRY(net_pattern(b, acc, a->v, MAP_POS_GATHER, MAP_CHAN_STRIDE, a->d, a->d, IMG_PORT_SECOND,
+                        1, 0));
+    SPK_TRY(net_q_relay(b, base, a, 1, &relay));
+    p->start = a->start + 2;
+    p->program = IMG_PROG_GATED;
+    SPK_TRY(net_push_pop(b, p, out));
+    SPK_TRY(net_pattern(b, *out, acc, MAP_POS_SPREAD, MAP_CHAN_REDUCE, 1, a->d, IMG_PORT_MAIN,
+                        weight, shift));
+    SPK_TRY(
+        net_pattern(b, *out, relay, MAP_POS_WINDOW, MAP_CHAN_HEAD, 0, a->d, IMG_PORT_SECOND, 1, 0));
+    SPK_TRY(net_phase(b, a->k, 0, 1, 0, 0));
+    SPK_TRY(net_phase(b, a->v, 0, 1, 0, 0));
+    SPK_TRY(net_phase(b, acc, 0, 0, a->d, a->d));
+    SPK_TRY(net_phase(b, relay, 0, 0, 1, a->d));
+    net_ticks(b, attn_ticks(IR_LOWER_SERIAL, a->tokens, a->d));
     return SPK_OK;
 }
 
@@ -171,6 +261,39 @@ static bool net_unit_weight(const struct tgt *t, int32_t unit, int8_t *weight, u
     return false;
 }
 
+/* `embedded`: no compartments; a task of a processor. */
+static spk_status net_attention_embedded(struct net_builder *b, const struct attn *a,
+                                         struct map_pop *p, uint32_t *out)
+{
+    p->kind = IMG_LAYER_EMBEDDED;
+    p->has_compartments = false;
+    p->start = a->start + b->net->target->arith.embedded_latency;
+    p->q = a->q;
+    p->k = a->k;
+    p->v = a->v;
+    p->heads = a->heads;
+    p->unit = a->unit;
+    p->qk_first = a->qk_first;
+    return net_push_pop(b, p, out);
+}
+
+/* `product` and `and_lif`: attn_lif adds up gates. */
+static spk_status net_attention_gates(struct net_builder *b, const struct attn *a,
+                                      struct map_pop *p, int8_t weight, uint8_t shift,
+                                      uint32_t *out)
+{
+    const bool product = p->lowering == IR_LOWER_PRODUCT;
+    uint32_t gate;
+    if (product)
+        SPK_TRY(net_attention_product(b, p->name, a, &gate));
+    else
+        SPK_TRY(net_attention_and(b, p->name, a, &gate));
+    p->start = a->start + 4;
+    SPK_TRY(net_push_pop(b, p, out));
+    return net_pattern(b, *out, gate, MAP_POS_WINDOW, MAP_CHAN_REDUCE, product ? 1 : a->tokens,
+                       a->d, 0, weight, shift);
+}
+
 spk_status net_attention(struct net_builder *b, uint32_t neuron, uint32_t attention,
                          struct map_pop *p)
 {
@@ -178,7 +301,7 @@ spk_status net_attention(struct net_builder *b, uint32_t neuron, uint32_t attent
     const struct ir_node *x = &net->module->node[neuron];
     const struct ir_node *at = &net->module->node[attention];
     struct attn a = {0};
-    uint32_t gate, pop, n_theta;
+    uint32_t *out = &b->pop_of[neuron];
     int8_t weight;
     uint8_t shift;
     SPK_TRY(net_attn_operand(b, at->operand[0], &a.q));
@@ -188,6 +311,7 @@ spk_status net_attention(struct net_builder *b, uint32_t neuron, uint32_t attent
     a.d = at->type.channels / a.heads;
     a.tokens = (uint32_t)ir_type_positions(&at->type);
     a.unit = at->a.attention.unit;
+    a.qk_first = at->a.attention.order == IR_ATTN_QK_FIRST;
     a.start = net->pops.data[a.q].start;
     a.rq = net->pops.data[a.q].rate;
     a.rk = net->pops.data[a.k].rate;
@@ -195,43 +319,18 @@ spk_status net_attention(struct net_builder *b, uint32_t neuron, uint32_t attent
     if (net->pops.data[a.k].start != a.start || net->pops.data[a.v].start != a.start)
         return diag_internal(b->diags, x->span, "E0654", "q, k and v of '%s' are not aligned",
                              p->name);
-    if (net->attention == TGT_ATTN_EMBEDDED) {
-        p->kind = IMG_LAYER_EMBEDDED;
-        p->has_compartments = false;
-        p->start = a.start + net->target->arith.embedded_latency;
-        p->q = a.q;
-        p->k = a.k;
-        p->v = a.v;
-        p->heads = a.heads;
-        p->unit = a.unit;
-        return net_push_pop(b, p, &b->pop_of[neuron]);
-    }
+    p->lowering = at->a.attention.lowering;
+    if (p->lowering == IR_LOWER_EMBEDDED)
+        return net_attention_embedded(b, &a, p, out);
+    if (p->lowering == IR_LOWER_PLASTIC)
+        return net_attention_plastic(b, &a, p, out);
     if (!net_unit_weight(net->target, a.unit, &weight, &shift))
         return diag_internal(b->diags, x->span, "E0655",
                              "the attention unit %d of '%s' is no weight of '%s'", a.unit, p->name,
                              net->target->name);
-    if (net->attention == TGT_ATTN_PRODUCT) {
-        SPK_TRY(net_attention_product(b, p->name, &a, &gate));
-        n_theta = 1;
-    } else {
-        if (a.tokens > DEPTH_AND_LIF_TOKENS) {
-            spk_status status =
-                diag_nofit(b->diags, x->span, "E0656",
-                           "'%s': the and_lif lowering needs heads*d*d*tokens^2 neurons and is "
-                           "limited to %u tokens; this layer has %u",
-                           p->name, DEPTH_AND_LIF_TOKENS, a.tokens);
-            diag_help_set(b->diags,
-                          "the smallest change that fits: --attention embedded or "
-                          "product where the target has them, or %u tokens",
-                          DEPTH_AND_LIF_TOKENS);
-            return status;
-        }
-        SPK_TRY(net_attention_and(b, p->name, &a, &gate));
-        n_theta = a.tokens;
-    }
-    p->start = a.start + 4;
-    SPK_TRY(net_push_pop(b, p, &pop));
-    b->pop_of[neuron] = pop;
-    return net_pattern(b, pop, gate, MAP_POS_WINDOW, MAP_CHAN_REDUCE, n_theta, a.d, 0, weight,
-                       shift);
+    if (p->lowering == IR_LOWER_SERIAL)
+        return net_attention_serial(b, &a, p, weight, shift, out);
+    if (p->lowering == IR_LOWER_PRODUCT || p->lowering == IR_LOWER_AND_LIF)
+        return net_attention_gates(b, &a, p, weight, shift, out);
+    return diag_internal(b->diags, x->span, "E0656", "'%s' has no lowering of attention", p->name);
 }

@@ -370,7 +370,8 @@ static uint32_t pair_slots(const struct map_net *net, const struct map_proj *p,
 {
     const struct tgt *t = net->target;
     const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
-    const bool even = (b->tc % 4 == 0 && dst->channels % b->tc % 4 == 0) || shape_positions(b) == 1;
+    const bool even = (b->tc % 4 == 0 && dst->channels % b->tc % 4 == 0) ||
+                      (shape_positions(b) == 1 && p->pos != MAP_POS_TEACHER);
     if (!t->axon_population || map_proj_conv(t, p) ||
         (even && (limit == UINT64_MAX || (limit + 1) % 4 == 0)))
         return t->pop16_slots;

@@ -41,7 +41,7 @@ struct usage_ctx {
     VEC(struct row_profile) profile;
     uint32_t max_end;
     bool from_zero, full, whole; /* of all rows */
-    uint64_t formats[8];         /* bit set over (conv, shift, delay bits) */
+    uint64_t formats[8];         /* bit set over (conv, shift, delay bits); shift 31: learning */
     uint32_t n_rows, chunks;     /* of a block; source tiles of all aliases */
 };
 
@@ -73,7 +73,8 @@ static spk_status axis_build(struct axis *a, enum map_pos pos, uint32_t kernel, 
     a->n = 0;
     if (pos != MAP_POS_WINDOW) {
         a->n = size;
-        return vec_push(&a->classes, (struct axis_class){n, 0, before, 1, size});
+        return vec_push(&a->classes,
+                        (struct axis_class){pos == MAP_POS_TEACHER ? 1 : n, 0, before, 1, size});
     }
     map_window_sources(t0, n, pad, stride, kernel, size, &lo, &hi);
     if (kernel == 1 && stride == 1 && pad == 0) {
@@ -149,7 +150,7 @@ static spk_status profile_build(struct usage_ctx *c)
         return vec_push(&c->profile, (struct row_profile){tile->nc, c->max_end, c->n_rows,
                                                           c->from_zero, c->full, true});
     }
-    if (!discrete && c->proj->chan != MAP_CHAN_STRIDE)
+    if (!discrete && c->proj->chan != MAP_CHAN_STRIDE && c->proj->chan != MAP_CHAN_HEAD)
         return profile_constant(c, lo);
     for (uint32_t channel = lo; channel < hi; channel++) {
         struct row_profile r = {0, 0, 1, true, false, false};
@@ -195,8 +196,8 @@ static uint64_t block_bits(const struct usage_ctx *c, uint32_t rows, uint32_t co
             end = r->end ? offset + last_position + r->end - 1 : 0;
         }
         uint32_t index = dense ? 0 : map_index_bits(&t->format, end);
-        bits += r->same * tgt_row_bits(&t->format, r->synapses * positions, t->arith.weight_bits,
-                                       delay_bits, index);
+        bits += r->same * tgt_row_bits(&t->format, r->synapses * positions,
+                                       map_weight_bits(t, c->proj->plastic), delay_bits, index);
     }
     return bits;
 }
@@ -283,7 +284,9 @@ static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
     for (uint32_t s = 0; s < p->n_sources; s++) {
         const uint32_t delay_bits = map_delay_bits(p->source[s].delay);
         out->in_axons += positions * chunks;
-        add_format(c, map_proj_conv(c->net->target, p), p->shift, delay_bits);
+        if (p != &c->net->projs.data[p->block_proj])
+            continue; /* its blocks are another projection's */
+        add_format(c, map_proj_conv(c->net->target, p), p->plastic ? 31 : p->shift, delay_bits);
         if (!shared)
             out->synapse_bits +=
                 proj_bits(c, delay_bits) * (c->net->target->axon_population ? chunks : 1);

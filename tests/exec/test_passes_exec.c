@@ -149,9 +149,9 @@ static void float_passes(struct golden_case *g, struct diag_list *d)
         "prepare,cse,dce,hoist-constant,infer-shapes",
     };
     static const char *const balance[] = {
-        "prepare,balance-delays{attention=embedded}",
-        "prepare,balance-delays{attention=and_lif}",
-        "prepare,balance-delays,balance-delays,dce",
+        "prepare,choose-attention{attention=embedded},balance-delays",
+        "prepare,choose-attention{objective=latency},balance-delays",
+        "prepare,choose-attention,balance-delays,balance-delays,dce",
     };
     struct result want;
     run(g, g->module, NULL, &want, d);
@@ -183,7 +183,7 @@ static void prepared_matches_file(struct golden_case *g, struct diag_list *d)
     snprintf(path, sizeof path, "%s/expected.safetensors", g->folder);
     check(record_open(path, d, &expected), d);
     check(ir_module_clone(g->module, false, &m), d);
-    check(passes_compile_pipeline(&c, PASSES_PREPARED, NULL, &m), d);
+    check(passes_compile_pipeline(&c, PASSES_PREPARED, NULL, NULL, &m), d);
     run(g, m, NULL, &got, d);
     check(compare_records(expected, 0, got.record, 0, g->n_images, d, &cmp), d);
     assert_int_equal(cmp.mismatches, 0);
@@ -215,7 +215,7 @@ static struct ir_module *quantised(const struct golden_case *g, const struct tgt
                              .calibration = calibrate ? &input : NULL};
     struct ir_module *m = NULL;
     check(ir_module_clone(g->module, false, &m), d);
-    check(passes_compile_pipeline(&c, PASSES_BALANCED, NULL, &m), d);
+    check(passes_compile_pipeline(&c, PASSES_BALANCED, NULL, NULL, &m), d);
     assert_int_equal(m->stage, IR_STAGE_QUANTISED);
     return m;
 }

@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 
 NONE = 0xFFFFFFFF
-LIST, CONV = 0, 1
-FIXED, PROG, SUM, PRODUCT = 0, 1, 2, 3
+LIST, CONV, PLASTIC = 0, 1, 2
+FIXED, PROG, SUM, PRODUCT, ACCUMULATE, GATED = 0, 1, 2, 3, 4, 5
+MAIN, SECOND, LEARN, TEACH = 0, 1, 2, 3
 TO_CORE, TO_EMBEDDED, TO_HOST = 0, 1, 2
 EVENTS, ENABLE, EMBEDDED = 0, 1, 2
 
@@ -99,6 +100,9 @@ class Chip:
         for i, core in enumerate(self.cores.rows):
             for j, g in enumerate(self.by_core[i]):
                 self.group_of[core["group_first"] + j] = g
+        self.pairs = np.zeros(self.n, dtype=bool)  # multiplies its ports tick by tick
+        for g in self.group_of.values():
+            self.pairs[g.compartments] = g.program in (ACCUMULATE, GATED)
         self.cache = {}
         self.link_out()
 
@@ -133,7 +137,7 @@ class Chip:
         content = self.contents[block["content"]]
         row = a["row"] + atom
         where, what = [], []
-        if content["kind"] == LIST:
+        if content["kind"] != CONV:
             r = self.rows[content["row_first"] + row]
             for run in self.runs.rows[r["run_first"]:r["run_first"] + r["n_runs"]]:
                 where.append(self.first[core] + a["base"] + run["start"] + np.arange(run["length"]))
@@ -174,10 +178,53 @@ class Chip:
         image, t = divmod(t, self.meta["interval"])
         return (image, t) if t < self.meta["timesteps"] and image < self.n_images else None
 
-    def send(self, step, core, axon, atom, payload):
+    def leaves(self, layer, channel, position):
+        """The tick at which the spike of a neuron leaves."""
+        l = self.layers[layer]
+        tick = l["phase_base"] + l["phase_position"] * int(position)
+        return tick + int(channel) // l["phase_div"] % l["phase_mod"] if l["phase_mod"] else tick
+
+    def learning(self, core, axon):
+        a = self.in_axons[self.cores[core]["in_axon_first"] + axon]
+        block = self.blocks[a["block"]]
+        return a, block, block["kind"] == PLASTIC
+
+    def send(self, step, core, axon, atom, payload, tick=0):
         targets, weights, port, delay = self.synapses(core, axon, atom)
+        if port > SECOND or self.learning(core, axon)[2] or self.pairs[targets].any():
+            self.late[step + delay].append((tick, core, axon, atom, payload))
+            return
         acc = self.ring[port][(step + 1 + delay) % self.depth]
         np.add.at(acc, targets, payload * weights)
+
+    def ticks(self, step):
+        """What the ticks of a step do to the next: ports that multiply, synapses that learn."""
+        acc = self.ring[0][(step + 1) % self.depth]
+        weight = defaultdict(int)  # (block, row, target offset)
+        late = self.late.pop(step, [])
+        for tick in sorted({m[0] for m in late}):
+            ports = np.zeros((2, self.n), dtype=np.int64)
+            pre, post = set(), set()
+            for _, core, axon, atom, payload in (m for m in late if m[0] == tick):
+                targets, weights, port, _ = self.synapses(core, axon, atom)
+                a, block, learns = self.learning(core, axon)
+                row = (a["block"], a["row"] + atom)
+                offsets = targets - self.first[core] - a["base"]
+                if learns and port == MAIN:
+                    now = [weight[(*row, int(i))] << block["shift"] for i in offsets]
+                    np.add.at(acc, targets, payload * np.array(now, dtype=np.int64))
+                elif port == LEARN:
+                    pre |= {(*row, int(i), int(c)) for i, c in zip(offsets, targets)}
+                elif port == TEACH:
+                    post |= {int(c) for c in targets[weights != 0]}
+                else:
+                    np.add.at(ports[port], targets, payload * weights)
+            acc += ports[0] * ports[1]
+            for block, row, offset, teacher in pre:
+                if teacher in post:
+                    most = (1 << self.blocks[block]["weight_bits"]) - 1
+                    key = (block, row, offset)
+                    weight[key] = min(weight[key] + 1, most)
 
     def encode(self, image):
         """Currents [channels, positions] of a static image (integers.md, section 5)."""
@@ -215,6 +262,7 @@ class Chip:
         self.features = np.zeros((self.n_images, self.head["channels"]), dtype=np.int64)
         self.heard = defaultdict(int)  # (task, operand, image, frame, channel, token) -> 1
         self.task_v = {}
+        self.late = defaultdict(list)  # step -> messages that mind their tick
         self.outside = 0
 
     def record(self, layer, step, channel, position, payload):
@@ -228,15 +276,15 @@ class Chip:
         c, layer = g.compartments, g.row["layer"]
         acc = [self.ring[p][step % self.depth][c] for p in range(2)]
         at = self.frame(layer, step)
-        if g.program in (SUM, PRODUCT):
-            payload = acc[0] if g.program == SUM else acc[0] * acc[1]
+        if g.program in (SUM, PRODUCT, ACCUMULATE):
+            payload = acc[0] * acc[1] if g.program == PRODUCT else acc[0]
             return wrap(payload, self.meta["payload_bits"])
-        if g.program == PROG and at is None:
+        if g.program in (PROG, GATED) and at is None:
             return np.zeros(c.size, dtype=np.int64)
         bits = self.meta["state_bits"]
         limit = (1 << (bits - 1)) - 1
         v = self.v[c]
-        if g.program == PROG and at[1] == 0:
+        if g.program in (PROG, GATED) and at[1] == 0:
             v = np.zeros_like(v)
         bias = g.bias + g.current if at is not None else 0
         v = np.clip(trunc_decay(v, g.decay) + wrap(acc[0] + bias, bits), -limit, limit)
@@ -259,18 +307,21 @@ class Chip:
                 payload = self.update(g, step)
                 for i in np.nonzero(payload)[0]:
                     self.record(g.row["layer"], step, g.channel[i], g.position[i], payload[i])
-                    sent += [(*to, int(payload[i])) for to in self.out[int(g.compartments[i])]]
+                    tick = self.leaves(g.row["layer"], g.channel[i], g.position[i])
+                    sent += [(*to, int(payload[i]), tick)
+                             for to in self.out[int(g.compartments[i])]]
         for p in range(2):
             self.ring[p][step % self.depth] = 0
         self.compute_tasks(step)
-        for dest, to, axon, atom, payload in sent:
+        for dest, to, axon, atom, payload, tick in sent:
             if dest == TO_CORE:
-                self.send(step, to, axon, atom, payload)
+                self.send(step, to, axon, atom, payload, tick)
             elif dest == TO_HOST:
                 self.read_out(step, axon, atom, payload)
             else:
                 self.hear(step, to, axon, atom)
         self.inject(step)
+        self.ticks(step)
 
     def read_out(self, step, port, atom, payload):
         p = self.host_ports[port]

@@ -12,7 +12,7 @@ import spikec_tool as t
 
 BINARY, GRADED, EMBEDDED, EVENTS = "binary", "graded", "embedded", "events"
 FOLDERS = {  # name: (case, target, options)
-    BINARY: ("v2-tiny-exact", "loihi1", ()),
+    BINARY: ("v2-tiny-exact", "loihi1", ("--attention", "embedded")),
     GRADED: ("v2-tiny-exact", "loihi2", ("--attention", "product")),
     EMBEDDED: ("v2-tiny-exact", "loihi2", ("--attention", "embedded")),
     EVENTS: ("v2-tiny-events-exact", "loihi2", ()),

@@ -21,7 +21,7 @@ def lowerings(case, target):
     if t.tokens(case) <= 16:
         out.append("and_lif")
     if target == "loihi2":
-        out += ["embedded", "product"]
+        out += ["embedded", "product", "serial", "plastic"]
     return out
 
 

@@ -52,7 +52,7 @@ SPK_UNUSED static void clear_padding(struct image *im)
         CLEAR_TAIL(&im->rows[i], n_runs);
     for (uint64_t i = 0; i < im->n_out_axons; i++)
         CLEAR_TAIL(&im->out_axons[i], kind);
-    CLEAR(&im->meta, threshold_shift, seed);
+    CLEAR(&im->meta, word_bits, seed);
     CLEAR_TAIL(&im->meta, provenance);
 }
 
@@ -64,6 +64,7 @@ SPK_UNUSED static void sample(struct image *im)
     image_init(im);
     im->meta = (struct img_meta){.schema = IMG_SCHEMA,
                                  .timesteps = 4,
+                                 .ticks = 1,
                                  .interval = 27,
                                  .latency = 9,
                                  .state_bits = 24,
@@ -100,8 +101,8 @@ SPK_UNUSED static void sample(struct image *im)
         (struct img_core[]){{0, 3, 1, 8, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0},
                             {0, 7, 3, 12, 1, 1, 1, 2, 0, 2, 1, 2, 0, 2}});
     SET(im, groups,
-        (struct img_group[]){{0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 0, 0, IMG_NONE, 1},
-                             {1, 1, 0, 0, 0, 0, 1, 4, 3, 4, 3, 0, 2, 1, 0}});
+        (struct img_group[]){{0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 0, 0, IMG_NONE, 1, IMG_NONE},
+                             {1, 1, 0, 0, 0, 0, 1, 4, 3, 4, 3, 0, 2, 1, 0, 0}});
     SET(im, configs,
         (struct img_config[]){{641, 2048, IMG_PROG_FIXED, 0},
                               {65, 2048, IMG_PROG_PROG, 0},
@@ -109,9 +110,9 @@ SPK_UNUSED static void sample(struct image *im)
     SET(im, channel_config, (uint16_t[]){0, 0, 0, 1, 1});
     SET(im, biases, (int32_t[]){7, -8, 9, INT32_MIN});
     SET(im, layers,
-        (struct img_layer[]){{a, IMG_LAYER_NEURON, 2, 2, 2, 0, 1, 0, 1},
-                             {b, IMG_LAYER_NEURON, 3, 1, 4, 1, 1, 1, 1},
-                             {c, IMG_LAYER_EMBEDDED, 3, 1, 4, 5, 1, 1, 1}});
+        (struct img_layer[]){{a, IMG_LAYER_NEURON, 2, 2, 2, 0, 1, 0, 1, 0, 0, 0, 0},
+                             {b, IMG_LAYER_NEURON, 3, 1, 4, 1, 1, 1, 1, 0, 0, 2, 1},
+                             {c, IMG_LAYER_EMBEDDED, 3, 1, 4, 5, 1, 1, 1, 0, 0, 0, 0}});
     SET(im, blocks,
         (struct img_block[]){{1, 0, IMG_BLOCK_LIST, 7, 8, 0, 0},
                              {1, 1, IMG_BLOCK_CONV, 6, 8, 4, 1}});
@@ -135,8 +136,8 @@ SPK_UNUSED static void sample(struct image *im)
     SET(im, injections,
         (struct img_injection[]){{IMG_INJECT_EMBEDDED, 2, 3, 1, 2, 5, 1, 0},
                                  {IMG_INJECT_ENABLE, 1, 0, 0, 0, 0, 1, 1}});
-    SET(im, embedded,
-        (struct img_embedded[]){{2, 0, 0, 3, 3, 4, 1024, 4096, 2048, 24, 1, 1, 1, 0, 2}});
+    SET(im, embedded, (struct img_embedded[]){{2, IMG_NONE, 0,    0,    3,  3, 4, 0, 3, 0, 1,
+                                               0, 1024,     4096, 2048, 24, 1, 1, 1, 0, 2}});
     SET(im, embedded_ports, (struct img_embedded_port[]){{0, 0, 0, 3}, {2, 3, 0, 3}});
     SET(im, host_ports, (struct img_host_port[]){{1, 1, 0, 3}});
     SET(im, sums, (struct img_sum[]){{text(im, "block.out"), 1, 0, 2, 2}});

@@ -118,9 +118,10 @@ static void attention_image(const struct attention *n, enum lowering how, struct
     if (how == EMBEDDED) {
         uint32_t l = tiny_layer(t, "x", IMG_LAYER_EMBEDDED, dim, 1, tokens, 3, true);
         t->im.layers[l].layout = IR_CN;
-        TINY_PUSH(
-            t, embedded,
-            (struct img_embedded){l, 0, 1, heads, dim, tokens, unit, 32, 2048, 24, 1, 2, 3, 0, 0});
+        TINY_PUSH(t, embedded,
+                  (struct img_embedded){l,    IMG_NONE, 0, 1,           heads, dim,  tokens,
+                                        0,    heads,    0, dim / heads, 0,     unit, 32,
+                                        2048, 24,       1, 2,           3,     0,    0});
         for (uint32_t o = 0; o < 3; o++) {
             for (uint32_t p = 0; p < tokens; p++) {
                 TINY_PUSH(t, embedded_ports, (struct img_embedded_port){o, p, 0, dim});

@@ -134,7 +134,7 @@ BREAK(group_config, im->groups[1].channel_config = 3)
 BREAK(group_config_value, im->channel_config[4] = 2)
 BREAK(group_bias, im->groups[1].channel_bias = 2)
 BREAK(group_host, im->groups[1].host_current = 1)
-BREAK(config_program, im->configs[0].program = 4)
+BREAK(config_program, im->configs[0].program = 9)
 BREAK(config_decay, im->configs[2].decay = 4097)
 BREAK(layer_name, im->layers[0].name = 50)
 BREAK(layer_kind, im->layers[0].kind = 6)
@@ -146,7 +146,7 @@ BREAK(block_content, im->blocks[0].content = 2)
 BREAK(block_kind, im->blocks[0].kind = IMG_BLOCK_CONV)
 BREAK(block_shift, im->blocks[0].shift = 32)
 BREAK(block_core, im->blocks[0].core = 0)
-BREAK(content_kind, im->contents[0].kind = 2)
+BREAK(content_kind, im->contents[0].kind = 9)
 BREAK(content_rows, im->contents[0].n_rows = 3)
 BREAK(content_weights, im->contents[1].weight_first = 4)
 BREAK(content_huge, im->contents[1].n_rows = UINT32_MAX; im->contents[1].nc = UINT32_MAX)
@@ -159,7 +159,14 @@ BREAK(axon_atoms, im->in_axons[0].atoms = 3)
 BREAK(axon_row, im->in_axons[0].row = 1)
 BREAK(axon_no_atoms, im->in_axons[0].atoms = 0)
 BREAK(axon_kind, im->in_axons[0].kind = 3)
-BREAK(axon_port, im->in_axons[0].port = 2)
+BREAK(axon_port, im->in_axons[0].port = 9)
+BREAK(axon_learns, im->in_axons[0].port = IMG_PORT_LEARN)
+BREAK(axon_teaches, im->in_axons[1].port = IMG_PORT_TEACH)
+BREAK(group_teachers, im->groups[1].teach_first = 10)
+BREAK(meta_ticks, im->meta.ticks = 65536)
+BREAK(layer_phase, im->layers[1].phase_base = 1)
+BREAK(layer_phase_position, im->layers[1].phase_position = 1u << 31)
+BREAK(layer_phase_div, im->layers[1].phase_div = 0)
 BREAK(axon_delay, im->in_axons[0].delay = 65536)
 BREAK(axon_group_of_list, im->in_axons[0].group = 1)
 BREAK(axon_group, im->in_axons[1].group = 2)
@@ -247,7 +254,7 @@ static const struct {
     {group_config_value, "groups[1].channel_config: 2 is not below 2, the configs of the core"},
     {group_bias, "groups[1].channel_bias: 5 is not at most 4"},
     {group_host, "groups[1].layer: 1 is not equal to 0, the layer of the encoder"},
-    {config_program, "configs[0].program: 4 is not at most 3"},
+    {config_program, "configs[0].program: 9 is not at most 6"},
     {config_decay, "configs[2].decay: 4097 is not at most 4096"},
     {layer_name, "layers[0].name: 50 is not below 7"},
     {layer_kind, "layers[0].kind: 6 is not at most 5"},
@@ -259,7 +266,7 @@ static const struct {
     {block_kind, "blocks[0].kind: 1 is not equal to 0, the kind of its content"},
     {block_shift, "blocks[0].shift: 32 is not at most 24"},
     {block_core, "blocks[0].core: 0 is not below 0, the end of the blocks of its core"},
-    {content_kind, "contents[0].kind: 2 is not at most 1"},
+    {content_kind, "contents[0].kind: 9 is not at most 2"},
     {content_rows, "contents[0].row_first: 3 is not at most 2"},
     {content_weights, "contents[1].weight_first: 10 is not at most 9"},
     {content_huge, "contents[1].weight_first:"},
@@ -272,7 +279,14 @@ static const struct {
     {axon_row, "in_axons[0].row: 3 is not at most 2, the rows of its content"},
     {axon_no_atoms, "in_axons[0].atoms: 0 is not at least 1"},
     {axon_kind, "in_axons[0].kind: 3 is not at most 2"},
-    {axon_port, "in_axons[0].port: 2 is not at most 1"},
+    {axon_port, "in_axons[0].port: 9 is not at most 3"},
+    {axon_learns, "in_axons[0].port: 0 is not equal to 2, the kind of a block that learns"},
+    {axon_teaches, "in_axons[1].port: 1 is not equal to 0, the kind of a block that teaches"},
+    {group_teachers, "groups[1].teach_first: 13 is not at most 12, the compartments of the core"},
+    {meta_ticks, "meta[0].ticks: 65536 is not at most 65535"},
+    {layer_phase, "layers[1].phase_base: 1 is not below 1, the ticks of a step"},
+    {layer_phase_position, "layers[1].phase_base: 6442450944 is not below 1"},
+    {layer_phase_div, "layers[1].phase_div: 0 is not at least 1"},
     {axon_delay, "in_axons[0].delay: 65536 is not at most 65535"},
     {axon_group_of_list, "in_axons[0].group: 1 is not equal to"},
     {axon_group, "in_axons[1].group: 2 is not below 2"},

@@ -40,8 +40,8 @@ static void net_open(struct net *n, const char *target, enum tgt_attention atten
                               &n->diags, NULL));
     struct pass_context pc = {
         .target = n->target, .engine = &rt_reference_engine, .diags = &n->diags};
-    assert_ok(
-        passes_compile_pipeline(&pc, PASSES_BALANCED, tgt_attention_name(attention), &n->module));
+    assert_ok(passes_compile_pipeline(&pc, PASSES_BALANCED, tgt_attention_name(attention), NULL,
+                                      &n->module));
 }
 
 static void net_close(struct net *n)
@@ -54,11 +54,10 @@ static void net_close(struct net *n)
 static const struct {
     const char *target;
     enum tgt_attention attention;
-} KINDS[] = {{"loihi1", TGT_ATTN_EMBEDDED},
-             {"loihi1", TGT_ATTN_AND_LIF},
-             {"loihi2", TGT_ATTN_PRODUCT},
-             {"loihi2", TGT_ATTN_AND_LIF},
-             {"loihi2", TGT_ATTN_EMBEDDED}};
+} KINDS[] = {{"loihi1", TGT_ATTN_EMBEDDED}, {"loihi1", TGT_ATTN_AND_LIF},
+             {"loihi2", TGT_ATTN_PRODUCT},  {"loihi2", TGT_ATTN_AND_LIF},
+             {"loihi2", TGT_ATTN_EMBEDDED}, {"loihi2", TGT_ATTN_SERIAL},
+             {"loihi2", TGT_ATTN_PLASTIC}};
 #define N_KINDS (sizeof KINDS / sizeof KINDS[0])
 
 /* Distinct synapse formats among the blocks of a core. */
@@ -80,7 +79,7 @@ static void test_usage(void **state)
         struct net n;
         struct mapping m;
         struct image im;
-        struct map_options o = {.attention = KINDS[k].attention};
+        struct map_options o = {0};
         net_open(&n, KINDS[k].target, KINDS[k].attention);
         assert_ok(map_run(n.module, n.target, &o, &n.diags, &m));
         assert_ok(chip_emit(&m, "{}", &n.diags, &im));
@@ -114,7 +113,7 @@ static void test_cover(void **state)
 {
     struct net n;
     struct mapping m;
-    struct map_options o = {.attention = TGT_ATTN_PRODUCT};
+    struct map_options o = {0};
     (void)state;
     net_open(&n, "loihi2", TGT_ATTN_PRODUCT);
     assert_ok(map_run(n.module, n.target, &o, &n.diags, &m));
@@ -166,7 +165,7 @@ static void test_windows(void **state)
 {
     struct net n;
     struct mapping m;
-    struct map_options o = {.attention = TGT_ATTN_EMBEDDED};
+    struct map_options o = {0};
     uint32_t checked = 0;
     (void)state;
     net_open(&n, "loihi1", TGT_ATTN_EMBEDDED);
@@ -220,7 +219,7 @@ static void test_does_not_fit(void **state)
         struct net n;
         struct mapping m;
         struct strbuf text = {0};
-        struct map_options o = {.attention = TGT_ATTN_EMBEDDED};
+        struct map_options o = {0};
         net_open(&n, "loihi1", TGT_ATTN_EMBEDDED);
         n.target->limit[cases[i].limit].value = cases[i].value;
         assert_int_equal(map_run(n.module, n.target, &o, &n.diags, &m), SPK_ERR_NOFIT);
@@ -237,7 +236,7 @@ static void test_systems(void **state)
 {
     struct net n;
     struct mapping m;
-    struct map_options o = {.attention = TGT_ATTN_EMBEDDED, .system = "nahuku-8"};
+    struct map_options o = {.system = "nahuku-8"};
     (void)state;
     net_open(&n, "loihi1", TGT_ATTN_EMBEDDED);
     assert_ok(map_run(n.module, n.target, &o, &n.diags, &m));
@@ -257,7 +256,7 @@ static void test_places(void **state)
 {
     struct net n;
     struct mapping a, b;
-    struct map_options o = {.attention = TGT_ATTN_PRODUCT, .seed = 7};
+    struct map_options o = {.seed = 7};
     (void)state;
     net_open(&n, "loihi2", TGT_ATTN_PRODUCT);
     assert_ok(map_run(n.module, n.target, &o, &n.diags, &a));
@@ -282,7 +281,7 @@ static void test_failing_allocations(void **state)
     for (uint64_t nth = 1; spk_fault_available(); nth += 1 + nth / 4) {
         struct mapping m;
         struct image im;
-        struct map_options o = {.attention = TGT_ATTN_EMBEDDED};
+        struct map_options o = {0};
         spk_fault_arm(SPK_FAULT_ALLOC, nth);
         spk_status status = map_run(n.module, n.target, &o, &n.diags, &m);
         if (status == SPK_OK) {

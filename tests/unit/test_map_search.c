@@ -19,7 +19,8 @@ struct net {
 };
 
 static spk_status net_map(struct net *n, const char *model, const struct fe_setting *sets,
-                          uint32_t n_sets, const char *target, const struct map_options *o)
+                          uint32_t n_sets, const char *target, enum tgt_attention attention,
+                          const struct map_options *o)
 {
     struct fe_options options = {sets, n_sets, NULL, 0};
     struct fe_model fe = {0};
@@ -32,8 +33,8 @@ static spk_status net_map(struct net *n, const char *model, const struct fe_sett
     fe_model_fini(&fe);
     struct pass_context pc = {
         .target = n->target, .engine = &rt_reference_engine, .diags = &n->diags};
-    assert_ok(passes_compile_pipeline(&pc, PASSES_PREPARED, NULL, &n->module));
-    assert_ok(passes_compile_pipeline(&pc, PASSES_BALANCED, tgt_attention_name(o->attention),
+    assert_ok(passes_compile_pipeline(&pc, PASSES_PREPARED, NULL, NULL, &n->module));
+    assert_ok(passes_compile_pipeline(&pc, PASSES_BALANCED, tgt_attention_name(attention), NULL,
                                       &n->module));
     return map_run(n->module, n->target, o, &n->diags, &n->m);
 }
@@ -80,10 +81,10 @@ static void test_zoo(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof ZOO / sizeof ZOO[0]; i++) {
-        const struct map_options o = {.attention = ZOO[i].attention, .no_places = true};
+        const struct map_options o = {.no_places = true};
         struct map_bound bound;
         struct net n;
-        assert_ok(net_map(&n, ZOO[i].model, NULL, 0, ZOO[i].target, &o));
+        assert_ok(net_map(&n, ZOO[i].model, NULL, 0, ZOO[i].target, ZOO[i].attention, &o));
         if (n.m.tiles.len > ZOO[i].greedy)
             fail_msg("%s on %s: %zu cores, greedily %llu", ZOO[i].model, ZOO[i].target,
                      n.m.tiles.len, (unsigned long long)ZOO[i].greedy);
@@ -129,16 +130,16 @@ static double busiest(const struct mapping *m)
 static void test_objectives(void **state)
 {
     struct net cores, traffic, energy, latency, again;
-    struct map_options o = {.attention = TGT_ATTN_EMBEDDED, .no_places = true};
+    struct map_options o = {.no_places = true};
     (void)state;
-    assert_ok(net_map(&cores, "spikformer_v2_fashion", NULL, 0, "loihi1", &o));
+    assert_ok(net_map(&cores, "spikformer_v2_fashion", NULL, 0, "loihi1", TGT_ATTN_EMBEDDED, &o));
     o.objective = MAP_TRAFFIC;
-    assert_ok(net_map(&traffic, "spikformer_v2_fashion", NULL, 0, "loihi1", &o));
-    assert_ok(net_map(&again, "spikformer_v2_fashion", NULL, 0, "loihi1", &o));
+    assert_ok(net_map(&traffic, "spikformer_v2_fashion", NULL, 0, "loihi1", TGT_ATTN_EMBEDDED, &o));
+    assert_ok(net_map(&again, "spikformer_v2_fashion", NULL, 0, "loihi1", TGT_ATTN_EMBEDDED, &o));
     o.objective = MAP_ENERGY;
-    assert_ok(net_map(&energy, "spikformer_v2_fashion", NULL, 0, "loihi1", &o));
+    assert_ok(net_map(&energy, "spikformer_v2_fashion", NULL, 0, "loihi1", TGT_ATTN_EMBEDDED, &o));
     o.objective = MAP_LATENCY;
-    assert_ok(net_map(&latency, "spikformer_v2_fashion", NULL, 0, "loihi1", &o));
+    assert_ok(net_map(&latency, "spikformer_v2_fashion", NULL, 0, "loihi1", TGT_ATTN_EMBEDDED, &o));
     assert_true(messages(&traffic.m) < messages(&cores.m));
     assert_true(messages(&energy.m) < messages(&cores.m));
     assert_true(busiest(&latency.m) < busiest(&cores.m) / 2);
@@ -160,11 +161,11 @@ static void test_bound_is_tight(void **state)
 {
     static const struct fe_setting sets[] = {{"height", "32"}, {"width", "32"}, {"dim", "32"},
                                              {"depth", "1"},   {"heads", "2"},  {"classes", "10"}};
-    const struct map_options o = {.attention = TGT_ATTN_EMBEDDED, .no_places = true};
+    const struct map_options o = {.no_places = true};
     struct map_bound bound;
     struct net n;
     (void)state;
-    assert_ok(net_map(&n, "spikformer_v2", sets, 6, "loihi2", &o));
+    assert_ok(net_map(&n, "spikformer_v2", sets, 6, "loihi2", TGT_ATTN_EMBEDDED, &o));
     uint64_t neurons = 0;
     for (size_t i = 0; i < n.m.net.pops.len; i++) {
         const struct map_pop *p = &n.m.net.pops.data[i];

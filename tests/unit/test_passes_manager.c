@@ -36,7 +36,7 @@ static void test_texts(void **state)
     assert_ok(passes_check("cse", &d));
     assert_ok(passes_check(" prepare , quantise { clip = off , images = 3 } ", &d));
     assert_ok(passes_check("quantise{clip},dce{}", &d));
-    assert_ok(passes_check("balance-delays{attention=and_lif}", &d));
+    assert_ok(passes_check("choose-attention{attention=and_lif}", &d));
     assert_int_equal(d.error_count, 0);
     diag_fini(&d);
     expect_usage("quantize", "did you mean 'quantise'?");
@@ -55,7 +55,8 @@ static void test_texts(void **state)
     expect_usage("quantise{clip=maybe}", "give on or off");
     expect_usage("quantise{clip=on,clip=off}", "is given twice");
     expect_usage("quantise{clip=on,}", "is expected after ','");
-    expect_usage("balance-delays{attention=magic}", "give auto, embedded, product, and_lif");
+    expect_usage("choose-attention{attention=magic}",
+                 "give auto, and_lif, embedded, product, serial, plastic, engine");
 }
 
 static void test_registry(void **state)
@@ -128,12 +129,12 @@ static void test_callback_and_levels(void **state)
     (void)state;
     diag_init(&d);
     struct ir_module *m = fx_tiny(tiny, 2, &d);
-    assert_ok(passes_compile_pipeline(&c, PASSES_PREPARED, NULL, &m));
+    assert_ok(passes_compile_pipeline(&c, PASSES_PREPARED, NULL, NULL, &m));
     assert_string_equal(log.text, "infer-shapes hoist-constant fold-batchnorm cse dce lower "
                                   "order-attention ");
     log.text[0] = '\0';
-    assert_ok(passes_compile_pipeline(&c, PASSES_BALANCED, "product", &m));
-    assert_string_equal(log.text, "quantise balance-delays ");
+    assert_ok(passes_compile_pipeline(&c, PASSES_BALANCED, "product", NULL, &m));
+    assert_string_equal(log.text, "quantise choose-attention balance-delays ");
     assert_int_equal(m->stage, IR_STAGE_QUANTISED);
     assert_string_equal(m->target, "graded");
     ir_module_destroy(m);
@@ -149,7 +150,7 @@ static spk_status compile_copy(const struct ir_module *base)
     struct ir_module *m = NULL;
     spk_status s = ir_module_clone(base, false, &m);
     if (s == SPK_OK)
-        s = passes_run(&c, "prepare,quantise,balance-delays", &m);
+        s = passes_run(&c, "prepare,quantise,choose-attention,balance-delays", &m);
     ir_module_destroy(m);
     return s;
 }

@@ -250,6 +250,9 @@ static void test_embedded(void **state)
     y = tiny_layer(&t, "y", IMG_LAYER_NEURON, 2, 1, 2, 4, true);
     TINY_PUSH(&t, embedded,
               (struct img_embedded){.layer = x,
+                                    .core = IMG_NONE,
+                                    .head_count = 1,
+                                    .columns = 2,
                                     .heads = 1,
                                     .channels = 2,
                                     .tokens = 2,

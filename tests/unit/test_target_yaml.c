@@ -121,7 +121,11 @@ static void loihi2_numbers(void **state)
     assert_false(t->arith.weight_even);
     assert_int_equal(t->arith.decay_max, 4096);
     assert_int_equal(t->sharing, TGT_SHARE_CONVOLUTION);
-    assert_int_equal(t->attention, TGT_ATTN_AND_LIF | TGT_ATTN_EMBEDDED | TGT_ATTN_PRODUCT);
+    assert_int_equal(t->attention, TGT_ATTN_AND_LIF | TGT_ATTN_EMBEDDED | TGT_ATTN_PRODUCT |
+                                       TGT_ATTN_SERIAL | TGT_ATTN_PLASTIC);
+    assert_int_equal(t->arith.plastic_bits, 8);
+    assert_int_equal(t->arith.plastic_tag_bits, 0);
+    assert_int_equal(t->engine.per_chip, 0);
     assert_int_equal(t->cores_x * t->cores_y, 128);
     assert_int_equal(t->cores_per_chip, 122);
     assert_int_equal(t->n_systems, 3);

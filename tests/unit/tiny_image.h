@@ -49,6 +49,7 @@ SPK_UNUSED static void tiny_init(struct tiny *t, uint32_t timesteps, uint32_t in
     image_init(&t->im);
     t->im.meta = (struct img_meta){.schema = IMG_SCHEMA,
                                    .timesteps = timesteps,
+                                   .ticks = 1,
                                    .interval = interval,
                                    .latency = latency,
                                    .state_bits = 24,
@@ -121,6 +122,7 @@ SPK_UNUSED static uint32_t tiny_group(struct tiny *t, uint32_t layer, uint32_t c
                           .nc = nc,
                           .pitch = nx,
                           .slice = nc,
+                          .teach_first = IMG_NONE,
                           .channel_config = (uint32_t)t->im.n_channel_config,
                           .channel_bias = bias ? (uint32_t)t->im.n_biases : IMG_NONE};
 
