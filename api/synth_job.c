@@ -96,11 +96,15 @@ static spk_status save_rates(const struct synth_job *j)
     return status;
 }
 
+/* Trainable ones: without running means and variances. */
 static uint64_t parameters_of(const struct ir_module *m)
 {
     uint64_t n = 0;
     for (uint32_t i = 0; i < m->n_params; i++)
         n += ir_param_elements(&m->param[i]);
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        if (m->node[i].op == IR_OP_BATCHNORM)
+            n -= 2 * ir_param_elements(&m->param[m->node[i].param[2]]);
     return n;
 }
 

@@ -72,7 +72,7 @@ class Synth(t.ToolTest):
 
     def test_tensors_are_those_of_the_model(self):
         case = "v2-tiny-exact"
-        self.synth(*t.model_arguments(case), "--rate", "0.2")
+        told, _ = self.synth(*t.model_arguments(case), "--rate", "0.2")
         want = t.read_tensors(t.golden(case, "weights.safetensors"))
         got = t.read_tensors(self.path("w"))
         wanted = {n: a.size for n, a in want.items() if not n.endswith("num_batches_tracked")}
@@ -81,6 +81,7 @@ class Synth(t.ToolTest):
             self.assertTrue(np.isfinite(array).all(), name)
             if name.endswith("running_var"):
                 self.assertGreater(array.min(), 0, name)
+        self.assertEqual(told["parameters"], t.manifest(case)["params"])
         weight = got["block.0.mlp.fc2_conv.weight"]
         self.assertLess(abs(weight.std() * np.sqrt(weight.shape[1]) - 1), 0.05)
 
