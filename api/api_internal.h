@@ -33,6 +33,8 @@ void api_begin(spk_context *c);
 void api_progress_begin(spk_context *c, const char *label, uint64_t total);
 void api_progress(void *context, uint64_t done, uint64_t total);
 bool api_cancelled(void *context);
+/* SPK_ERR_CANCELLED where the caller wants to stop: between the parts of a job. */
+SPK_CHECKED spk_status api_poll(spk_context *c);
 
 struct spk_result {
     struct strbuf json, text;

@@ -112,6 +112,7 @@ static struct pass_context pass_context_of(struct compile *k, bool remarks)
         .diags = &k->c->diags,
         .pool = k->c->pool,
         .remarks = remarks,
+        .progress = &k->c->progress,
     };
 }
 
@@ -240,7 +241,8 @@ static spk_status compile_emit(struct compile *k, const struct spk_compile_optio
     memset(&prediction, 0, sizeof prediction);
     spk_status status = provenance_text(k, o, &provenance);
     if (status == SPK_OK)
-        status = chip_emit(&k->mapping, strbuf_cstr(&provenance), &k->c->diags, &im);
+        status =
+            chip_emit(&k->mapping, strbuf_cstr(&provenance), &k->c->progress, &k->c->diags, &im);
     if (status == SPK_OK) {
         struct api_compiled parts = {&k->model, k->module, &im, k->target, NULL, NULL};
         status = mapping_json(&k->mapping, &im, &mapping);
@@ -291,9 +293,11 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
                                      o->calibrate_limit ? o->calibrate_limit : CALIBRATE_DEFAULT};
         SPK_TRY(api_data_load(k->c, &d, k->model.module, &k->calibration));
     }
+    SPK_TRY(api_poll(k->c));
     SPK_TRY(compile_passes(k, o->attention, o->remarks));
     SPK_TRY(load_rates(k, o->rates));
     SPK_TRY(compile_map(k, o->system, o->seed, o->remarks, true));
+    SPK_TRY(api_poll(k->c));
     return compile_emit(k, o, r);
 }
 

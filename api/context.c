@@ -55,6 +55,11 @@ bool api_cancelled(void *context)
     return atomic_load(&c->cancel) != 0;
 }
 
+spk_status api_poll(spk_context *c)
+{
+    return api_cancelled(c) ? SPK_ERR_CANCELLED : SPK_OK;
+}
+
 int spk_context_create(const struct spk_context_options *options, spk_context **out_context)
 {
     spk_context *c;

@@ -115,6 +115,8 @@ spk_status api_folder_open(spk_context *c, const char *path, uint32_t parts, str
         status = open_module(c, path, "model", &out->model);
     if (status == SPK_OK && (parts & API_FOLDER_QUANTISED))
         status = open_module(c, path, "quantised", &out->quantised);
+    if (status == SPK_OK)
+        status = api_poll(c);
     if (status == SPK_OK && (parts & API_FOLDER_IMAGE))
         status = open_image(c, path, out);
     if (status != SPK_OK)
@@ -169,9 +171,11 @@ static spk_status write_parts(spk_context *c, const struct dir_writer *dir,
     char *file = NULL;
     SPK_TRY(write_target(c, dir, p->target));
     SPK_TRY(write_module(c, dir, "model", p->model->module));
+    SPK_TRY(api_poll(c));
     SPK_TRY(write_module(c, dir, "quantised", p->quantised));
     SPK_TRY(write_text(c, dir, "mapping.json", p->mapping_json, strlen(p->mapping_json)));
     SPK_TRY(write_text(c, dir, "cost.json", p->cost_json, strlen(p->cost_json)));
+    SPK_TRY(api_poll(c));
     SPK_TRY(dir_file(dir, "image.h5", &file));
     spk_status status = image_save(p->image, file, &c->diags);
     spk_free(file);
@@ -183,6 +187,8 @@ spk_status api_folder_write(spk_context *c, const char *path, const struct api_c
     struct dir_writer *dir = NULL;
     SPK_TRY(dir_begin(path, &c->diags, &dir));
     spk_status status = write_parts(c, dir, parts);
+    if (status == SPK_OK)
+        status = api_poll(c);
     if (status != SPK_OK) {
         dir_abort(dir);
         return status;

@@ -176,7 +176,8 @@ static spk_status check_all(spk_context *c, const char *folder, struct api_repor
     struct check_report report = {0};
     SPK_TRY(api_folder_open(c, folder, API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET,
                             &f));
-    spk_status status = check_image(&f.image, f.target, f.quantised, NULL, &c->diags, &report);
+    const struct check_options options = {.pool = c->pool, .progress = &c->progress};
+    spk_status status = check_image(&f.image, f.target, f.quantised, &options, &c->diags, &report);
     if (status == SPK_OK || status == SPK_DIFFERENCE) {
         jw_u64(&r->w, "cores", f.image.n_cores);
         jw_u64(&r->w, "violations", report.violations);

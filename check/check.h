@@ -26,10 +26,12 @@
 #include "ir/target.h"
 
 struct pool;
+struct progress;
 
 struct check_options {
     uint32_t max_reports; /* violations that become diagnostics; 0: 50. All are counted */
     struct pool *pool;    /* NULL: serial; the outcome is the same */
+    const struct progress *progress; /* NULL: nobody listens */
 };
 
 struct check_report {
@@ -42,9 +44,9 @@ struct check_report {
 
 /* `options` may be NULL. Returns SPK_OK where nothing is wrong, SPK_DIFFERENCE where the report
  * counts violations, SPK_ERR_INPUT where the tables are not safe to walk (diagnostics of the image
- * reader) or the module is not quantised, SPK_ERR_NOMEM. The module must be verified. Cost: linear
- * in the expanded synapses, about 2 ns each; memory: linear in axons and in the compartments of one
- * core per thread, and one byte per neuron of a layer.  */
+ * reader) or the module is not quantised, SPK_ERR_NOMEM, SPK_ERR_CANCELLED. The module must be
+ * verified. Cost: linear in the expanded synapses, about 2 ns each; memory: linear in axons and in
+ * the compartments of one core per thread, and one byte per neuron of a layer.  */
 spk_status check_image(const struct image *im, const struct tgt *t, const struct ir_module *m,
                        const struct check_options *options, struct diag_list *d,
                        struct check_report *out) SPK_CHECKED;

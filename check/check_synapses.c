@@ -17,6 +17,7 @@
 
 #include "support/alloc.h"
 #include "support/pool.h"
+#include "support/progress.h"
 
 #define KEPT 4 /* wrong compartments per core that are reported one by one */
 
@@ -363,6 +364,9 @@ static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
     struct core_result *res = &job->result[core];
     bool uniform = false;
 
+    /* Only the caller's thread talks to the listener. */
+    if (worker == 0)
+        SPK_TRY(progress_update(c->o.progress, core));
     SPK_TRY(reserve(a, k->neurons));
     for (uint32_t i = 0; i < k->n_groups; i++)
         uniform |= c->rules[c->im->groups[k->group_first + i].layer].kind != RULE_PROJECT;
@@ -641,6 +645,14 @@ static void check_times(struct check *c, uint32_t core)
     }
 }
 
+static spk_status compare_cores(struct check *c, struct job *job)
+{
+    progress_begin(c->o.progress, "checking", c->im->n_cores);
+    spk_status status = pool_run(c->o.pool, (uint32_t)c->im->n_cores, compare_core, job);
+    progress_end(c->o.progress);
+    return status;
+}
+
 spk_status check_synapses(struct check *c)
 {
     const struct image *im = c->im;
@@ -653,7 +665,7 @@ spk_status check_synapses(struct check *c)
     if (status == SPK_OK)
         status = spk_alloc_array(im->n_cores, sizeof *job.result, &job.result);
     if (status == SPK_OK)
-        status = pool_run(c->o.pool, (uint32_t)im->n_cores, compare_core, &job);
+        status = compare_cores(c, &job);
     for (uint32_t i = 0; i < im->n_cores && status == SPK_OK; i++) {
         if (job.result[i].times)
             check_times(c, i);

@@ -23,6 +23,7 @@
 #include "ir/target.h"
 #include "support/diag.h"
 #include "support/pool.h"
+#include "support/progress.h"
 #include "support/status.h"
 
 #define PASS_MAX_OPTIONS 8u
@@ -41,6 +42,7 @@ struct pass_context {
     /* Called after every pass with its result (print-after); NULL: nobody looks. */
     void (*after)(void *ctx, const char *pass, const struct ir_module *m);
     void *after_ctx;
+    const struct progress *progress; /* NULL: nobody listens, nobody cancels */
 };
 
 enum pass_option_kind { PASS_OPTION_BOOL, PASS_OPTION_INT, PASS_OPTION_CHOICE };

@@ -466,8 +466,15 @@ static spk_status run(struct quantise *q)
         return SPK_ERR_NOMEM;
     if (q->calibrated)
         SPK_TRY(quant_stats_run(q->c, m, q->options[QUANTISE_IMAGES], &q->stats));
-    for (uint32_t i = 0; i < m->n_nodes; i++)
-        SPK_TRY(quantise_node(q, i));
+    spk_status status = SPK_OK;
+    progress_begin(q->c->progress, "quantising", m->n_nodes);
+    for (uint32_t i = 0; i < m->n_nodes && status == SPK_OK; i++) {
+        status = quantise_node(q, i);
+        if (status == SPK_OK)
+            status = progress_update(q->c->progress, i + 1);
+    }
+    progress_end(q->c->progress);
+    SPK_TRY(status);
     return q->calibrated ? check_result(q) : SPK_OK;
 }
 

@@ -17,12 +17,28 @@ static spk_status allocate(const struct ir_module *m, struct quant_stats *s)
     return SPK_OK;
 }
 
+/* The engine's callbacks, forwarded to the pass's listener. */
+static void run_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    const struct pass_context *c = ctx;
+    (void)total;
+    spk_status asked = progress_update(c->progress, done);
+    (void)asked; /* the engine asks run_cancelled */
+}
+
+static bool run_cancelled(void *ctx)
+{
+    const struct pass_context *c = ctx;
+    return progress_cancelled(c->progress);
+}
+
 spk_status quant_stats_run(const struct pass_context *c, const struct ir_module *m,
                            int64_t max_images, struct quant_stats *out)
 {
     struct engine *engine = NULL;
     struct engine_run run;
     struct engine_stats stats;
+    struct pass_context listener = *c;
     memset(out, 0, sizeof *out);
     memset(&run, 0, sizeof run);
     memset(&stats, 0, sizeof stats);
@@ -37,8 +53,13 @@ spk_status quant_stats_run(const struct pass_context *c, const struct ir_module 
     stats.channel_sum = out->channel_sum;
     run.stats = &stats;
     run.pool = c->pool;
+    run.progress = run_progress;
+    run.cancelled = run_cancelled;
+    run.progress_ctx = &listener;
     SPK_TRY(c->engine->create(m, c->diags, &engine));
+    progress_begin(c->progress, "calibrating", run.input.n_images);
     spk_status s = c->engine->run(engine, &run, c->diags);
+    progress_end(c->progress);
     c->engine->destroy(engine);
     return s;
 }

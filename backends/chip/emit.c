@@ -231,19 +231,31 @@ static spk_status emit_core(struct emit *e, uint32_t tile)
     return SPK_OK;
 }
 
+static spk_status emit_cores(struct emit *e)
+{
+    spk_status status = SPK_OK;
+    progress_begin(e->progress, "emitting", e->m->tiles.len);
+    for (uint32_t i = 0; i < e->m->tiles.len && status == SPK_OK; i++) {
+        status = emit_core(e, i);
+        if (status == SPK_OK && i % 64 == 0)
+            status = progress_update(e->progress, i);
+    }
+    progress_end(e->progress);
+    return status;
+}
+
 static spk_status emit_all(struct emit *e, const char *provenance)
 {
     SPK_TRY(emit_layers(e));
     SPK_TRY(emit_reserve(e));
-    for (uint32_t i = 0; i < e->m->tiles.len; i++)
-        SPK_TRY(emit_core(e, i));
+    SPK_TRY(emit_cores(e));
     SPK_TRY(emit_ports(e));
     SPK_TRY(emit_routes(e));
     return emit_host(e, provenance);
 }
 
-spk_status chip_emit(const struct mapping *m, const char *provenance, struct diag_list *diags,
-                     struct image *out)
+spk_status chip_emit(const struct mapping *m, const char *provenance,
+                     const struct progress *progress, struct diag_list *diags, struct image *out)
 {
     struct emit *e;
     image_init(out);
@@ -251,6 +263,7 @@ spk_status chip_emit(const struct mapping *m, const char *provenance, struct dia
     e->m = m;
     e->net = &m->net;
     e->target = m->net.target;
+    e->progress = progress;
     e->diags = diags;
     e->im = out;
     spk_status status = emit_all(e, provenance);

@@ -8,8 +8,9 @@
 
 /* Fills *out (image_fini when done). `provenance` is a JSON text stored with the image. Core i of
  * the image is tile i of the mapping; layer i is population i. Errors: out of memory; SPK_ERR_NOFIT
- * where a count exceeds the image's field widths. */
+ * where a count exceeds the image's field widths; SPK_ERR_CANCELLED. `progress` may be NULL. */
 SPK_CHECKED spk_status chip_emit(const struct mapping *m, const char *provenance,
-                                 struct diag_list *diags, struct image *out);
+                                 const struct progress *progress, struct diag_list *diags,
+                                 struct image *out);
 
 #endif

@@ -25,6 +25,7 @@ struct emit {
     const struct mapping *m;
     const struct map_net *net;
     const struct tgt *target;
+    const struct progress *progress;
     struct diag_list *diags;
     struct image *im;
     IMG_TABLES(EMIT_VEC)

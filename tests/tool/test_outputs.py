@@ -2,6 +2,7 @@
 goes wrong: a foreign folder in the way, a full disk, Ctrl-C."""
 import os
 import resource
+import shutil
 import signal
 import time
 import unittest
@@ -104,6 +105,34 @@ class Outputs(t.ToolTest):
         self.assertIn(b"interrupted", err)
         self.assertEqual(listing(self.path("d")), before)
         self.assertEqual(sorted(os.listdir(self.dir)), ["d", "x"])
+
+    def test_interrupted_compile(self):
+        """Ctrl-C at any time of a compile: what was there stays, and nothing else appears."""
+        settings = ["--set", "dim=128", "--set", "heads=2", "--set", "depth=2"]
+        weights = self.path("w")
+        self.run_tool("synth", "spikformer_v2", *settings, "--rate", "0.1", "-o", weights, "--quiet")
+        self.compile(CASE, "loihi1", self.path("d"))
+        before, ended = listing(self.path("d")), 0
+        command = [t.TOOL, "compile", "spikformer_v2", *settings, "--weights", weights, "--target",
+                   "loihi2", "--attention", "embedded", "-o", self.path("d"), "--quiet"]
+        start = time.monotonic()
+        self.run_tool(*command[1:-2], self.path("whole"), "--quiet")
+        duration = time.monotonic() - start
+        shutil.rmtree(self.path("whole"))
+        for part in range(2, 8):
+            process = t.subprocess.Popen(command, stdout=t.subprocess.PIPE,
+                                         stderr=t.subprocess.PIPE)
+            time.sleep(duration * part / 8)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+            self.assertEqual(sorted(os.listdir(self.dir)), ["d", "w"])
+            if process.returncode == t.DONE:  # done before the signal could be seen
+                break
+            ended += 1
+            self.assertEqual(process.returncode, t.SYSTEM, err)
+            self.assertIn(b"interrupted", err)
+            self.assertEqual(listing(self.path("d")), before)
+        self.assertGreater(ended, 0)
 
     def test_results_are_whole_or_not_there(self):
         old = "what was here before"

@@ -82,7 +82,7 @@ static void test_usage(void **state)
         struct map_options o = {0};
         net_open(&n, KINDS[k].target, KINDS[k].attention);
         assert_ok(map_run(n.module, n.target, &o, &n.diags, &m));
-        assert_ok(chip_emit(&m, "{}", &n.diags, &im));
+        assert_ok(chip_emit(&m, "{}", NULL, &n.diags, &im));
         assert_int_equal(im.n_cores, m.tiles.len);
         struct chip_usage *u;
         assert_ok(spk_alloc_array(im.n_cores, sizeof *u, &u));
@@ -285,7 +285,7 @@ static void test_failing_allocations(void **state)
         spk_fault_arm(SPK_FAULT_ALLOC, nth);
         spk_status status = map_run(n.module, n.target, &o, &n.diags, &m);
         if (status == SPK_OK) {
-            status = chip_emit(&m, "{}", &n.diags, &im);
+            status = chip_emit(&m, "{}", NULL, &n.diags, &im);
             if (status == SPK_OK)
                 image_fini(&im);
             map_fini(&m);
