@@ -147,10 +147,90 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
     return SPK_OK;
 }
 
+static spk_status compile_passes(struct compile *k, const char *attention, bool remarks);
+
+/* The published sizes and the other models of the zoo, by falling number of neurons. */
+static const struct {
+    const char *title, *model;
+    uint32_t n_settings;
+    const char *settings[3];
+} PUBLISHED[] = {
+    {"V2-16-768 (T = 1)", "spikformer_v2", 3, {"dim=768", "depth=16", "timesteps=1"}},
+    {"V2-8-768", "spikformer_v2", 1, {"dim=768"}},
+    {"V2-8-512", "spikformer_v2", 0, {NULL}},
+    {"V2-8-384", "spikformer_v2", 1, {"dim=384"}},
+    {"spikformer_v1_imagenet", "spikformer_v1_imagenet", 0, {NULL}},
+    {"spikformer_v2_events", "spikformer_v2_events", 0, {NULL}},
+    {"spikformer_v1_cifar10", "spikformer_v1_cifar10", 0, {NULL}},
+    {"spikformer_v1_cifar10dvs", "spikformer_v1_cifar10dvs", 0, {NULL}},
+    {"spikformer_v2_fashion", "spikformer_v2_fashion", 0, {NULL}},
+};
+
+/* Whether published model i fits the target: it is estimated, in a context of its own. */
+static spk_status published_fits(const struct compile *k, size_t i, const char *target,
+                                 const char *system, const char *attention, bool *out_fits,
+                                 uint64_t *out_cores)
+{
+    spk_context *c;
+    *out_fits = false;
+    SPK_TRY((spk_status)spk_context_create(NULL, &c));
+    struct compile t = {.c = c, .objective = k->objective};
+    const struct spk_model_options model = {.model = PUBLISHED[i].model,
+                                            .settings = PUBLISHED[i].settings,
+                                            .n_settings = PUBLISHED[i].n_settings};
+    spk_status status = api_target_load(c, target, &t.target);
+    if (status == SPK_OK)
+        status = api_model_load(c, &model, false, &t.model);
+    if (status == SPK_OK)
+        status = compile_passes(&t, attention, false);
+    if (status == SPK_OK)
+        status = load_rates(&t, NULL);
+    if (status == SPK_OK)
+        status = compile_map(&t, system, 0, false, false);
+    *out_fits = status == SPK_OK;
+    *out_cores = *out_fits ? t.mapping.tiles.len : 0;
+    compile_fini(&t);
+    spk_context_destroy(c);
+    return status == SPK_ERR_NOMEM ? status : SPK_OK;
+}
+
+/* Adds to the refusal the largest published model that does fit. */
+static spk_status note_what_fits(struct compile *k, const char *target, const char *system,
+                                 const char *attention)
+{
+    for (size_t i = 0; i < sizeof PUBLISHED / sizeof PUBLISHED[0]; i++) {
+        bool fits;
+        uint64_t cores;
+        SPK_TRY(published_fits(k, i, target, system, attention, &fits, &cores));
+        if (!fits)
+            continue;
+        diag_note_add(&k->c->diags, spk_span_none,
+                      "the largest published model that fits '%s'%s%s is %s, on %llu cores",
+                      k->target->name, system ? " system " : "", system ? system : "",
+                      PUBLISHED[i].title, (unsigned long long)cores);
+        return SPK_OK;
+    }
+    diag_note_add(&k->c->diags, spk_span_none, "no published model fits '%s'", k->target->name);
+    return SPK_OK;
+}
+
+/* Maps; where that does not fit, says what would. */
+static spk_status compile_or_explain(struct compile *k, const char *target, const char *system,
+                                     const char *attention, uint64_t seed, bool remarks,
+                                     bool places)
+{
+    spk_status status = compile_map(k, system, seed, remarks, places);
+    if (status == SPK_ERR_NOFIT)
+        SPK_TRY(note_what_fits(k, target, system, attention));
+    return status;
+}
+
 /* Prepared module, attention chosen, quantised and balanced. */
 static spk_status compile_passes(struct compile *k, const char *attention, bool remarks)
 {
     struct pass_context pc = pass_context_of(k, remarks);
+    if (remarks)
+        k->c->diags.max_warnings = 0; /* every layer has several */
     SPK_TRY(ir_module_clone(k->model.module, false, &k->module));
     SPK_TRY(passes_compile_pipeline(&pc, PASSES_PREPARED, attention, NULL, &k->module));
     return passes_compile_pipeline(&pc, PASSES_BALANCED, attention,
@@ -296,7 +376,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(api_poll(k->c));
     SPK_TRY(compile_passes(k, o->attention, o->remarks));
     SPK_TRY(load_rates(k, o->rates));
-    SPK_TRY(compile_map(k, o->system, o->seed, o->remarks, true));
+    SPK_TRY(compile_or_explain(k, o->target, o->system, o->attention, o->seed, o->remarks, true));
     SPK_TRY(api_poll(k->c));
     return compile_emit(k, o, r);
 }
@@ -327,7 +407,7 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     if (status == SPK_OK)
         SPK_TRY(load_rates(k, o->rates));
     if (status == SPK_OK)
-        status = compile_map(k, o->system, 0, o->remarks, false);
+        status = compile_or_explain(k, o->target, o->system, o->attention, 0, o->remarks, false);
     if (status != SPK_OK && status != SPK_ERR_NOFIT)
         return status;
     *out_keep = true;

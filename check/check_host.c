@@ -32,13 +32,13 @@ static void count_host_spikes(struct check *c, uint8_t **seen)
 
             if (!check_neuron_of(c, c->out_core[i], check_out_comp(c, i, j), &s, NULL))
                 continue;
-            if (s.layer != p->layer || s.channel != p->channel_first + j ||
+            if (s.layer != p->layer || s.channel != p->channel_first + a->atom_first + j ||
                 s.position != p->position) {
                 check_violation(c, "E0949", s.layer, c->out_core[i],
                                 "channel %u, position %u goes to host port %u, which stands for "
                                 "'%s', channel %u, position %u",
                                 s.channel, s.position, a->dest_axon, check_layer_name(c, p->layer),
-                                p->channel_first + j, p->position);
+                                p->channel_first + a->atom_first + j, p->position);
             } else if (seen[s.layer]) {
                 uint8_t *at = &seen[s.layer][(size_t)s.channel * l->height * l->width + s.position];
                 *at = *at == 255 ? 255 : (uint8_t)(*at + 1);
@@ -192,20 +192,19 @@ static spk_status check_task_ports(struct check *c, uint32_t task)
             continue;
         p = &im->embedded_ports[a->dest_axon];
         for (uint32_t j = 0; j < a->comp_count; j++) {
-            uint8_t *at =
-                &seen[p->operand * n + (size_t)(p->channel_first + j) * e->tokens + p->position];
+            const uint32_t channel = p->channel_first + a->atom_first + j;
+            uint8_t *at = &seen[p->operand * n + (size_t)channel * e->tokens + p->position];
             struct source s;
 
             if (!check_neuron_of(c, c->out_core[i], check_out_comp(c, i, j), &s, NULL))
                 continue;
-            if (s.layer != layers[p->operand] || s.channel != p->channel_first + j ||
-                s.position != p->position)
+            if (s.layer != layers[p->operand] || s.channel != channel || s.position != p->position)
                 check_violation(
                     c, "E0948", e->layer, c->out_core[i],
                     "port %u stands for operand %u, channel %u, position %u, but gets '%s', "
                     "channel %u, position %u",
-                    a->dest_axon, p->operand, p->channel_first + j, p->position,
-                    check_layer_name(c, s.layer), s.channel, s.position);
+                    a->dest_axon, p->operand, channel, p->position, check_layer_name(c, s.layer),
+                    s.channel, s.position);
             else
                 *at = *at == 255 ? 255 : (uint8_t)(*at + 1);
         }

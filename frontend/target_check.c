@@ -92,8 +92,6 @@ static void check_synapses(struct checker *c)
                  (unsigned long long)bits, f->word_bits);
     if (!t->axon_discrete && !t->axon_population)
         COMPLAIN(c, "axons", "discrete", "there is neither a discrete nor a population axon");
-    if (t->sharing == TGT_SHARE_POPULATION && !t->axon_population)
-        COMPLAIN(c, "axons", "sharing", "sharing by population needs population axons");
     if (t->sharing == TGT_SHARE_POPULATION && !t->limit[TGT_AXON_BASE].present)
         COMPLAIN(c, "axons", "sharing", "sharing by population needs limits.axon_base");
 }

@@ -527,6 +527,8 @@ static spk_status read_target(struct loader *l)
         read_field(l, &tf_fields[i]);
     check_fixed(l);
     read_systems(l);
+    if (l->t->sharing == TGT_SHARE_POPULATION && !l->t->axon_population)
+        l->t->sharing = TGT_SHARE_NONE; /* what shares by a base has no axon with one */
     return l->status == SPK_OK ? fe_target_check(l->t, l->diags) : l->status;
 }
 

@@ -32,13 +32,14 @@ static spk_status count_axon(void *ctx, const struct map_tile *tile, const struc
     return map_axon_senders(c->e->net, a, count_sender, c);
 }
 
-/* Ports of a population: one out-axon per position of every tile. */
+/* Ports of a population: one out-axon per position of every tile, or per neuron. */
 static void count_ports(struct emit *e, uint32_t pop)
 {
     const struct map_pop *p = &e->net->pops.data[pop];
     for (uint32_t i = 0; i < p->gh * p->gw * p->gc && p->has_compartments; i++) {
         const struct map_tile *t = &e->m->tiles.data[p->tile_first + i];
-        e->out_first[p->tile_first + i + 1] += (uint64_t)t->ny * t->nx;
+        e->out_first[p->tile_first + i + 1] +=
+            (uint64_t)t->ny * t->nx * (e->target->axon_population ? 1 : t->nc);
     }
 }
 

@@ -65,13 +65,18 @@ static spk_status push_port_axon(struct emit *e, uint32_t tile, uint32_t pos_in_
                                  size_t port)
 {
     const struct map_tile *t = &e->m->tiles.data[tile];
-    return emit_out(e, tile,
-                    &(struct img_out_axon){
-                        .comp_first = map_tile_comp(t, pos_in_tile / t->nx, pos_in_tile % t->nx, 0),
-                        .comp_count = t->nc,
-                        .route = dest,
-                        .dest_axon = (uint32_t)port,
-                        .kind = IMG_AXON_POP16});
+    const bool population = e->target->axon_population;
+    const uint32_t each = population ? t->nc : 1, y = pos_in_tile / t->nx, x = pos_in_tile % t->nx;
+    for (uint32_t c = 0; c < t->nc; c += each) {
+        const struct img_out_axon out = {.comp_first = map_tile_comp(t, y, x, c),
+                                         .comp_count = each,
+                                         .atom_first = c,
+                                         .route = dest,
+                                         .dest_axon = (uint32_t)port,
+                                         .kind = population ? IMG_AXON_POP16 : IMG_AXON_DISCRETE};
+        SPK_TRY(emit_out(e, tile, &out));
+    }
+    return SPK_OK;
 }
 
 /* One port per position of every tile of `pop`. */

@@ -162,12 +162,20 @@ static spk_status count_projection(struct mapping *m, uint32_t id)
     return status;
 }
 
+/* Entries of a tile to one port for each position: on chips without population axons to each
+ * neuron's. */
+static uint32_t port_axons(const struct mapping *m, const struct map_tile *t)
+{
+    return t->ny * t->nx * (m->net.target->axon_population ? 1 : t->nc) *
+           m->net.target->pop16_slots;
+}
+
 spk_status map_count_out_axons(struct mapping *m)
 {
     struct map_net *net = &m->net;
     for (size_t i = 0; i < m->tiles.len; i++) {
         const struct map_tile *t = &m->tiles.data[i];
-        m->usage[i].out_axons = net->pops.data[t->pop].readout ? t->ny * t->nx : 0;
+        m->usage[i].out_axons = net->pops.data[t->pop].readout ? port_axons(m, t) : 0;
     }
     for (size_t e = 0; e < net->pops.len; e++) {
         const struct map_pop *p = &net->pops.data[e];
@@ -175,7 +183,7 @@ spk_status map_count_out_axons(struct mapping *m)
         for (int o = 0; p->kind == IMG_LAYER_EMBEDDED && o < 3; o++) {
             const struct map_pop *s = &net->pops.data[in[o]];
             for (uint32_t i = s->tile_first; i < s->tile_first + s->gh * s->gw * s->gc; i++)
-                m->usage[i].out_axons += m->tiles.data[i].ny * m->tiles.data[i].nx;
+                m->usage[i].out_axons += port_axons(m, &m->tiles.data[i]);
         }
     }
     for (uint32_t i = 0; i < net->projs.len; i++)

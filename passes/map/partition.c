@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "passes/map/explain.h"
-#include "passes/map/search.h"
 #include "support/alloc.h"
 
 #define BEAM_WIDTH 48
@@ -133,6 +132,7 @@ static spk_status partition(struct mapping *m, struct search *s, const struct ma
 {
     uint8_t *choice;
     bool again = true;
+    SPK_TRY(map_explain_fan_in(&m->net, s->diags));
     SPK_TRY(search_prepare(s));
     for (uint32_t i = 0; i < m->net.pops.len; i++)
         if (s->set[i] != NULL && s->set[i]->n == 0)
@@ -151,6 +151,8 @@ static spk_status partition(struct mapping *m, struct search *s, const struct ma
         if (status == SPK_OK && progress_cancelled(options->progress))
             status = SPK_ERR_CANCELLED;
     }
+    if (status == SPK_OK && options->remarks)
+        status = map_explain_tiles(m, s, choice);
     spk_free(choice);
     return status;
 }
@@ -161,7 +163,5 @@ spk_status map_partition(struct mapping *m, const struct map_options *options,
     struct search s = {.net = &m->net, .objective = options->objective, .diags = diags};
     spk_status status = partition(m, &s, options);
     search_fini(&s);
-    if (status == SPK_OK && options->remarks)
-        map_explain_tiles(m, diags);
     return status;
 }

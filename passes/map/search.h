@@ -65,6 +65,22 @@ struct search {
 /* search_sets.c: classes, sets, edges and pair tables. */
 SPK_CHECKED spk_status search_prepare(struct search *s);
 void search_fini(struct search *s);
+/* Out-axons of the largest tile to the host and embedded processors. */
+uint64_t search_port_axons(const struct search *s, uint32_t pop, const struct map_shape *shape);
+/* search_pairs.c: sets e->pair. */
+SPK_CHECKED spk_status search_table_of(struct search *s, struct search_edge *e);
+/* One pair: shapes a of the source and b of the consumer. */
+SPK_CHECKED spk_status search_pair_price(const struct map_net *net, const struct map_proj *p,
+                                         const struct map_pop *src, const struct map_shape *a,
+                                         const struct map_pop *dst, const struct map_shape *b,
+                                         struct search_pair *out);
+/* First shape of a set with the same rows, columns and channels per tile as each: what follows from
+ * one of them alone is computed once. */
+struct search_firsts {
+    uint8_t rows[SEARCH_SHAPES], columns[SEARCH_SHAPES], channels[SEARCH_SHAPES];
+};
+
+void search_find_firsts(const struct search_set *set, struct search_firsts *out);
 /* search_prune.c: removes shapes that no choice of the neighbours makes legal. SPK_ERR_NOFIT,
  * reported, where a population is left without. */
 SPK_CHECKED spk_status search_prune(struct search *s);

@@ -206,7 +206,7 @@ static void apply_step(struct beam *b, uint32_t pop, const struct step *st, stru
     memcpy(to->ahead, from->ahead, n * sizeof *to->ahead);
     to->so_far = (struct search_cost){st->first, st->second};
     to->choice[pop] = (uint8_t)st->shape;
-    to->out[pop] = (uint32_t)(s->ports[pop] * shape_positions(&s->set[pop]->shape[st->shape]));
+    to->out[pop] = (uint32_t)search_port_axons(s, pop, &s->set[pop]->shape[st->shape]);
     for (uint32_t i = s->in_first[pop]; i < s->in_first[pop + 1]; i++) {
         const struct search_edge *e = &s->edges.data[i];
         to->out[e->src] += e->pair[from->choice[e->src] * s->set[pop]->n + st->shape].out;

@@ -28,7 +28,7 @@ uint64_t search_least_in(const struct search *s, uint32_t pop, uint32_t b)
 
 uint64_t search_least_out(const struct search *s, uint32_t pop, uint32_t a)
 {
-    uint64_t n = s->ports[pop] * shape_positions(&s->set[pop]->shape[a]);
+    uint64_t n = search_port_axons(s, pop, &s->set[pop]->shape[a]);
     for (uint32_t i = s->out_first[pop]; i < s->out_first[pop + 1]; i++)
         n += s->least_out[s->out[i]][a];
     return n;

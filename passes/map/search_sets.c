@@ -28,15 +28,17 @@ static spk_status class_key(const struct search *s, uint32_t pop, struct key_vec
                             p->coarse,
                             s->ports[pop],
                             map_configs_count(net, p) ? pop + 1 : 0,
+                            p->teachers,
                             p->n_projs};
     vec_clear(k);
     SPK_TRY(key_add(k, own, sizeof own / sizeof own[0]));
     for (uint32_t i = 0; i < p->n_projs; i++) {
         const struct map_proj *j = &net->projs.data[p->proj_first + i];
-        const uint32_t proj[] = {(uint32_t)j->pos, (uint32_t)j->chan, j->r,      j->d,
-                                 j->kernel,        j->kernel_w,       j->stride, j->stride_w,
-                                 j->pad,           j->pad_w,          j->view_h, j->view_w,
-                                 j->shift,         j->n_sources};
+        const uint32_t proj[] = {
+            (uint32_t)j->pos, (uint32_t)j->chan, j->r,       j->d,
+            j->kernel,        j->kernel_w,       j->stride,  j->stride_w,
+            j->pad,           j->pad_w,          j->view_h,  j->view_w,
+            j->shift,         j->n_sources,      j->plastic, j->block_proj == p->proj_first + i};
         SPK_TRY(key_add(k, proj, sizeof proj / sizeof proj[0]));
         for (uint32_t a = 0; a < j->n_sources; a++) {
             const struct map_pop *src = &net->pops.data[j->source[a].pop];
@@ -94,12 +96,18 @@ static uint32_t full_blocks(const struct search *s, const struct map_proj *p, ui
     return p->chan == MAP_CHAN_FULL ? s->classes.data[s->class_of[pop]].blocks : 1;
 }
 
+uint64_t search_port_axons(const struct search *s, uint32_t pop, const struct map_shape *shape)
+{
+    return s->ports[pop] * shape_positions(shape) *
+           (s->net->target->axon_population ? 1 : shape->tc);
+}
+
 /* Whether the shape could be legal if every neighbour had as few channel blocks as it can. */
 static bool shape_possible(const struct search *s, uint32_t pop, const struct map_shape *shape)
 {
     const struct tgt *t = s->net->target;
     const struct map_pop *p = &s->net->pops.data[pop];
-    uint64_t out = s->ports[pop], in = 0;
+    uint64_t out = 0, in = 0;
     for (uint32_t i = s->out_first[pop]; i < s->out_first[pop + 1]; i++) {
         const struct search_edge *e = &s->edges.data[s->out[i]];
         const struct map_proj *j = &s->net->projs.data[e->proj];
@@ -121,7 +129,8 @@ static bool shape_possible(const struct search *s, uint32_t pop, const struct ma
                     window * (t->axon_population ? map_source_chunks(s->net, j, 0, shape->tc) : 1);
         }
     }
-    return out * shape_positions(shape) <= tgt_limit_value(t, TGT_OUT_AXONS) &&
+    return search_port_axons(s, pop, shape) + out * shape_positions(shape) <=
+               tgt_limit_value(t, TGT_OUT_AXONS) &&
            in <= tgt_limit_value(t, TGT_IN_AXONS);
 }
 
@@ -163,28 +172,6 @@ static void thin(const struct shape_vec *all, struct search_set *set)
             to++;
         keep_some(all, from, to, set);
         from = to;
-    }
-}
-
-/* First shape of a set with the same rows, columns and channels per tile as each: what follows from
- * one of them alone is computed once. */
-struct firsts {
-    uint8_t rows[SEARCH_SHAPES], columns[SEARCH_SHAPES], channels[SEARCH_SHAPES];
-};
-
-static void find_firsts(const struct search_set *set, struct firsts *out)
-{
-    for (uint32_t i = 0; i < set->n; i++) {
-        uint32_t r = 0, c = 0, k = 0;
-        while (set->shape[r].th != set->shape[i].th)
-            r++;
-        while (set->shape[c].tw != set->shape[i].tw)
-            c++;
-        while (set->shape[k].tc != set->shape[i].tc)
-            k++;
-        out->rows[i] = (uint8_t)r;
-        out->columns[i] = (uint8_t)c;
-        out->channels[i] = (uint8_t)k;
     }
 }
 
@@ -231,7 +218,7 @@ static spk_status set_fill(const struct search *s, uint32_t pop, struct search_s
     const struct map_pop *p = &net->pops.data[pop];
     const struct shape_vec *all = &s->classes.data[s->class_of[pop]].shapes;
     double rows[SEARCH_SHAPES], columns[SEARCH_SHAPES], channels[SEARCH_SHAPES];
-    struct firsts f;
+    struct search_firsts f;
     struct shape_vec possible = {0};
     spk_status status = SPK_OK;
     for (size_t i = 0; i < all->len && status == SPK_OK; i++)
@@ -243,7 +230,7 @@ static spk_status set_fill(const struct search *s, uint32_t pop, struct search_s
     SPK_TRY(status);
     SPK_TRY(spk_alloc_array(set->n * p->n_projs, sizeof *set->window, &set->window));
     SPK_TRY(spk_alloc_array(set->n * p->n_projs, sizeof *set->reach, &set->reach));
-    find_firsts(set, &f);
+    search_find_firsts(set, &f);
     for (uint32_t k = 0; k < p->n_projs; k++) {
         const struct map_proj *j = &net->projs.data[p->proj_first + k];
         for (uint32_t b = 0; b < set->n; b++) {
@@ -301,161 +288,6 @@ static spk_status set_of(struct search *s, uint32_t pop, struct key_vec *k)
         set_destroy(set);
     else
         s->set[pop] = set;
-    return status;
-}
-
-/* ---- pairs ---- */
-
-/* The most of a sum of map_axis_tiles over a source tile of n rows. */
-static uint64_t axis_cover(const struct map_proj *p, bool columns, uint32_t size, uint32_t n,
-                           uint32_t target_size, uint32_t tile)
-{
-    uint64_t most = 0, sum = 0;
-    for (uint32_t y = 0; y < size; y++) {
-        sum = y % n == 0 ? 0 : sum;
-        sum += map_axis_tiles(p, columns, y, target_size, tile);
-        most = sum > most ? sum : most;
-    }
-    return most;
-}
-
-/* Most chunks of `atoms` channels that a block of sc out of n channels lies in. */
-static uint32_t most_pieces(uint32_t n, uint32_t sc, uint32_t atoms)
-{
-    uint32_t most = 1;
-    for (uint32_t c = 0; c < n; c += sc) {
-        const uint32_t last = (n - c < sc ? n : c + sc) - 1;
-        most = last / atoms - c / atoms + 1 > most ? last / atoms - c / atoms + 1 : most;
-    }
-    return most;
-}
-
-/* Channel blocks of width tc into sources of width sc: most in-axons of a block, most out-axon
- * entries of a source block. */
-static spk_status pair_channels(const struct map_net *net, const struct map_proj *p,
-                                const struct map_pop *src, uint32_t sc, const struct map_pop *dst,
-                                uint32_t tc, uint64_t *out_in, uint64_t *out_entries)
-{
-    const bool population = net->target->axon_population;
-    const uint32_t chunks = (src->channels + sc - 1) / sc, blocks = (dst->channels + tc - 1) / tc;
-    const uint32_t atoms = map_axon_atoms(net);
-    uint32_t *entries;
-    *out_in = *out_entries = 0;
-    if (p->chan == MAP_CHAN_FULL) {
-        *out_in = map_source_chunks(net, p, 0, dst->channels);
-        *out_entries = (uint64_t)blocks * (population ? most_pieces(src->channels, sc, atoms) : sc);
-        return SPK_OK;
-    }
-    SPK_TRY(spk_alloc_array(chunks, sizeof *entries, &entries));
-    for (uint32_t g = 0; g < blocks; g++) {
-        uint32_t lo, hi;
-        map_source_channels(net, p, g * tc,
-                            (g + 1) * tc > dst->channels ? dst->channels - g * tc : tc, &lo, &hi);
-        for (uint32_t i = lo / sc; i <= (hi - 1) / sc; i++) {
-            const uint32_t from = i * sc > lo ? i * sc : lo,
-                           to = (i + 1) * sc < hi ? (i + 1) * sc : hi;
-            entries[i] += population ? (to - 1) / atoms - from / atoms + 1 : to - from;
-            *out_entries = entries[i] > *out_entries ? entries[i] : *out_entries;
-        }
-        const uint32_t n = population ? (hi - 1) / atoms - lo / atoms + 1 : hi - lo;
-        *out_in = n > *out_in ? n : *out_in;
-    }
-    spk_free(entries);
-    return SPK_OK;
-}
-
-/* Entries of two slots are counted wherever one base might ask for them. */
-static uint32_t pair_slots(const struct map_net *net, const struct map_proj *p,
-                           const struct map_pop *dst, const struct map_shape *b)
-{
-    const struct tgt *t = net->target;
-    const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
-    const bool even = (b->tc % 4 == 0 && dst->channels % b->tc % 4 == 0) ||
-                      (shape_positions(b) == 1 && p->pos != MAP_POS_TEACHER);
-    if (!t->axon_population || map_proj_conv(t, p) ||
-        (even && (limit == UINT64_MAX || (limit + 1) % 4 == 0)))
-        return t->pop16_slots;
-    return t->pop32_slots > t->pop16_slots ? t->pop32_slots : t->pop16_slots;
-}
-
-static uint32_t saturate(uint64_t v)
-{
-    return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
-}
-
-/* Parts of a pair that are products of one axis each. */
-struct pair_parts {
-    uint64_t rows, columns, in, entries;
-};
-
-static spk_status table_fill(const struct search *s, const struct search_edge *e,
-                             struct search_pair *pair)
-{
-    const struct map_net *net = s->net;
-    const struct map_proj *p = &net->projs.data[e->proj];
-    const struct map_pop *src = &net->pops.data[e->src], *dst = &net->pops.data[e->dst];
-    const struct search_set *x = s->set[e->src], *y = s->set[e->dst];
-    const bool same_map = src->height == p->view_h && src->width == p->view_w;
-    struct firsts fx, fy;
-    struct pair_parts *parts;
-    spk_status status = SPK_OK;
-    find_firsts(x, &fx);
-    find_firsts(y, &fy);
-    SPK_TRY(spk_alloc_array((size_t)x->n * y->n, sizeof *parts, &parts));
-    for (uint32_t a = 0; a < x->n; a++) {
-        for (uint32_t b = 0; b < y->n && status == SPK_OK; b++) {
-            const struct map_shape *from = &x->shape[a], *to = &y->shape[b];
-            struct pair_parts *n = &parts[a * y->n + b];
-            const struct pair_parts *like[3] = {&parts[fx.rows[a] * y->n + fy.rows[b]],
-                                                &parts[fx.columns[a] * y->n + fy.columns[b]],
-                                                &parts[fx.channels[a] * y->n + fy.channels[b]]};
-            n->rows = like[0] != n ? like[0]->rows
-                                   : axis_cover(p, false, p->view_h, same_map ? from->th : 1,
-                                                dst->height, to->th);
-            n->columns = like[1] != n ? like[1]->columns
-                                      : axis_cover(p, true, p->view_w, same_map ? from->tw : 1,
-                                                   dst->width, to->tw);
-            if (like[2] == n)
-                status = pair_channels(net, p, src, from->tc, dst, to->tc, &n->in, &n->entries);
-            n->in = like[2]->in;
-            n->entries = like[2]->entries;
-            pair[a * y->n + b] = (struct search_pair){
-                saturate(n->in),
-                saturate(n->rows * n->columns * n->entries * pair_slots(net, p, dst, to) *
-                         (same_map ? 1 : shape_positions(from)))};
-        }
-    }
-    spk_free(parts);
-    return status;
-}
-
-static bool same_pattern(const struct map_proj *a, const struct map_proj *b)
-{
-    return a == b || (a->pos == b->pos && a->chan == b->chan && a->r == b->r && a->d == b->d &&
-                      a->kernel == b->kernel && a->kernel_w == b->kernel_w &&
-                      a->stride == b->stride && a->stride_w == b->stride_w && a->pad == b->pad &&
-                      a->pad_w == b->pad_w && a->view_h == b->view_h && a->view_w == b->view_w);
-}
-
-static spk_status table_of(struct search *s, struct search_edge *e)
-{
-    struct search_table t = {
-        .source = s->set[e->src], .target = s->set[e->dst], .proj = &s->net->projs.data[e->proj]};
-    for (size_t i = 0; i < s->tables.len; i++) {
-        const struct search_table *o = &s->tables.data[i];
-        if (o->source == t.source && o->target == t.target && same_pattern(o->proj, t.proj)) {
-            e->pair = o->pair;
-            return SPK_OK;
-        }
-    }
-    SPK_TRY(spk_alloc_array((size_t)t.source->n * t.target->n, sizeof *t.pair, &t.pair));
-    spk_status status = table_fill(s, e, t.pair);
-    if (status == SPK_OK)
-        status = vec_push(&s->tables, t);
-    if (status != SPK_OK)
-        spk_free(t.pair);
-    else
-        e->pair = t.pair;
     return status;
 }
 
@@ -531,7 +363,7 @@ spk_status search_prepare(struct search *s)
             s->alive[i] = s->set[i]->n == 64 ? UINT64_MAX : ((uint64_t)1 << s->set[i]->n) - 1;
     }
     for (size_t i = 0; i < s->edges.len && status == SPK_OK; i++)
-        status = table_of(s, &s->edges.data[i]);
+        status = search_table_of(s, &s->edges.data[i]);
     vec_fini(&key);
     return status;
 }

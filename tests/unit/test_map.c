@@ -30,7 +30,12 @@ static void net_open(struct net *n, const char *target, enum tgt_attention atten
     struct fe_model model = {0};
     memset(n, 0, sizeof *n);
     diag_init(&n->diags);
-    assert_ok(fe_target_load(target, &n->diags, &n->target));
+    const bool discrete = strcmp(target, "loihi1-discrete") == 0;
+    assert_ok(fe_target_load(discrete ? "loihi1" : target, &n->diags, &n->target));
+    if (discrete) {
+        n->target->axon_population = false;
+        n->target->sharing = TGT_SHARE_NONE;
+    }
     assert_ok(fe_model_open("spikformer_v2", &options, &n->diags, &model));
     n->module = model.module;
     model.module = NULL;
@@ -54,9 +59,10 @@ static void net_close(struct net *n)
 static const struct {
     const char *target;
     enum tgt_attention attention;
-} KINDS[] = {{"loihi1", TGT_ATTN_EMBEDDED}, {"loihi1", TGT_ATTN_AND_LIF},
-             {"loihi2", TGT_ATTN_PRODUCT},  {"loihi2", TGT_ATTN_AND_LIF},
-             {"loihi2", TGT_ATTN_EMBEDDED}, {"loihi2", TGT_ATTN_SERIAL},
+} KINDS[] = {{"loihi1", TGT_ATTN_EMBEDDED},         {"loihi1-discrete", TGT_ATTN_EMBEDDED},
+             {"loihi1-discrete", TGT_ATTN_AND_LIF}, {"loihi1", TGT_ATTN_AND_LIF},
+             {"loihi2", TGT_ATTN_PRODUCT},          {"loihi2", TGT_ATTN_AND_LIF},
+             {"loihi2", TGT_ATTN_EMBEDDED},         {"loihi2", TGT_ATTN_SERIAL},
              {"loihi2", TGT_ATTN_PLASTIC}};
 #define N_KINDS (sizeof KINDS / sizeof KINDS[0])
 

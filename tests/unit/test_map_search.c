@@ -26,7 +26,13 @@ static spk_status net_map(struct net *n, const char *model, const struct fe_sett
     struct fe_model fe = {0};
     memset(n, 0, sizeof *n);
     diag_init(&n->diags);
-    assert_ok(fe_target_load(target, &n->diags, &n->target));
+    const bool discrete = strcmp(target, "loihi1-discrete") == 0;
+    assert_ok(fe_target_load(discrete ? "loihi1" : target, &n->diags, &n->target));
+    n->diags.max_warnings = 0;
+    if (discrete) {
+        n->target->axon_population = false;
+        n->target->sharing = TGT_SHARE_NONE;
+    }
     assert_ok(fe_model_open(model, &options, &n->diags, &fe));
     n->module = fe.module;
     fe.module = NULL;
@@ -177,10 +183,52 @@ static void test_bound_is_tight(void **state)
     net_close(&n);
 }
 
+/* What is said of a refusal or a layer. */
+static void assert_said(struct net *n, const char *text)
+{
+    struct strbuf all = {0};
+    diag_render(&n->diags, NULL, &all);
+    if (strstr(strbuf_cstr(&all), text) == NULL)
+        fail_msg("'%s' is not in: %s", text, strbuf_cstr(&all));
+    strbuf_fini(&all);
+}
+
+/* Discrete axons only: the first convolution with more inputs per neuron than in-axons. */
+static void test_fan_in(void **state)
+{
+    const struct map_options o = {.no_places = true};
+    struct net n;
+    (void)state;
+    assert_int_equal(
+        net_map(&n, "spikformer_v2", NULL, 0, "loihi1-discrete", TGT_ATTN_EMBEDDED, &o),
+        SPK_ERR_NOFIT);
+    assert_said(&n, "layer 'patch_embed.stage1.block0.lif2' does not fit");
+    assert_said(&n, "need 4608 in-axons, a core has 4096");
+    assert_said(&n, "patch_embed.stage1.block0.conv2.weight: 3 x 3 positions of 512 channels");
+    assert_said(&n, "a neuron's inputs cannot be split");
+    assert_said(&n, "at most 455 channels instead of 512");
+    net_close(&n);
+}
+
+/* Remarks: why the tile is no larger, with numbers, and what would be next. */
+static void test_remarks(void **state)
+{
+    const struct map_options o = {.no_places = true, .remarks = true};
+    struct net n;
+    (void)state;
+    assert_ok(net_map(&n, "spikformer_v2_fashion", NULL, 0, "loihi1", TGT_ATTN_EMBEDDED, &o));
+    assert_said(&n, "R0601");
+    assert_said(&n, "compartments, a core has 1024");
+    assert_said(&n, "bits of synaptic memory, a core has 1048576");
+    assert_said(&n, "next best: ");
+    net_close(&n);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_zoo),
-                                       cmocka_unit_test(test_objectives),
-                                       cmocka_unit_test(test_bound_is_tight)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_zoo), cmocka_unit_test(test_objectives),
+        cmocka_unit_test(test_bound_is_tight), cmocka_unit_test(test_fan_in),
+        cmocka_unit_test(test_remarks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
