@@ -47,7 +47,7 @@ struct sim_run {
     int64_t *features;                   /* [n_images, channels] integer counts, may be NULL */
     const struct sim_recorder *recorder; /* may be NULL */
     struct pool *pool;                   /* NULL: serial */
-    bool (*cancelled)(void *ctx);        /* may be NULL; polled after each image */
+    bool (*cancelled)(void *ctx);        /* may be NULL; polled before each step */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* may be NULL */
     void *progress_ctx;                                         /* handed to both */
 };

@@ -161,6 +161,13 @@ static spk_status out_neurons(const struct sim *s, uint32_t core, uint32_t i, st
             continue;
         if (g->slice < g->nc && neuron % g->nc + a->comp_count > g->nc)
             return bad(d, "out-axon", i, "its compartments leave the channels of its group");
+        *out_first = g->first + neuron;
+        /* Padding between two neurons keeps their numbers closer than their compartments. */
+        if (img_group_neuron(ig, img_out_comp(ig, a->comp_first, a->comp_count - 1)) ==
+            neuron + a->comp_count - 1) {
+            *out_count += a->comp_count;
+            continue;
+        }
         for (uint32_t j = 0; j < a->comp_count; j++) {
             uint32_t at = img_group_neuron(ig, img_out_comp(ig, a->comp_first, j));
 
@@ -168,7 +175,6 @@ static spk_status out_neurons(const struct sim *s, uint32_t core, uint32_t i, st
                 return bad(d, "out-axon", i, "its compartments are not neurons in a row");
             *out_count += at != IMG_NONE;
         }
-        *out_first = g->first + neuron;
     }
     return SPK_OK;
 }

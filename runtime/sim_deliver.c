@@ -4,10 +4,10 @@
  * content, which is added, times the payload, to the destination accumulators. LIST rows are runs
  * of consecutive targets; CONV rows are kernels whose targets follow from the source position: tap
  * (ky, kx) reaches output (oy, ox) with oy * stride + ky = sy + pad, all channels of the group at
- * once. The spikes of a message reach the same targets through a kernel, so their rows are added
- * up in one go. Messages are taken core by core, so that a core's weights and accumulators stay in
- * the cache. Sums are modulo 2^32, therefore independent of the order of messages. Cost: a few ns
- * per message and spike, and sim_add.c per synapse. */
+ * once. The spikes of a message reach the same targets, always through a kernel and as a rule
+ * through list rows, so their rows are added up in one go. Messages are taken core by core, so that
+ * a core's weights and accumulators stay in the cache. Sums are modulo 2^32, therefore independent
+ * of the order of messages. Cost: a few ns per message and spike, and sim_add.c per synapse. */
 #include "runtime/sim_internal.h"
 
 #include <stdlib.h>
@@ -44,26 +44,87 @@ static uint64_t row_length(const struct image *im, const struct sim_axon *a,
     return n;
 }
 
+/* Rows that wait to be added up together: spikes of one message, magnitudes within SIM_ROWS_MAX. */
+struct rows {
+    uint32_t n, used;
+    bool ones; /* all payloads are 1 */
+    size_t at[SIM_ROWS_MAX];
+    int16_t payload[SIM_ROWS_MAX];
+};
+
+static bool rows_fit(const struct rows *r, int32_t payload)
+{
+    return r->n < SIM_ROWS_MAX && r->used + (uint64_t)llabs(payload) <= SIM_ROWS_MAX;
+}
+
+static void rows_put(struct rows *r, size_t at, int32_t payload)
+{
+    r->ones = (r->n == 0 || r->ones) && payload == 1;
+    r->at[r->n] = at;
+    r->payload[r->n++] = (int16_t)payload;
+    r->used += (uint32_t)llabs(payload);
+}
+
+/* Adds what waits, the same runs of all rows; at[k] is the first run of row k. */
+static void flush_list(const struct sim *s, const struct sim_axon *a, struct rows *r,
+                       uint32_t n_runs, int32_t *acc)
+{
+    const struct img_run *runs = s->im->runs;
+    size_t weight[SIM_ROWS_MAX];
+
+    for (uint32_t i = 0; i < n_runs && r->n > 0; i++) {
+        const struct img_run *first = &runs[r->at[0] + i];
+
+        for (uint32_t k = 0; k < r->n; k++)
+            weight[k] = (size_t)runs[r->at[k] + i].weight_first;
+        sim_add_rows(acc + first->start, s->im->weights, weight, r->ones ? NULL : r->payload, r->n,
+                     first->length, a->shift);
+    }
+    r->n = r->used = 0;
+}
+
+static bool same_targets(const struct img_run *a, const struct img_run *b, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (a[i].start != b[i].start || a[i].length != b[i].length)
+            return false;
+    }
+    return true;
+}
+
+/* Neighbouring rows of a block have the same targets as a rule: they are added up in one go. */
 static void deliver_list(const struct sim *s, const struct sim_axon *a, const struct img_content *t,
                          struct batch *b)
 {
     const struct image *im = s->im;
     int32_t *acc = (a->port ? s->acc1 : s->acc) + a->base;
+    struct rows rows = {.n = 0};
+    uint64_t synapses = 0;
+    uint32_t n_runs = 0;
 
     for (uint32_t k = 0; k < b->n; k++) {
         const struct sim_spike *spike = &b->spike[k];
         const struct img_row *row = &im->rows[t->row_first + a->row + (spike->neuron - b->neuron)];
-        uint64_t synapses = 0;
+        const struct img_run *run = &im->runs[row->run_first];
 
-        for (uint32_t i = 0; i < row->n_runs; i++) {
-            const struct img_run *run = &im->runs[row->run_first + i];
-
-            sim_add_run(acc + run->start, im->weights + run->weight_first, run->length, a->shift,
-                        spike->payload);
-            synapses += run->length;
+        if (rows.n == 0 || row->n_runs != n_runs || !rows_fit(&rows, spike->payload) ||
+            !same_targets(run, &im->runs[rows.at[0]], n_runs)) {
+            flush_list(s, a, &rows, n_runs, acc);
+            n_runs = row->n_runs;
+            synapses = 0;
+            for (uint32_t i = 0; i < n_runs; i++)
+                synapses += run[i].length;
         }
         count(s, b, spike, synapses);
+        if (rows_fit(&rows, spike->payload)) {
+            rows_put(&rows, (size_t)row->run_first, spike->payload);
+            continue;
+        }
+        for (uint32_t i = 0; i < n_runs; i++)
+            sim_add_run(acc + run[i].start, im->weights + run[i].weight_first, run[i].length,
+                        a->shift, spike->payload);
     }
+    flush_list(s, a, &rows, n_runs, acc);
 }
 
 /* The taps along one axis that reach [first, first + n): k from *out_k in steps of `stride` (which
@@ -92,10 +153,10 @@ struct window {
     uint32_t stride, kernel_w, pitch, nc, y0, x0, shift;
 };
 
-/* Adds rows whose weights start at w + row[k]: all taps, n_rows of them at once. */
-static void add_window(const struct window *at, const size_t *row, const int16_t *payload,
-                       uint32_t n_rows)
+/* Adds the rows that wait, whose weights start at w + rows.at[k]: tap by tap, all at once. */
+static void add_window(const struct window *at, const struct rows *rows)
 {
+    const int16_t *payload = rows->ones ? NULL : rows->payload;
     const int32_t stride = (int32_t)at->stride;
 
     for (int32_t ky = at->ty.k, oy = at->ty.out; ky < at->ty.end; ky += stride, oy--) {
@@ -103,8 +164,8 @@ static void add_window(const struct window *at, const size_t *row, const int16_t
             uint32_t p = ((uint32_t)oy - at->y0) * at->pitch + ((uint32_t)ox - at->x0);
 
             sim_add_rows(at->acc + (size_t)p * at->nc,
-                         at->w + ((size_t)ky * at->kernel_w + (size_t)kx) * at->nc, row, payload,
-                         n_rows, at->nc, at->shift);
+                         at->w + ((size_t)ky * at->kernel_w + (size_t)kx) * at->nc, rows->at,
+                         payload, rows->n, at->nc, at->shift);
         }
     }
 }
@@ -130,7 +191,6 @@ static uint32_t taps_count(const struct taps *t, int32_t stride)
     return t->k < t->end ? (uint32_t)((t->end - t->k + stride - 1) / stride) : 0;
 }
 
-/* Cuts the spikes into groups whose magnitudes add up to at most SIM_ROWS_MAX. */
 static void deliver_conv(const struct sim *s, const struct sim_axon *a, const struct img_content *t,
                          struct batch *b)
 {
@@ -150,32 +210,23 @@ static void deliver_conv(const struct sim *s, const struct sim_axon *a, const st
         .shift = a->shift};
     const uint64_t synapses =
         (uint64_t)taps_count(&at.ty, t->stride) * taps_count(&at.tx, t->stride) * g->nc;
-    size_t row[SIM_ROWS_MAX];
-    int16_t payload[SIM_ROWS_MAX];
-    uint32_t n = 0, used = 0;
-    bool ones = true;
+    struct rows rows = {.n = 0};
 
     for (uint32_t k = 0; k < b->n; k++) {
         const struct sim_spike *spike = &b->spike[k];
         const size_t from = (spike->neuron - b->neuron) * row_size;
-        const uint64_t magnitude = (uint64_t)llabs(spike->payload);
 
         count(s, b, spike, synapses);
-        if (magnitude > SIM_ROWS_MAX) {
+        if (!rows_fit(&rows, spike->payload)) {
+            add_window(&at, &rows);
+            rows.n = rows.used = 0;
+        }
+        if (rows_fit(&rows, spike->payload))
+            rows_put(&rows, from, spike->payload);
+        else
             add_large(&at, from, spike->payload);
-            continue;
-        }
-        if (used + magnitude > SIM_ROWS_MAX || n == SIM_ROWS_MAX) {
-            add_window(&at, row, ones ? NULL : payload, n);
-            n = used = 0;
-            ones = true;
-        }
-        row[n] = from;
-        payload[n++] = (int16_t)spike->payload;
-        used += (uint32_t)magnitude;
-        ones = ones && spike->payload == 1;
     }
-    add_window(&at, row, ones ? NULL : payload, n);
+    add_window(&at, &rows);
 }
 
 static spk_status deliver(struct sim *s, uint32_t chunk, const struct sim_due *due)

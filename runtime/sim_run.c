@@ -106,8 +106,6 @@ static spk_status finish_image(struct sim *s, uint32_t image)
         SPK_TRY(sim_record_finish(s, image));
     if (r->progress)
         r->progress(r->progress_ctx, image + 1, r->input.n_images);
-    if (r->cancelled && r->cancelled(r->progress_ctx))
-        return SPK_ERR_CANCELLED;
     return SPK_OK;
 }
 
@@ -124,7 +122,7 @@ spk_status sim_run(struct sim *s, const struct sim_run *r, struct diag_list *d)
     for (s->step = 0; s->step < s->n_steps && status == SPK_OK; s->step++) {
         int64_t image = completed(s);
 
-        status = one_step(s);
+        status = r->cancelled && r->cancelled(r->progress_ctx) ? SPK_ERR_CANCELLED : one_step(s);
         if (status == SPK_OK && image >= 0)
             status = finish_image(s, (uint32_t)image);
     }

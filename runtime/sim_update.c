@@ -216,8 +216,11 @@ static int32_t *group_input(const struct sim_group *g, int32_t *acc, int32_t *sc
 static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t chunk, bool dirty)
 {
     int32_t frame = s->frame[g->layer];
-    bool biased = g->has_bias && frame >= 0;
+    bool biased = g->has_bias && frame >= 0, idle = g->program != IMG_PROG_FIXED && frame < 0;
     struct outcome out;
+
+    if (!dirty && (idle || (!g->active && !g->always && !biased)))
+        return SPK_OK;
     struct update p = {.v = s->v + g->first,
                        .acc = group_input(g, s->acc, s->chunks[chunk].input),
                        .fired = s->chunks[chunk].fired,
@@ -228,19 +231,12 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
                        .state_bits = s->im->meta.state_bits,
                        .soft = g->soft_reset};
 
-    if (g->program != IMG_PROG_FIXED) {
-        if (frame < 0) {
-            if (dirty)
-                memset(p.acc, 0, g->n * sizeof *p.acc);
-            return SPK_OK;
-        }
-        if (frame == 0 && g->active) {
-            memset(p.v, 0, g->n * sizeof *p.v);
-            g->active = false;
-        }
-    }
-    if (!dirty && !g->active && !g->always && !biased)
+    if (idle) {
+        memset(p.acc, 0, g->n * sizeof *p.acc);
         return SPK_OK;
+    }
+    if (g->program != IMG_PROG_FIXED && frame == 0 && g->active)
+        memset(p.v, 0, g->n * sizeof *p.v);
     if (g->keep == 2048)
         integrate_half(&p, &out);
     else if (g->keep == 0)
