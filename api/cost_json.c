@@ -52,6 +52,8 @@ static void sum_stats(struct cost_sum *t, const struct sim_core_stats *s)
     t->s.hops_y += s->hops_y;
     t->s.hops_chip += s->hops_chip;
     t->s.host_writes += s->host_writes;
+    t->s.engine_words += s->engine_words;
+    t->s.engine_additions += s->engine_additions;
     for (int e = 0; e < TGT_ENERGY_COUNT; e++)
         t->s.energy_pj[e] += s->energy_pj[e];
     if (s->busy_ns > t->s.busy_ns)
@@ -110,6 +112,8 @@ static void write_dynamic(const struct cost *c, const struct sim_core_stats *s)
     jw_f64(c->w, "hops_x", (double)s->hops_x / c->images);
     jw_f64(c->w, "hops_y", (double)s->hops_y / c->images);
     jw_f64(c->w, "hops_chip", (double)s->hops_chip / c->images);
+    jw_f64(c->w, "engine_word_operations", (double)s->engine_words / c->images);
+    jw_f64(c->w, "engine_additions", (double)s->engine_additions / c->images);
     write_energy(c, s);
     if (c->target->time_ns[TGT_T_SYNAPTIC_OP].present)
         jw_f64(c->w, "busy_ns", s->busy_ns / c->images);
@@ -176,9 +180,9 @@ static void write_predicted(const struct cost *c, const struct chip_events *e,
     jw_object_end(c->w);
 }
 
-static void write_limit(const struct cost *c, const char *key, enum tgt_limit l)
+static void write_limit(const struct cost *c, const char *key, enum tgt_limit l, bool engine)
 {
-    uint64_t v = tgt_limit_value(c->target, l);
+    uint64_t v = tgt_core_limit(c->target, l, engine);
     if (v == UINT64_MAX)
         jw_null(c->w, key);
     else
@@ -193,6 +197,7 @@ static void write_core(const struct cost *c, uint32_t id)
     jw_u64(c->w, "chip", core->chip);
     jw_u64(c->w, "x", core->x);
     jw_u64(c->w, "y", core->y);
+    jw_string(c->w, "class", c->usage[id].engine ? "engine" : "neurons");
     jw_array_begin(c->w, "layers");
     for (uint32_t g = 0; g < core->n_groups; g++) {
         const struct img_group *group = &c->im->groups[core->group_first + g];
@@ -200,10 +205,10 @@ static void write_core(const struct cost *c, uint32_t id)
     }
     jw_array_end(c->w);
     write_static(c, &c->usage[id]);
-    write_limit(c, "neurons_limit", TGT_NEURONS);
-    write_limit(c, "in_axons_limit", TGT_IN_AXONS);
-    write_limit(c, "out_axons_limit", TGT_OUT_AXONS);
-    write_limit(c, "synapse_bits_limit", TGT_SYNAPSE_BITS);
+    write_limit(c, "neurons_limit", TGT_NEURONS, c->usage[id].engine);
+    write_limit(c, "in_axons_limit", TGT_IN_AXONS, c->usage[id].engine);
+    write_limit(c, "out_axons_limit", TGT_OUT_AXONS, c->usage[id].engine);
+    write_limit(c, "synapse_bits_limit", TGT_SYNAPSE_BITS, c->usage[id].engine);
     if (c->stats != NULL)
         write_dynamic(c, &c->stats->core[id]);
     if (c->prediction != NULL) {

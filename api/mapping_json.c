@@ -13,11 +13,11 @@ spk_status partition_json(const struct mapping *m, struct json_writer *w)
     SPK_TRY(map_bound(&m->net, &bound));
     map_fill_of(m, fill);
     jw_object_begin(w, "partition");
-    jw_u64(w, "cores", m->tiles.len);
+    jw_u64(w, "cores", m->tiles.len - m->n_engines);
     jw_u64(w, "lower_bound", bound.cores);
     jw_u64(w, "lower_bound_unshared", bound.unshared);
     if (bound.cores > 0)
-        jw_f64(w, "gap", (double)m->tiles.len / (double)bound.cores - 1);
+        jw_f64(w, "gap", (double)(m->tiles.len - m->n_engines) / (double)bound.cores - 1);
     else
         jw_null(w, "gap");
     jw_object_begin(w, "bound_weights");
@@ -43,9 +43,11 @@ spk_status partition_text(const struct mapping *m, struct strbuf *out)
     struct map_fill fill[MAP_USES];
     SPK_TRY(map_bound(&m->net, &bound));
     map_fill_of(m, fill);
-    strbuf_printf(out, "%zu cores; no partition has fewer than %llu (gap %.0f %%)", m->tiles.len,
-                  (unsigned long long)bound.cores,
-                  bound.cores ? 100.0 * ((double)m->tiles.len / (double)bound.cores - 1) : 0.0);
+    strbuf_printf(out, "%zu cores; no partition has fewer than %llu (gap %.0f %%)",
+                  m->tiles.len - m->n_engines, (unsigned long long)bound.cores,
+                  bound.cores
+                      ? 100.0 * ((double)(m->tiles.len - m->n_engines) / (double)bound.cores - 1)
+                      : 0.0);
     for (int i = 0; i < MAP_USES; i++)
         strbuf_printf(out, "%s %s %.0f %% (max %.0f %%, fullest in %llu)",
                       i ? "," : "; mean use:", map_use_name((enum map_use)i), 100 * fill[i].mean,

@@ -134,6 +134,8 @@ static spk_status lowered_rule(struct check *c, uint32_t layer, struct rule r, c
         return serial_attention(c, layer, r, qkv);
     case IR_LOWER_PLASTIC:
         return plastic_attention(c, layer, r, qkv);
+    case IR_LOWER_ENGINE:
+        return set_neuron(c, layer, r, RULE_ENGINE, qkv, 3);
     case IR_LOWER_EMBEDDED:
         return set_neuron(c, layer, r, RULE_EMBEDDED, qkv, 3);
     default:

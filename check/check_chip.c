@@ -21,6 +21,7 @@ static void check_meta(struct check *c)
 {
     const struct img_meta *m = &c->im->meta;
     const struct tgt *t = c->t;
+    const uint32_t word = t->engine.per_chip ? t->engine.word_bits : 0;
     const struct {
         const char *name;
         uint32_t have, want;
@@ -30,7 +31,8 @@ static void check_meta(struct check *c)
                  {"cores of a chip in x", m->cores_x, t->cores_x},
                  {"cores of a chip in y", m->cores_y, t->cores_y},
                  {"tile width", m->tile_w, t->tile_w},
-                 {"tile height", m->tile_h, t->tile_h}};
+                 {"tile height", m->tile_h, t->tile_h},
+                 {"word of an attention engine", m->word_bits, word}};
     const char *system = c->im->strings[m->system_name];
     bool found = false;
 
@@ -63,27 +65,49 @@ static int compare_u32(const void *a, const void *b)
     return (*p > *q) - (*p < *q);
 }
 
-static spk_status check_chip_use(struct check *c)
+/* Cores of one class per chip: `most` are usable. */
+static spk_status check_class_use(struct check *c, bool engines, uint32_t most)
 {
     const struct image *im = c->im;
-    uint32_t *chips, run = 0;
+    uint32_t *chips, run = 0, n = 0;
 
     SPK_TRY(spk_alloc_array(im->n_cores, sizeof *chips, &chips));
-    for (uint64_t i = 0; i < im->n_cores; i++) {
-        chips[i] = im->cores[i].chip;
-        if (im->cores[i].x >= c->t->cores_x || im->cores[i].y >= c->t->cores_y)
-            check_violation(c, "E0920", IMG_NONE, (uint32_t)i, "outside the mesh of %u x %u cores",
-                            c->t->cores_x, c->t->cores_y);
-    }
-    qsort(chips, im->n_cores, sizeof *chips, compare_u32);
-    for (uint64_t i = 0; i < im->n_cores; i++) {
+    for (uint64_t i = 0; i < im->n_cores; i++)
+        if ((c->core_task[i] != IMG_NONE) == engines)
+            chips[n++] = im->cores[i].chip;
+    if (n)
+        qsort(chips, n, sizeof *chips, compare_u32);
+    for (uint32_t i = 0; i < n; i++) {
         run = i > 0 && chips[i] == chips[i - 1] ? run + 1 : 1;
-        if ((i + 1 == im->n_cores || chips[i + 1] != chips[i]) && run > c->t->cores_per_chip)
-            check_violation(c, "E0920", IMG_NONE, IMG_NONE, "chip %u uses %u cores, %u are usable",
-                            chips[i], run, c->t->cores_per_chip);
+        if ((i + 1 == n || chips[i + 1] != chips[i]) && run > most)
+            check_violation(c, "E0920", IMG_NONE, IMG_NONE, "chip %u uses %u %s, %u are usable",
+                            chips[i], run, engines ? "attention engines" : "cores", most);
     }
     spk_free(chips);
     return SPK_OK;
+}
+
+/* Attention engines are the last places of a mesh, row by row. */
+static spk_status check_chip_use(struct check *c)
+{
+    const struct image *im = c->im;
+    const uint64_t all = (uint64_t)c->t->cores_x * c->t->cores_y;
+
+    for (uint32_t i = 0; i < im->n_cores; i++) {
+        const struct img_core *k = &im->cores[i];
+        const uint64_t at = (uint64_t)k->y * c->t->cores_x + k->x;
+
+        if (k->x >= c->t->cores_x || k->y >= c->t->cores_y)
+            check_violation(c, "E0920", IMG_NONE, i, "outside the mesh of %u x %u cores",
+                            c->t->cores_x, c->t->cores_y);
+        else if ((all - at <= c->t->engine.per_chip) != (c->core_task[i] != IMG_NONE))
+            check_violation(c, "E0920", IMG_NONE, i, "%s",
+                            c->core_task[i] == IMG_NONE
+                                ? "a neuron core in the place of an attention engine"
+                                : "an attention engine in the place of a neuron core");
+    }
+    SPK_TRY(check_class_use(c, true, c->t->engine.per_chip));
+    return check_class_use(c, false, c->t->cores_per_chip);
 }
 
 static void check_routes(struct check *c)
@@ -179,20 +203,29 @@ static void check_embedded(struct check *c)
 {
     const struct image *im = c->im;
 
-    if (im->n_embedded && !(c->t->attention & TGT_ATTN_EMBEDDED))
+    bool processors = false;
+
+    for (uint64_t i = 0; i < im->n_embedded; i++)
+        processors = processors || im->embedded[i].core == IMG_NONE;
+    if (processors && !(c->t->attention & TGT_ATTN_EMBEDDED))
         check_violation(c, "E0923", IMG_NONE, IMG_NONE,
                         "'%s' offers no embedded processors for attention", c->t->name);
     for (uint64_t i = 0; i < im->n_embedded; i++) {
         const struct img_embedded *e = &im->embedded[i];
         const uint32_t operands[3] = {e->q_layer, e->k_layer, e->v_layer};
 
+        if (e->core != IMG_NONE) {
+            check_engine_task(c, (uint32_t)i);
+            continue;
+        }
         if (e->processor >= tgt_limit_value(c->t, TGT_EMBEDDED_PER_CHIP))
             check_violation(c, "E0923", e->layer, IMG_NONE,
                             "task %llu: processor %u of chip %u, there are %llu",
                             (unsigned long long)i, e->processor, e->chip,
                             (unsigned long long)tgt_limit_value(c->t, TGT_EMBEDDED_PER_CHIP));
         for (uint64_t j = 0; j < i; j++) {
-            if (im->embedded[j].chip == e->chip && im->embedded[j].processor == e->processor)
+            if (im->embedded[j].core == IMG_NONE && im->embedded[j].chip == e->chip &&
+                im->embedded[j].processor == e->processor)
                 check_violation(c, "E0923", e->layer, IMG_NONE,
                                 "tasks %llu and %llu share processor %u of chip %u",
                                 (unsigned long long)j, (unsigned long long)i, e->processor,

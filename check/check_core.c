@@ -100,9 +100,23 @@ static uint64_t block_bits(const struct check *c, const struct img_block *b, con
     return bits;
 }
 
+/* Limit of a core of its class: an engine's compartments and synaptic memory are its memory. */
+static uint64_t core_limit(const struct check *c, uint32_t core, enum tgt_limit which)
+{
+    const uint64_t bits = c->t->arith.state_bits ? c->t->arith.state_bits : 1;
+
+    if (c->core_task[core] == IMG_NONE)
+        return tgt_limit_value(c->t, which);
+    if (which == TGT_NEURONS)
+        return c->t->engine.memory_bits / bits;
+    if (which == TGT_SYNAPSE_BITS)
+        return c->t->engine.memory_bits;
+    return which == TGT_CONFIGS ? UINT64_MAX : tgt_limit_value(c->t, which);
+}
+
 static void limit(struct check *c, uint32_t core, enum tgt_limit which, uint64_t have)
 {
-    uint64_t most = tgt_limit_value(c->t, which);
+    uint64_t most = core_limit(c, core, which);
     const struct img_core *k = &c->im->cores[core];
 
     if (have > most)
@@ -198,6 +212,8 @@ static spk_status check_blocks(struct check *c, uint32_t core, const struct shap
     for (uint32_t i = 0; i < k->n_in_axons; i++) {
         const struct img_in_axon *a = &im->in_axons[k->in_axon_first + i];
 
+        if (a->block == IMG_NONE)
+            continue;
         uses[a->block - k->block_first]++;
         seconds[a->block - k->block_first] += a->port == IMG_PORT_SECOND;
     }
@@ -221,6 +237,8 @@ static spk_status check_blocks(struct check *c, uint32_t core, const struct shap
     }
     spk_free(uses);
     limit(c, core, TGT_SYNAPSE_FORMATS, formats.n);
+    if (c->core_task[core] != IMG_NONE)
+        bits += check_engine_bits(c, &im->embedded[c->core_task[core]]);
     limit(c, core, TGT_SYNAPSE_BITS, bits);
     return SPK_OK;
 }
@@ -234,7 +252,7 @@ static void check_in_axon(struct check *c, uint32_t core, uint32_t i)
 {
     const struct image *im = c->im;
     const struct img_in_axon *a = &im->in_axons[im->cores[core].in_axon_first + i];
-    const struct img_block *b = &im->blocks[a->block];
+    const struct img_block *b = a->block == IMG_NONE ? NULL : &im->blocks[a->block];
 
     if (!kind_exists(c, a->kind))
         check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: '%s' has no axons of kind %u", i,
@@ -245,16 +263,16 @@ static void check_in_axon(struct check *c, uint32_t core, uint32_t i)
     if (a->kind == IMG_AXON_POP16 && a->atoms > tgt_limit_value(c->t, TGT_ATOMS))
         check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: %u atoms, pop16 has at most %llu",
                         i, a->atoms, (unsigned long long)tgt_limit_value(c->t, TGT_ATOMS));
-    if (b->kind != IMG_BLOCK_CONV && a->base > tgt_limit_value(c->t, TGT_AXON_BASE))
+    if (b && b->kind != IMG_BLOCK_CONV && a->base > tgt_limit_value(c->t, TGT_AXON_BASE))
         check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: base %u, at most %llu", i, a->base,
                         (unsigned long long)tgt_limit_value(c->t, TGT_AXON_BASE));
-    if (b->kind != IMG_BLOCK_CONV && a->kind == IMG_AXON_POP16 && a->base % 4 != 0)
+    if (b && b->kind != IMG_BLOCK_CONV && a->kind == IMG_AXON_POP16 && a->base % 4 != 0)
         check_violation(c, "E0931", IMG_NONE, core,
                         "in-axon %u: base %u of a pop16 axon is no multiple of 4", i, a->base);
     if (a->delay > tgt_limit_value(c->t, TGT_DELAY))
         check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: delay %u, at most %llu", i,
                         a->delay, (unsigned long long)tgt_limit_value(c->t, TGT_DELAY));
-    if (b->delay_bits < 32 && a->delay >> b->delay_bits != 0)
+    if (b && b->delay_bits < 32 && a->delay >> b->delay_bits != 0)
         check_violation(c, "E0931", IMG_NONE, core, "in-axon %u: delay %u does not fit %u bits", i,
                         a->delay, b->delay_bits);
     if (a->port == IMG_PORT_SECOND && !c->t->arith.two_ports)

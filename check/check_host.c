@@ -237,16 +237,19 @@ static spk_status check_tasks(struct check *c)
     for (uint32_t l = 0; l < c->im->n_layers; l++) {
         uint32_t tasks = 0;
 
-        if (c->rules[l].kind != RULE_EMBEDDED)
+        if (c->rules[l].kind != RULE_EMBEDDED && c->rules[l].kind != RULE_ENGINE)
             continue;
         for (uint32_t i = 0; i < c->im->n_embedded; i++) {
             if (c->im->embedded[i].layer != l)
                 continue;
             tasks++;
             compare_task(c, l, &c->im->embedded[i]);
-            SPK_TRY(check_task_ports(c, i));
+            if (c->im->embedded[i].core == IMG_NONE)
+                SPK_TRY(check_task_ports(c, i));
+            else
+                SPK_TRY(check_engine_inputs(c, i));
         }
-        if (tasks != 1)
+        if (c->rules[l].kind == RULE_EMBEDDED && tasks != 1)
             check_violation(c, "E0948", l, IMG_NONE, "is computed by %u embedded tasks, expected 1",
                             tasks);
     }

@@ -1,6 +1,7 @@
 /* What the files of the checker share. check.c: entry, reports, index; check_core.c: limits of a
  * core; check_chip.c: mesh, routes, schedule; check_rules.c: what the module says about each layer;
  * check_attention.c: the same for attention; check_plastic.c: learning synapses;
+ * check_engine.c: attention engines;
  * check_layers.c: neurons and their parameters; check_synapses.c, check_expected.c, check_sums.c:
  * synapses; * check_host.c: ports, encoder, head, sums. */
 #ifndef SPIKEC_CHECK_CHECK_INTERNAL_H
@@ -26,7 +27,8 @@ enum rule_kind {
     RULE_EMBEDDED,  /* attention neuron computed by an embedded processor */
     RULE_ACC,       /* serial lowering: sum over tokens of k times v, token by token */
     RULE_GATED,     /* attention neuron that multiplies those with q, row by row */
-    RULE_PLASTIC    /* attention neuron that reads learning synapses */
+    RULE_PLASTIC,   /* attention neuron that reads learning synapses */
+    RULE_ENGINE     /* attention neuron computed by attention engines */
 };
 /* When spikes of a layer leave: the fields of struct img_layer. */
 struct phase {
@@ -59,6 +61,7 @@ struct check {
     uint32_t *route_core;   /* [n_routes] destination core or IMG_NONE */
     uint64_t *feeder_first; /* CSR by in-axon: out-axon i, or n_out_axons + injection */
     uint64_t *feeders;
+    uint32_t *core_task;  /* [n_cores] task of an attention engine, IMG_NONE: a neuron core */
     uint32_t *layer_of;   /* [n_nodes] layer that fires the value, IMG_NONE */
     struct rule *rules;   /* [n_layers] */
     struct phase *phases; /* [n_layers] */
@@ -102,6 +105,11 @@ spk_status check_set_inner(struct check *c, const char *base, const char *suffix
 /* check_attention.c: rule of the neuron behind attention `op`, its inner layers and phases. */
 spk_status check_attention_rule(struct check *c, uint32_t layer, uint32_t neuron,
                                 uint32_t op) SPK_CHECKED;
+
+/* check_engine.c: memory of an engine's task, its limits, what reaches it. */
+uint64_t check_engine_bits(const struct check *c, const struct img_embedded *e);
+void check_engine_task(struct check *c, uint32_t task);
+spk_status check_engine_inputs(struct check *c, uint32_t task) SPK_CHECKED;
 
 /* check_plastic.c: learning blocks and teachers of all cores. */
 spk_status check_plastic(struct check *c) SPK_CHECKED;

@@ -23,7 +23,7 @@ const int32_t *check_i32_param(const struct check *c, uint32_t node, uint32_t in
 static bool is_neuron(const struct rule *r)
 {
     return r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION ||
-           r->kind == RULE_GATED || r->kind == RULE_PLASTIC;
+           r->kind == RULE_GATED || r->kind == RULE_PLASTIC || r->kind == RULE_ENGINE;
 }
 
 /* Whether a program may compute a layer whose parameters the module gives. */
@@ -31,6 +31,8 @@ static bool program_fits(const struct rule *r, uint8_t program)
 {
     if (r->kind == RULE_GATED)
         return program == IMG_PROG_GATED;
+    if (r->kind == RULE_ENGINE)
+        return program == IMG_PROG_ENGINE;
     return program == IMG_PROG_FIXED || program == IMG_PROG_PROG;
 }
 

@@ -127,7 +127,8 @@ static void each_run(const struct check *c, const struct img_in_axon *a, uint32_
  * are looked at in check_plastic.c. */
 static bool plain_synapses(const struct check *c, const struct img_in_axon *a)
 {
-    return a->port <= IMG_PORT_SECOND && c->im->blocks[a->block].kind != IMG_BLOCK_PLASTIC;
+    return a->port <= IMG_PORT_SECOND && a->block != IMG_NONE &&
+           c->im->blocks[a->block].kind != IMG_BLOCK_PLASTIC;
 }
 
 struct adding {
@@ -285,7 +286,7 @@ static void compare_one(const struct check *c, const struct img_group *g, const 
                      im->channel_config[g->channel_config + s->channel - g->c0]];
     const uint32_t comp = img_group_comp(g, at);
     bool neuron = r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION ||
-                  r->kind == RULE_GATED || r->kind == RULE_PLASTIC;
+                  r->kind == RULE_GATED || r->kind == RULE_PLASTIC || r->kind == RULE_ENGINE;
     const int32_t *biases = neuron ? check_i32_param(c, r->node, 1) : NULL;
     int64_t bias = biases ? biases[s->channel] : 0, have = a->bias[comp];
     struct summing sum = {.c = c};
@@ -595,6 +596,8 @@ static void check_time(struct check *c, uint32_t core, uint32_t local, uint64_t 
     uint32_t from = IMG_NONE, start, rows = 1;
     struct source s;
 
+    if (a->port >= IMG_PORT_Q)
+        return; /* an engine's, see check_engine.c */
     if (feeder >= im->n_out_axons) {
         const struct img_injection *j = &im->injections[feeder - im->n_out_axons];
 

@@ -335,13 +335,37 @@ static spk_status measure_contents(struct check *c)
     return SPK_OK;
 }
 
+/* An operand of an attention engine's task. */
+static void check_engine_axon(struct check *c, const struct img_in_axon *a,
+                              const struct img_embedded *e)
+{
+    const uint64_t d = e->channels / e->heads;
+    const bool v = a->port == IMG_PORT_V;
+    const uint64_t first = e->head_first * d + (v ? e->column_first : 0);
+    if (!img_at_least(c, "port", a->port, IMG_PORT_Q, "as its core is an attention engine"))
+        return;
+    img_equals(c, "block", a->block, IMG_NONE, "none, as its core is an attention engine");
+    img_equals(c, "group", a->group, IMG_NONE, "none, as its core is an attention engine");
+    img_at_least(c, "atoms", a->atoms, 1, "");
+    img_below(c, "base", a->base, e->tokens, "the tokens of the task");
+    img_at_least(c, "row", a->row, first, "the first channel of the task");
+    img_range(c, "row", a->row, a->atoms, first + e->head_count * (v ? (uint64_t)e->columns : d),
+              "the end of the channels of the task");
+}
+
 static void check_in_axon(struct check *c, const struct img_in_axon *a, uint32_t core)
 {
     const struct image *im = c->im;
     const struct img_core *k = &im->cores[core];
     img_at_most(c, "kind", a->kind, IMG_AXON_POP32, "");
-    img_at_most(c, "port", a->port, IMG_PORT_TEACH, "");
+    img_at_most(c, "port", a->port, IMG_PORT_V, "");
     img_at_most(c, "delay", a->delay, 65535, "");
+    if (c->task_of[core] != IMG_NONE) {
+        check_engine_axon(c, a, &im->embedded[c->task_of[core]]);
+        return;
+    }
+    if (!img_at_most(c, "port", a->port, IMG_PORT_TEACH, "as its core is no attention engine"))
+        return;
     if (!img_below(c, "block", a->block, im->n_blocks, "the number of blocks"))
         return;
     const struct img_block *b = &im->blocks[a->block];
@@ -471,6 +495,35 @@ static void check_counts(struct check *c)
     }
 }
 
+/* The task of each attention engine; an engine's neurons are its task's, and no others have that
+ * program. */
+static spk_status index_tasks(struct check *c)
+{
+    const struct image *im = c->im;
+    SPK_TRY(spk_alloc_array(im->n_cores, sizeof *c->task_of, &c->task_of));
+    for (uint64_t i = 0; i < im->n_cores; i++)
+        c->task_of[i] = IMG_NONE;
+    for (uint64_t i = 0; i < im->n_embedded && img_row_is(c, "embedded", i); i++) {
+        const uint32_t core = im->embedded[i].core;
+        if (core == IMG_NONE)
+            continue;
+        img_equals(c, "core", c->task_of[core], IMG_NONE, "none, for each core has one task");
+        c->task_of[core] = (uint32_t)i;
+    }
+    for (uint64_t i = 0; i < im->n_groups && img_row_is(c, "groups", i); i++) {
+        const struct img_group *g = &im->groups[i];
+        const struct img_config *k = &im->configs[im->cores[g->core].config_first];
+        for (uint32_t j = 0; j < g->nc; j++) {
+            const bool engine =
+                k[im->channel_config[g->channel_config + j]].program == IMG_PROG_ENGINE;
+            if (!img_equals(c, "channel_config", engine, c->task_of[g->core] != IMG_NONE,
+                            "whether its core is an attention engine"))
+                break;
+        }
+    }
+    return SPK_OK;
+}
+
 static spk_status check_all(struct check *c)
 {
     check_counts(c);
@@ -490,8 +543,11 @@ static spk_status check_all(struct check *c)
     check_owners(c);
     img_check_sums(c);
     SPK_TRY(measure_contents(c));
-    check_axons(c, true);
     img_check_tasks(c);
+    if (c->reports)
+        return SPK_OK;
+    SPK_TRY(index_tasks(c));
+    check_axons(c, true);
     img_check_host(c);
     check_routes(c);
     if (!c->reports)
@@ -505,6 +561,7 @@ spk_status image_check_tables(const struct image *im, const char *name, struct d
     spk_status s = check_all(&c);
     spk_free(c.places);
     spk_free(c.extent);
+    spk_free(c.task_of);
     if (s != SPK_OK)
         return s;
     return c.reports ? SPK_ERR_INPUT : SPK_OK;

@@ -19,6 +19,7 @@ struct check {
     const char *table; /* row under inspection */
     uint64_t row;
     struct place *places; /* [n_cores], sorted */
+    uint32_t *task_of;    /* [n_cores]: task of an attention engine, else IMG_NONE */
     uint64_t *extent;     /* [n_contents]: largest run end + 1 of a list content */
 };
 

@@ -104,6 +104,40 @@ void img_check_host(struct check *c)
     }
 }
 
+/* Heads and columns of a task; what an engine computes is the one group of its core. */
+static void check_part(struct check *c, const struct img_embedded *e)
+{
+    const struct image *im = c->im;
+    if (e->heads == 0 || e->channels % e->heads != 0)
+        return; /* reported */
+    const uint32_t d = e->channels / e->heads;
+    bool ok = img_range(c, "head_first", e->head_first, e->head_count, e->heads, "the heads");
+    ok &= img_range(c, "column_first", e->column_first, e->columns, d, "the channels of a head");
+    ok &= img_at_least(c, "head_count", e->head_count, 1, "");
+    ok &= img_at_least(c, "columns", e->columns, 1, "");
+    img_at_most(c, "qk_first", e->qk_first, 1, "");
+    if (e->head_count > 1 || e->core == IMG_NONE)
+        ok &= img_equals(c, "columns", e->columns, d, "all of a head, as there are several");
+    if (e->core == IMG_NONE) {
+        img_equals(c, "head_count", e->head_count, e->heads, "all heads, on a processor");
+        return;
+    }
+    if (!img_below(c, "core", e->core, im->n_cores, "the number of cores") || !ok)
+        return;
+    const struct img_core *k = &im->cores[e->core];
+    img_equals(c, "n_ports", e->n_ports, 0, "none, as it has a core");
+    if (!img_equals(c, "core", k->n_groups, 1, "the groups of its core"))
+        return;
+    const struct img_group *g = &im->groups[k->group_first];
+    img_equals(c, "layer", g->layer, e->layer, "the layer of its core");
+    img_equals(c, "tokens", (uint64_t)g->ny * g->nx, e->tokens, "all positions of its group");
+    img_equals(c, "head_first", g->c0, e->head_first * d + e->column_first,
+               "the first channel of its group");
+    img_equals(c, "columns", g->nc, e->head_count * e->columns, "the channels of its group");
+    img_equals(c, "slice", g->slice, g->nc, "a plain group");
+    img_equals(c, "pitch", g->pitch, g->nx, "a plain group");
+}
+
 static void check_task(struct check *c, const struct img_embedded *e, uint64_t *port_end)
 {
     const struct image *im = c->im;
@@ -116,8 +150,10 @@ static void check_task(struct check *c, const struct img_embedded *e, uint64_t *
         img_equals(c, "channels", e->channels, l->channels, fields[i]);
         img_equals(c, "tokens", e->tokens, img_positions(l), fields[i]);
         if (!i)
-            img_equals(c, "layer", l->kind, IMG_LAYER_EMBEDDED, "the kind of its layer");
+            img_equals(c, "layer", l->kind == IMG_LAYER_EMBEDDED, e->core == IMG_NONE,
+                       "whether a processor computes the task");
     }
+    check_part(c, e);
     img_below(c, "chip", e->chip, (uint64_t)im->meta.chips_x * im->meta.chips_y,
               "the number of chips");
     img_at_most(c, "decay", e->decay, 4096, "");

@@ -95,6 +95,23 @@ uint64_t tgt_limit_value(const struct tgt *t, enum tgt_limit l)
     return v < 18446744073709551616.0 ? (uint64_t)v : UINT64_MAX;
 }
 
+uint64_t tgt_core_limit(const struct tgt *t, enum tgt_limit l, bool engine)
+{
+    if (!engine)
+        return tgt_limit_value(t, l);
+    switch (l) {
+    case TGT_NEURONS:
+        return t->engine.memory_bits / (t->arith.state_bits ? t->arith.state_bits : 1);
+    case TGT_SYNAPSE_BITS:
+        return t->engine.memory_bits;
+    case TGT_IN_AXONS:
+    case TGT_OUT_AXONS:
+        return tgt_limit_value(t, l);
+    default:
+        return UINT64_MAX;
+    }
+}
+
 bool tgt_is_engine(const struct tgt *t, uint32_t x, uint32_t y)
 {
     const uint64_t at = (uint64_t)y * t->cores_x + x, all = (uint64_t)t->cores_x * t->cores_y;

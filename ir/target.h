@@ -180,6 +180,9 @@ const char *tgt_attention_name(enum tgt_attention a); /* "and_lif", ... */
 uint64_t tgt_limit_value(const struct tgt *t, enum tgt_limit l);
 void tgt_destroy(struct tgt *t); /* t was created on the heap by the YAML reader */
 
+/* The same for a core of a class: on an attention engine compartments are membranes and synaptic
+ * memory is its memory, which holds both; configurations and formats are not limited. */
+uint64_t tgt_core_limit(const struct tgt *t, enum tgt_limit l, bool engine);
 /* Whether a mesh position of a chip is an attention engine. */
 bool tgt_is_engine(const struct tgt *t, uint32_t x, uint32_t y);
 

@@ -303,33 +303,65 @@ static double cores_and_lif(const struct tgt *t, const struct attn_shape *s)
     return ceil(neurons / (double)tgt_limit_value(t, TGT_NEURONS)) + 4;
 }
 
-uint64_t attn_engine_bits(const struct tgt *t, uint32_t tokens, uint32_t d, uint32_t heads,
+static uint32_t bits_for(uint32_t most)
+{
+    uint32_t bits = 1;
+    while (most >> bits != 0)
+        bits++;
+    return bits;
+}
+
+/* (q k^T) v holds a row of counts of one query, q (k^T v) the counts of its columns. */
+uint64_t attn_engine_bits(const struct tgt *t, const struct attn_shape *s, uint32_t heads,
                           uint32_t columns)
 {
-    uint32_t count_bits = 1;
-    while (tokens >> count_bits != 0)
-        count_bits++;
-    uint64_t planes = (uint64_t)tokens * (2 * (uint64_t)d + columns);
-    uint64_t counts = (uint64_t)d * columns * count_bits;
-    return heads * (planes + counts + (uint64_t)tokens * columns * t->arith.state_bits);
+    const uint64_t d = per_head(s), n = s->tokens;
+    const uint64_t planes = n * (2 * d + columns);
+    const uint64_t counts = s->order == IR_ATTN_QK_FIRST ? n * bits_for((uint32_t)d)
+                                                         : d * columns * bits_for(s->tokens);
+    return heads * (planes + counts + n * columns * t->arith.state_bits);
+}
+
+uint64_t attn_engine_words(const struct tgt *t, const struct attn_shape *s, uint32_t heads,
+                           uint32_t columns)
+{
+    const uint64_t d = per_head(s), n = s->tokens, word = t->engine.word_bits;
+    if (s->order == IR_ATTN_QK_FIRST)
+        return heads * n * n * ceil_div(d, word);
+    return heads * d * columns * ceil_div(n, word);
+}
+
+uint64_t attn_engine_adds(const struct attn_shape *s, uint32_t heads, uint32_t columns)
+{
+    const uint64_t d = per_head(s), n = s->tokens;
+    return heads * n * columns * ((s->order == IR_ATTN_QK_FIRST ? n : d) + 1);
+}
+
+static bool engine_can(const struct tgt *t, const struct attn_shape *s, uint32_t heads,
+                       uint32_t columns)
+{
+    return attn_engine_bits(t, s, heads, columns) <= t->engine.memory_bits &&
+           attn_engine_words(t, s, heads, columns) + attn_engine_adds(s, heads, columns) <=
+               t->engine.ops_per_step &&
+           s->tokens * 3 <= tgt_limit_value(t, TGT_IN_AXONS) &&
+           s->tokens <= tgt_limit_value(t, TGT_OUT_AXONS);
 }
 
 bool attn_engine_task(const struct tgt *t, const struct attn_shape *s, uint32_t *out_heads,
                       uint32_t *out_columns)
 {
     const uint32_t d = (uint32_t)per_head(s);
-    for (uint32_t heads = s->heads; heads >= 1; heads--) {
-        *out_heads = heads;
+    if (t->engine.per_chip == 0 || t->engine.word_bits == 0)
+        return false;
+    for (*out_heads = s->heads; *out_heads >= 1; --*out_heads) {
         *out_columns = d;
-        if (attn_engine_bits(t, s->tokens, d, heads, d) <= t->engine.memory_bits)
+        if (engine_can(t, s, *out_heads, d))
             return true;
     }
-    for (uint32_t columns = d; columns >= 1; columns = columns > 1 ? (columns + 1) / 2 : 0) {
-        *out_heads = 1;
-        *out_columns = columns;
-        if (attn_engine_bits(t, s->tokens, d, 1, columns) <= t->engine.memory_bits)
+    *out_heads = 1;
+    for (*out_columns = d; *out_columns >= 1; --*out_columns)
+        if (d % *out_columns == 0 && engine_can(t, s, 1, *out_columns))
             return true;
-    }
     return false;
 }
 

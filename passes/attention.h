@@ -57,12 +57,17 @@ uint32_t attn_ticks(enum ir_attn_lowering l, uint32_t tokens, uint32_t per_head)
 /* Capabilities that the lowering needs and the target does not have, as words; "" for none. */
 void attn_missing(const struct tgt *t, enum ir_attn_lowering l, struct strbuf *out);
 
-/* Heads and columns of a head that one engine core holds: a task of `heads` whole heads, or of
- * `columns` v-columns of one head. false where not even one column fits.                       */
+/* Task of one engine core: `heads` whole heads, or `columns` v-columns of one head (a divisor of
+ * its channels). false where not even one column fits memory and operations. */
 bool attn_engine_task(const struct tgt *t, const struct attn_shape *s, uint32_t *out_heads,
                       uint32_t *out_columns);
 /* Memory of an engine task in bits: q, k and v of one frame, counts, membranes. */
-uint64_t attn_engine_bits(const struct tgt *t, uint32_t tokens, uint32_t per_head, uint32_t heads,
+uint64_t attn_engine_bits(const struct tgt *t, const struct attn_shape *s, uint32_t heads,
                           uint32_t columns);
+/* Word operations (AND and popcount) of a task per frame, and the most additions it can need: with
+ * all inputs firing, and one per membrane. */
+uint64_t attn_engine_words(const struct tgt *t, const struct attn_shape *s, uint32_t heads,
+                           uint32_t columns);
+uint64_t attn_engine_adds(const struct attn_shape *s, uint32_t heads, uint32_t columns);
 
 #endif

@@ -123,7 +123,8 @@ static void remark(const struct choice *k, const struct ir_module *m, uint32_t i
 {
     char name[160], other[160] = "";
     if (next)
-        spk_snprintf(other, sizeof other, "; next best %s: %.4g cores, %u steps of %u ticks",
+        spk_snprintf(other, sizeof other, "; %s %s: %.4g cores, %u steps of %u ticks",
+                     k->forced == IR_LOWER_OPEN ? "next best" : "best other",
                      attn_name(next->lowering), next->cores, next->steps, next->ticks);
     diag_remark(k->c->diags, m->node[id].span, "R0614",
                 "choose-attention: %s: %s, %.4g cores, %u steps of %u ticks%s",

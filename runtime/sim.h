@@ -65,14 +65,17 @@ struct sim_run {
  *   messages_in       messages that arrive from cores, host or embedded processors; a host count
  *                     wider than the payload takes several (binary chips: count of them);
  *   within_tile, hops_x, hops_y, hops_chip   sums over messages_out of the route's numbers;
- *   host_writes       bias words the host writes: one per compartment at window start and one at
- *                     its end.                                                                  */
+ *   engine_words      AND and popcount of a word, by an attention engine; its neurons are no
+ * updates; engine_additions  its additions: a row of counts per spike of q (of v where (q k^T) v is
+ * its order), and one per membrane and frame; host_writes       bias words the host writes: one per
+ * compartment at window start and one at its end. */
 struct sim_core_stats {
     uint64_t synaptic_events, payload_events;
     uint64_t updates_active, updates_inactive;
     uint64_t spikes_out, messages_out, messages_in;
     uint64_t within_tile, hops_x, hops_y, hops_chip;
     uint64_t host_writes;
+    uint64_t engine_words, engine_additions;
     double energy_pj[TGT_ENERGY_COUNT]; /* NaN where unpriced and not zero events */
     double energy_total_pj;             /* sum of what is priced */
     double busy_ns;                     /* synaptic events and updates, priced ones */
@@ -91,7 +94,8 @@ struct sim_stats {
     uint64_t injections;      /* messages injected by host and embedded processors */
     uint64_t host_spikes;     /* messages received by the host */
     uint64_t embedded_spikes; /* messages received by embedded processors */
-    uint64_t embedded_ops;    /* 2 * tokens * channels * (channels / heads) per frame and task */
+    uint64_t embedded_ops;    /* of processors: 2 * tokens * channels * (channels / heads), or
+                               * tokens where (q k^T) v is the order, per frame and task */
     uint64_t spikes_outside_windows;
     uint32_t outside_layer, outside_core; /* of the first such spike; IMG_NONE: none */
     uint64_t outside_step;

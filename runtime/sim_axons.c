@@ -72,6 +72,26 @@ static spk_status check_content(const struct image *im, uint64_t i, struct diag_
     return SPK_OK;
 }
 
+/* An in-axon of an attention engine: its atoms are channels row .. of token `base`. */
+static spk_status build_engine_axon(struct sim *s, uint32_t core, uint32_t i, struct diag_list *d)
+{
+    const struct img_in_axon *a = &s->im->in_axons[i];
+    const uint32_t task = s->core_task[core];
+
+    if (task == IMG_NONE || a->port > IMG_PORT_V || a->delay > SIM_MAX_DELAY ||
+        a->base >= s->im->embedded[task].tokens ||
+        !sim_task_reads(s->im, task, (uint32_t)a->port - IMG_PORT_Q, a->row, a->atoms))
+        return bad(d, "in-axon", i, "is no operand of an attention engine's task");
+    s->axons[i] = (struct sim_axon){.core = core,
+                                    .base = a->base,
+                                    .delay = (uint16_t)a->delay,
+                                    .atoms = a->atoms,
+                                    .row = a->row,
+                                    .port = a->port,
+                                    .ticks = SIM_TASK};
+    return SPK_OK;
+}
+
 static spk_status build_in_axon(struct sim *s, uint32_t core, uint32_t i, const uint64_t *extent,
                                 struct diag_list *d)
 {
@@ -82,6 +102,8 @@ static spk_status build_in_axon(struct sim *s, uint32_t core, uint32_t i, const 
     const struct img_content *t;
     struct sim_axon *o = &s->axons[i];
 
+    if (a->port >= IMG_PORT_Q)
+        return build_engine_axon(s, core, i, d);
     if (a->block - c->block_first >= c->n_blocks || im->blocks[a->block].core != core)
         return bad(d, "in-axon", i, "its block is not on its core");
     b = &im->blocks[a->block];

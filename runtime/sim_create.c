@@ -96,6 +96,12 @@ static spk_status build_cores(struct sim *s, struct diag_list *d)
             return bad(d, "core", i, "2^31 compartments or more");
     }
     s->n_comps = (uint32_t)comps;
+    SPK_TRY(spk_alloc_array(s->n_cores, sizeof *s->core_task, &s->core_task));
+    for (uint32_t i = 0; i < s->n_cores; i++)
+        s->core_task[i] = IMG_NONE;
+    for (uint64_t i = 0; i < im->n_embedded; i++)
+        if (im->embedded[i].core < s->n_cores)
+            s->core_task[im->embedded[i].core] = (uint32_t)i;
     s->n_chunks = s->n_cores < SIM_MAX_CHUNKS ? s->n_cores : SIM_MAX_CHUNKS;
     return SPK_OK;
 }
@@ -416,6 +422,7 @@ void sim_destroy(struct sim *s)
                      s->chunks,
                      s->frame,
                      s->image,
+                     s->core_task,
                      s->record,
                      s->keep,
                      s->sum_buffer,

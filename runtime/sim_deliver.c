@@ -233,12 +233,17 @@ static spk_status deliver(struct sim *s, uint32_t chunk, const struct sim_due *d
 {
     const struct sim_message *m = &due->message;
     const struct sim_axon *a = &s->axons[m->axon];
-    const struct img_content *t = &s->im->contents[a->content];
+    const struct img_content *t = s->im->contents + a->content;
     struct sim_core_stats *stats = &s->stats.core[a->core];
     const struct sim_spike *spike =
         sim_spikes_of(s, s->step - a->delay, due->from)->data + m->first;
     struct batch b = {.spike = spike, .n = m->n, .neuron = spike->neuron - m->atom};
 
+    if (a->ticks == SIM_TASK) {
+        sim_task_take(s, due, spike);
+        stats->messages_in += b.n;
+        return SPK_OK;
+    }
     if (a->ticks != SIM_PLAIN) {
         SPK_TRY(sim_ticks_take(s, chunk, due, spike));
         for (uint32_t k = 0; k < b.n; k++)

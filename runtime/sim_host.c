@@ -166,7 +166,8 @@ static spk_status inject_one(struct sim *s, const struct img_injection *j, uint3
         return SPK_OK;
     for (uint32_t a = 0; a < j->n_channels; a++) {
         size_t at = (j->channel_first + a) * positions + j->position;
-        int32_t payload = x ? (int32_t)x[at] : task->fired[at];
+        int32_t payload =
+            x ? (int32_t)x[at] : task->fired[(size_t)j->position * task->nc + j->channel_first + a];
 
         if (payload == 0)
             continue;

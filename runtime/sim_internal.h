@@ -43,7 +43,7 @@ struct sim_core {
 };
 
 /* What a message means beyond being added at once: see sim_ticks.c. */
-enum sim_ticks { SIM_PLAIN, SIM_LEARN, SIM_TEACH, SIM_READ, SIM_PORT };
+enum sim_ticks { SIM_PLAIN, SIM_LEARN, SIM_TEACH, SIM_READ, SIM_PORT, SIM_TASK };
 
 /* A learning block: the ticks of this step at which a row had a pre-synaptic and a column a
  * post-synaptic spike; weights [n_rows][longest] of a row, formed for reads at tick formed - 1. */
@@ -117,14 +117,18 @@ struct sim_due {
 };
 struct sim_dues VEC_FIELDS(struct sim_due);
 
-struct sim_task { /* state of an embedded attention */
+struct sim_task { /* state of an attention task */
     const struct img_embedded *def;
     uint32_t depth;  /* frames in flight */
     uint32_t words;  /* 64-bit words per channel of tokens */
-    uint64_t *bits;  /* [depth][3][channels][words] */
-    int32_t *v;      /* [channels][tokens] */
-    int32_t *counts; /* [d][d] of one head, scratch */
-    uint8_t *fired;  /* [channels][tokens] */
+    uint32_t dim;    /* channels of a head */
+    uint32_t planes; /* of a frame: heads x (dim of q, dim of k, columns of v) */
+    uint32_t nc;     /* channels computed: heads x columns */
+    uint64_t *bits;  /* [depth][planes][words] */
+    int32_t *v;      /* [tokens][nc] */
+    int32_t *counts; /* [dim][columns] of one head, scratch */
+    int32_t *sums;   /* [tokens][columns] of one head, scratch */
+    int32_t *fired;  /* [tokens][nc] */
 };
 
 struct sim_keep {    /* recording of one layer */
@@ -174,6 +178,7 @@ struct sim {
     struct sim_chunk *chunks;          /* [n_chunks] */
     uint32_t n_tasks;
     struct sim_task *tasks;
+    uint32_t *core_task; /* [n_cores] task of an attention engine, IMG_NONE: neuron core */
     int64_t max_payload; /* 1 on binary chips */
     bool any_ports;
     uint32_t tick_words; /* of a set of ticks */
@@ -253,7 +258,14 @@ void sim_embedded_destroy(struct sim *s);
 void sim_embedded_reset(struct sim *s);
 void sim_embedded_collect(struct sim *s, const struct sim_out *o, const struct sim_spike *spike,
                           uint32_t n);
-void sim_embedded_step(struct sim *s); /* computes the frames that fire at this step */
+void sim_embedded_step(struct sim *s); /* computes the frames that processors fire at this step */
+/* Attention engines. reads: whether channels [first, first + n) of an operand are a task's. take: a
+ * message to an engine. fire: computes the frame due; what each neuron of the core's group fires,
+ * NULL: nothing. */
+bool sim_task_reads(const struct image *im, uint32_t task, uint32_t operand, uint64_t first,
+                    uint64_t n);
+void sim_task_take(struct sim *s, const struct sim_due *due, const struct sim_spike *spike);
+const int32_t *sim_engine_fire(struct sim *s, uint32_t core, uint64_t *wraps);
 
 /* sim_record.c */
 spk_status sim_record_plan(struct sim *s, struct diag_list *d) SPK_CHECKED;

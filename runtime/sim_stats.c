@@ -128,7 +128,8 @@ void sim_stats_step(struct sim *s)
         struct sim_core_stats *c = &s->stats.core[i];
         uint64_t events = c->synaptic_events - s->last_events[i];
         uint64_t active = s->active_updates[i] - s->last_active[i];
-        uint64_t neurons = (uint64_t)s->cores[i].neurons * s->im->meta.ticks;
+        uint64_t visited = s->core_task[i] == IMG_NONE ? s->cores[i].neurons : 0;
+        uint64_t neurons = visited * s->im->meta.ticks;
         uint64_t quiet = neurons > active ? neurons - active : 0;
         double ns = priced_time(s, TGT_T_SYNAPTIC_OP, events) +
                     priced_time(s, TGT_T_NEURON_ACTIVE, active) +
@@ -187,6 +188,8 @@ static void add_core(struct sim_core_stats *sum, const struct sim_core_stats *c)
     sum->hops_y += c->hops_y;
     sum->hops_chip += c->hops_chip;
     sum->host_writes += c->host_writes;
+    sum->engine_words += c->engine_words;
+    sum->engine_additions += c->engine_additions;
     sum->busy_ns = c->busy_ns > sum->busy_ns ? c->busy_ns : sum->busy_ns;
 }
 

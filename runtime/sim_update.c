@@ -150,13 +150,13 @@ static void note_outside(struct sim *s, const struct sim_group *g, struct sim_ch
     }
 }
 
-/* Records and routes what a group fired; payloads in chunk->fired. */
-static spk_status emit(struct sim *s, const struct sim_group *g, uint32_t chunk)
+/* Records and routes what a group fired: payload per neuron. */
+static spk_status emit(struct sim *s, const struct sim_group *g, uint32_t chunk,
+                       const int32_t *fired)
 {
     struct sim_chunk *own = &s->chunks[chunk];
     struct sim_spikes *list = sim_spikes_of(s, s->step, chunk);
     const struct img_layer *l = &s->im->layers[g->layer];
-    const int32_t *fired = own->fired;
     bool valid = s->frame[g->layer] >= 0;
     bool kept = valid && s->record && s->keep[g->layer].kept;
     size_t before = list->len, first = before; /* of the group, of the open segment */
@@ -246,7 +246,7 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
     g->active = out.any_v != 0;
     s->active_updates[g->core] += out.active;
     s->chunks[chunk].wraps += out.wraps;
-    return out.any_fired ? emit(s, g, chunk) : SPK_OK;
+    return out.any_fired ? emit(s, g, chunk, s->chunks[chunk].fired) : SPK_OK;
 }
 
 /* SUM, PRODUCT, ACCUMULATE: no state beyond the step, the payload is wrapped to its width. */
@@ -274,7 +274,7 @@ static spk_status update_graded(struct sim *s, struct sim_group *g, uint32_t chu
         acc[i] = 0;
     }
     s->active_updates[g->core] += active;
-    return any ? emit(s, g, chunk) : SPK_OK;
+    return any ? emit(s, g, chunk, s->chunks[chunk].fired) : SPK_OK;
 }
 
 spk_status sim_fire_chunk(void *ctx, uint32_t chunk, uint32_t worker)
@@ -290,7 +290,10 @@ spk_status sim_fire_chunk(void *ctx, uint32_t chunk, uint32_t worker)
         for (uint32_t i = 0; i < core->n_groups; i++) {
             struct sim_group *g = &s->groups[core->group_first + i];
 
-            if (img_has_membrane(g->program))
+            if (g->program == IMG_PROG_ENGINE) {
+                const int32_t *fired = sim_engine_fire(s, c, &s->chunks[chunk].wraps);
+                SPK_TRY(fired ? emit(s, g, chunk, fired) : SPK_OK);
+            } else if (img_has_membrane(g->program))
                 SPK_TRY(update_neurons(s, g, chunk, dirty));
             else if (dirty)
                 SPK_TRY(update_graded(s, g, chunk));

@@ -149,7 +149,7 @@ static spk_status push_in_axon(struct emit *e, const struct map_axon *a, uint32_
     in.kind = (uint8_t)a->kind;
     in.port = p->port;
     in.delay = p->source[a->source].delay;
-    in.row = a->row;
+    in.row = p->pos == MAP_POS_ENGINE ? a->first_source_channel : a->row;
     if (p->view_w > UINT16_MAX || p->view_h > UINT16_MAX || atoms > UINT16_MAX)
         return diag_nofit(e->diags, e->net->pops.data[p->target].span, "E0705",
                           "maps and axons are limited to 65,535 positions per axis and atoms");
@@ -163,7 +163,9 @@ static spk_status emit_axon(void *ctx, const struct map_tile *tile, const struct
     uint32_t block;
     if (e->target->axon_population) {
         struct sender_ctx c = {e, a, vec_last(&e->cores).n_in_axons};
-        SPK_TRY(emit_block(e, tile, a, &block));
+        block = IMG_NONE; /* an engine's memory has no synapses */
+        if (e->net->projs.data[a->proj].pos != MAP_POS_ENGINE)
+            SPK_TRY(emit_block(e, tile, a, &block));
         SPK_TRY(push_in_axon(e, a, block, a->n_atoms));
         return map_axon_senders(e->net, a, emit_sender, &c);
     }
@@ -174,7 +176,9 @@ static spk_status emit_axon(void *ctx, const struct map_tile *tile, const struct
         one.first_row_channel = one.first_source_channel;
         one.n_atoms = one.n_rows = 1;
         one.row = 0;
-        SPK_TRY(emit_block_atom(e, tile, &one, &block));
+        block = IMG_NONE;
+        if (e->net->projs.data[a->proj].pos != MAP_POS_ENGINE)
+            SPK_TRY(emit_block_atom(e, tile, &one, &block));
         SPK_TRY(push_in_axon(e, &one, block, 1));
         SPK_TRY(map_axon_senders(e->net, &one, emit_sender, &c));
     }

@@ -105,22 +105,17 @@ static spk_status emit_pop_ports(struct emit *e, uint32_t pop, uint32_t task, ui
     return SPK_OK;
 }
 
-static spk_status emit_task(struct emit *e, uint32_t pop, uint32_t task)
+/* What a task on a processor and one on an engine core have in common. */
+static struct img_embedded task_of(const struct emit *e, uint32_t pop)
 {
     const struct map_pop *p = &e->net->pops.data[pop];
-    const uint32_t operand[3] = {p->q, p->k, p->v};
-    const uint64_t procs = tgt_limit_value(e->target, TGT_EMBEDDED_PER_CHIP);
-    const uint32_t per_chip = procs == UINT64_MAX || procs == 0 ? 1 : (uint32_t)procs;
     struct img_embedded t;
     memset(&t, 0, sizeof t);
     t.layer = pop;
     t.core = IMG_NONE;
-    t.head_count = p->heads;
+    t.head_count = t.heads = p->heads;
     t.columns = p->channels / p->heads;
     t.qk_first = p->qk_first;
-    t.chip = task / per_chip;
-    t.processor = task % per_chip;
-    t.heads = p->heads;
     t.channels = p->channels;
     t.tokens = p->height * p->width;
     t.unit = p->unit;
@@ -131,10 +126,40 @@ static spk_status emit_task(struct emit *e, uint32_t pop, uint32_t task)
     t.k_layer = p->k;
     t.v_layer = p->v;
     t.port_first = (uint32_t)e->embedded_ports.len;
+    return t;
+}
+
+static spk_status emit_task(struct emit *e, uint32_t pop, uint32_t task)
+{
+    const uint64_t procs = tgt_limit_value(e->target, TGT_EMBEDDED_PER_CHIP);
+    const uint32_t per_chip = procs == UINT64_MAX || procs == 0 ? 1 : (uint32_t)procs;
+    struct img_embedded t = task_of(e, pop);
+    const uint32_t operand[3] = {t.q_layer, t.k_layer, t.v_layer};
+    t.chip = task / per_chip;
+    t.processor = task % per_chip;
     SPK_TRY(vec_push(&e->embedded, t));
     for (uint32_t o = 0; o < 3; o++)
         SPK_TRY(emit_pop_ports(e, operand[o], task, o));
     vec_last(&e->embedded).n_ports = (uint32_t)e->embedded_ports.len - t.port_first;
+    return SPK_OK;
+}
+
+/* One task per tile of a population on engine cores. */
+static spk_status emit_engines(struct emit *e, uint32_t pop)
+{
+    const struct map_pop *p = &e->net->pops.data[pop];
+    const uint32_t d = p->channels / p->heads;
+    for (uint32_t i = p->tile_first; i < p->tile_first + p->gh * p->gw * p->gc; i++) {
+        const struct map_tile *tile = &e->m->tiles.data[i];
+        struct img_embedded t = task_of(e, pop);
+        t.core = i;
+        t.chip = e->m->place[i].chip;
+        t.head_first = tile->c0 / d;
+        t.head_count = tile->nc < d ? 1 : tile->nc / d;
+        t.column_first = tile->c0 % d;
+        t.columns = tile->nc < d ? tile->nc : d;
+        SPK_TRY(vec_push(&e->embedded, t));
+    }
     return SPK_OK;
 }
 
@@ -146,6 +171,9 @@ spk_status emit_ports(struct emit *e)
         if (p->kind == IMG_LAYER_EMBEDDED)
             SPK_TRY(emit_task(e, i, task++));
     }
+    for (uint32_t i = 0; i < e->net->pops.len; i++)
+        if (e->net->pops.data[i].engine > 0)
+            SPK_TRY(emit_engines(e, i));
     for (uint32_t i = 0; i < e->net->pops.len; i++) {
         const struct map_pop *p = &e->net->pops.data[i];
         if (p->readout && p->has_compartments)

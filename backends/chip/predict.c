@@ -81,8 +81,12 @@ static double synapses_per_spike(const struct predict *p, const struct img_core 
                                  const struct img_in_axon *a, uint32_t *out_group)
 {
     const struct image *im = p->im;
-    const struct img_content *c = &im->contents[im->blocks[a->block].content];
     uint32_t group = core->group_first;
+    if (a->block == IMG_NONE) { /* an engine latches the spike */
+        *out_group = group;
+        return 0;
+    }
+    const struct img_content *c = &im->contents[im->blocks[a->block].content];
     if (c->kind == IMG_BLOCK_CONV) {
         const struct img_group *g = &im->groups[a->group];
         *out_group = a->group;
@@ -200,9 +204,11 @@ static void count_updates(struct predict *p)
             const double n = (double)g->ny * g->nx * g->nc;
             struct chip_events *e = &p->out->group[i];
             in_groups += (uint64_t)g->ny * g->nx * g->nc;
-            e->neuron_updates += n * steps;
-            e->neuron_updates_active +=
-                n * active_steps(p, g, 1 - exp(-e->synaptic_events / (n * frames)), config);
+            if (config->program != IMG_PROG_ENGINE) { /* engines count operations */
+                e->neuron_updates += n * steps;
+                e->neuron_updates_active +=
+                    n * active_steps(p, g, 1 - exp(-e->synaptic_events / (n * frames)), config);
+            }
             e->spikes_out += n * frames * p->group_sends[i];
             if (g->host_current)
                 e->host_writes += 2 * n;

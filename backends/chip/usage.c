@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "passes/map/axons.h"
+#include "passes/map/map.h"
 #include "support/alloc.h"
 
 uint64_t chip_content_bits(const struct image *im, const struct tgt *target, uint32_t content,
@@ -62,6 +62,8 @@ spk_status chip_usage_count(const struct image *im, const struct tgt *target,
         u->neurons = core->neurons;
         u->in_axons = core->n_in_axons;
         u->configs = core->n_configs;
+        u->engine = core->n_groups > 0 && core->n_configs > 0 &&
+                    im->configs[core->config_first].program == IMG_PROG_ENGINE;
         for (uint32_t i = 0; i < core->n_out_axons; i++)
             u->out_axons += im->out_axons[core->out_axon_first + i].kind == IMG_AXON_POP32
                                 ? target->pop32_slots
@@ -74,6 +76,11 @@ spk_status chip_usage_count(const struct image *im, const struct tgt *target,
                                    ? bits[b->content]
                                    : chip_content_bits(im, target, b->content, b->delay_bits, &n);
         }
+    }
+    for (uint64_t i = 0; i < im->n_embedded; i++) {
+        const struct img_embedded *e = &im->embedded[i];
+        if (e->core != IMG_NONE)
+            out[e->core].synapse_bits += map_engine_task_bits(target, e);
     }
     spk_free(bits);
     spk_free(synapses);

@@ -6,6 +6,7 @@
 #include "ir/target.h"
 
 struct chip_usage {
+    bool engine; /* an attention engine: synapse_bits is its memory, in use */
     uint64_t neurons, in_axons, out_axons, synapse_bits, synapses, configs;
 };
 

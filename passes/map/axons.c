@@ -130,7 +130,7 @@ static void axon_place(const struct map_net *net, const struct map_tile *tile,
     a->conv = map_proj_conv(t, p);
     a->base = first;
     a->offset = 0;
-    if (a->conv) {
+    if (a->conv || p->pos == MAP_POS_ENGINE) {
         a->base = a->pos;
     } else if (limit != UINT64_MAX && first > limit) {
         a->base = first % (uint32_t)(limit + 1);
@@ -139,7 +139,8 @@ static void axon_place(const struct map_net *net, const struct map_tile *tile,
     a->kind = IMG_AXON_POP16;
     if (!t->axon_population)
         a->kind = IMG_AXON_DISCRETE;
-    else if ((!a->conv && a->base % 4 != 0) || a->n_atoms > tgt_limit_value(t, TGT_ATOMS))
+    else if ((!a->conv && p->pos != MAP_POS_ENGINE && a->base % 4 != 0) ||
+             a->n_atoms > tgt_limit_value(t, TGT_ATOMS))
         a->kind = IMG_AXON_POP32;
 }
 

@@ -166,8 +166,8 @@ spk_status map_bound(const struct map_net *net, struct map_bound *out)
     SPK_TRY(spk_alloc_array(net->pops.len, sizeof *n, &n));
     for (uint32_t i = 0; i < net->pops.len; i++) {
         const struct map_pop *p = &net->pops.data[i];
-        if (!p->has_compartments)
-            continue;
+        if (!p->has_compartments || p->engine > 0)
+            continue; /* the bound is of neuron cores */
         n[len] = need_of(net, i);
         n[len].ports =
             p->readout ? (double)p->height * p->width / cap(net->target, TGT_OUT_AXONS) : 0;
@@ -192,7 +192,8 @@ void map_fill_of(const struct mapping *m, struct map_fill out[MAP_USES])
     static const enum tgt_limit limits[MAP_USES] = {TGT_NEURONS, TGT_IN_AXONS, TGT_OUT_AXONS,
                                                     TGT_SYNAPSE_BITS};
     memset(out, 0, MAP_USES * sizeof *out);
-    for (size_t i = 0; i < m->tiles.len; i++) {
+    const size_t cores = m->tiles.len - m->n_engines;
+    for (size_t i = 0; i < cores; i++) {
         const struct map_usage *u = &m->usage[i];
         const double use[MAP_USES] = {(double)u->neurons, (double)u->in_axons, (double)u->out_axons,
                                       (double)u->synapse_bits};
@@ -200,7 +201,7 @@ void map_fill_of(const struct mapping *m, struct map_fill out[MAP_USES])
         double most = -1;
         for (int k = 0; k < MAP_USES; k++) {
             const double share = use[k] / cap(m->net.target, limits[k]);
-            out[k].mean += share / (double)m->tiles.len;
+            out[k].mean += share / (double)cores;
             out[k].most = share > out[k].most ? share : out[k].most;
             if (share > most) {
                 most = share;

@@ -24,12 +24,14 @@ static spk_status bits_that_fit(const struct map_net *net, const struct map_tile
     return SPK_OK;
 }
 
-/* Sets the population to tiles of one position and at most `channels` channels; the middle one. */
+/* Sets the population to tiles of one position and at most `channels` channels (on engine cores there
+ * is one shape); the middle one. */
 static struct map_tile smallest_tile(struct map_net *net, uint32_t pop, uint32_t channels)
 {
     struct map_pop *p = &net->pops.data[pop];
     const struct map_shape s =
-        map_shape_make(p, 1, 1, p->channels < channels ? p->channels : channels);
+        p->engine > 0 ? map_shape_make(p, p->height, p->width, p->engine)
+                      : map_shape_make(p, 1, 1, p->channels < channels ? p->channels : channels);
     map_shape_set(p, &s);
     return map_tile_at(net, pop, p->gh / 2, p->gw / 2, 0);
 }
@@ -105,7 +107,7 @@ spk_status map_explain_nofit(struct map_net *net, uint32_t pop, struct diag_list
                           "core",
                           p->name, net->target->name);
     const uint64_t need = map_usage_of(&u, map_limits[v].limit);
-    const uint64_t have = tgt_limit_value(net->target, map_limits[v].limit);
+    const uint64_t have = tgt_core_limit(net->target, map_limits[v].limit, u.engine);
     if (map_limits[v].limit == TGT_SYNAPSE_BITS)
         SPK_TRY(bits_that_fit(net, &t, &bits));
     spk_status status =

@@ -31,6 +31,7 @@ struct map_options {
 
 /* Use of one core, counted from its axons. */
 struct map_usage {
+    bool engine; /* an attention engine, not a neuron core */
     uint32_t neurons, configs, formats;
     uint64_t in_axons, out_axons, synapse_bits;
 };
@@ -41,6 +42,7 @@ struct map_place {
 
 struct mapping {
     struct map_net net;
+    uint32_t n_engines;         /* the last so many tiles run on attention engines */
     VEC(struct map_tile) tiles; /* tile i runs on core i */
     struct map_usage *usage;    /* [tiles] */
     struct map_place *place;    /* [tiles], NULL where no places were asked for */
@@ -75,12 +77,17 @@ SPK_CHECKED spk_status map_count_out_axons(struct mapping *m);
  */
 uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,
                         uint32_t tile);
+/* Memory that a task takes of an attention engine. */
+uint64_t map_engine_task_bits(const struct tgt *t, const struct img_embedded *task);
 /* In-axons per source position that target channels c0 .. c0 + nc - 1 need from one alias. */
 uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t c0,
                            uint32_t nc);
 struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy, uint32_t gx,
                             uint32_t gc);
 
+/* place_engines.c: an engine core of the first `chips` chips for every tile that runs on one; all
+ * other tiles have their places. */
+SPK_CHECKED spk_status map_place_engines(struct mapping *m, uint32_t chips);
 /* place.c: chooses a system and a place for every tile. */
 SPK_CHECKED spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
                                        struct diag_list *diags);

@@ -87,7 +87,7 @@ spk_status net_push_proj(struct net_builder *b, const struct map_proj *proj,
                                  "'%s' (step %u) reads '%s' (step %u): delays are not balanced",
                                  target->name, target->start, s->name, s->start);
         p.source[i].pop = sources[i];
-        p.source[i].delay = target->start - 1 - s->start;
+        p.source[i].delay = p.pos == MAP_POS_ENGINE ? 0 : target->start - 1 - s->start;
         if (p.source[i].delay > tgt_limit_value(net->target, TGT_DELAY))
             return diag_internal(b->diags, target->span, "E0651",
                                  "'%s' reads '%s' with a delay of %u steps, more than '%s' has",

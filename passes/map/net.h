@@ -17,10 +17,11 @@
 
 /* How source positions reach target positions. */
 enum map_pos {
-    MAP_POS_WINDOW, /* convolution window: kernel, stride, pad over the source's view */
-    MAP_POS_GATHER, /* every source position reaches the one target position */
-    MAP_POS_SPREAD, /* the one source position reaches every target position */
-    MAP_POS_TEACHER /* every source position reaches the tile's teachers (one per channel) */
+    MAP_POS_WINDOW,  /* convolution window: kernel, stride, pad over the source's view */
+    MAP_POS_GATHER,  /* every source position reaches the one target position */
+    MAP_POS_SPREAD,  /* the one source position reaches every target position */
+    MAP_POS_TEACHER, /* every source position reaches the tile's teachers (one per channel) */
+    MAP_POS_ENGINE   /* every source position reaches the engine core's memory: no synapses */
 };
 
 /* How source channels reach target channels. */
@@ -88,7 +89,8 @@ struct map_pop {
     const double *channel_rate; /* [channels] where it is known by channel, else NULL */
     uint32_t n_projs;           /* incoming projections: net->proj[proj_first ..] */
     uint32_t proj_first;
-    /* computed by a task: EMBEDDED */
+    uint32_t engine; /* runs on engine cores: channels of one task; 0: on neuron cores */
+    /* computed by a task: EMBEDDED, or engine > 0 */
     uint32_t q, k, v, heads;
     int32_t unit;
     bool qk_first;

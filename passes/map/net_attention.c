@@ -4,6 +4,7 @@
  *   and_lif   the same with binary spikes only: AND units, a thermometer code of the sum, gates
  *   serial    accumulators of k*v fed token by token, attn_lif fed by them row by row
  *   plastic   attn_lif reads learning synapses that hold K^T V
+ *   engine    attn_lif on cores of their own class, which read q, k and v
  *   embedded  no inner populations: an embedded processor reads q, k, v and injects the result
  * Channel spaces: products, sums, gates c = (h*d + i)*d + j for the term k_i v_j of head h;
  * thermometers and their gates c*tokens + theta - 1. Costs: docs/mapping.md. */
@@ -147,7 +148,7 @@ static spk_status net_phase(struct net_builder *b, uint32_t pop, uint32_t base, 
 {
     struct map_pop *p = &b->net->pops.data[pop];
     if (!p->has_compartments || p->phase_base || p->phase_position || p->phase_mod)
-        return diag_nofit(b->diags, p->span, "E0672",
+        return diag_nofit(b->diags, p->span, "E0674",
                           "'%s' cannot leave at the ticks that its attention needs: it %s", p->name,
                           p->has_compartments ? "already leaves at others" : "is no neuron");
     p->phase_base = base;
@@ -261,6 +262,32 @@ static bool net_unit_weight(const struct tgt *t, int32_t unit, int8_t *weight, u
     return false;
 }
 
+/* `engine`: attn_lif on engine cores, a task of whole heads or of part of one head's columns each.
+ */
+static spk_status net_attention_engine(struct net_builder *b, const struct attn *a,
+                                       const struct attn_shape *shape, struct map_pop *p,
+                                       uint32_t *out)
+{
+    uint32_t heads, columns;
+    if (!attn_engine_task(b->net->target, shape, &heads, &columns))
+        return diag_nofit(b->diags, p->span, "E0673",
+                          "'%s': not even one column fits an attention engine of '%s'", p->name,
+                          b->net->target->name);
+    p->engine = heads * columns;
+    p->program = IMG_PROG_ENGINE;
+    p->start = a->start + b->net->target->engine.latency;
+    p->q = a->q;
+    p->k = a->k;
+    p->v = a->v;
+    p->heads = a->heads;
+    p->unit = a->unit;
+    p->qk_first = a->qk_first;
+    SPK_TRY(net_push_pop(b, p, out));
+    SPK_TRY(net_pattern(b, *out, a->q, MAP_POS_ENGINE, MAP_CHAN_HEAD, 0, a->d, IMG_PORT_Q, 0, 0));
+    SPK_TRY(net_pattern(b, *out, a->k, MAP_POS_ENGINE, MAP_CHAN_HEAD, 0, a->d, IMG_PORT_K, 0, 0));
+    return net_pattern(b, *out, a->v, MAP_POS_ENGINE, MAP_CHAN_SAME, 0, a->d, IMG_PORT_V, 0, 0);
+}
+
 /* `embedded`: no compartments; a task of a processor. */
 static spk_status net_attention_embedded(struct net_builder *b, const struct attn *a,
                                          struct map_pop *p, uint32_t *out)
@@ -322,6 +349,9 @@ spk_status net_attention(struct net_builder *b, uint32_t neuron, uint32_t attent
     p->lowering = at->a.attention.lowering;
     if (p->lowering == IR_LOWER_EMBEDDED)
         return net_attention_embedded(b, &a, p, out);
+    const struct attn_shape shape = attn_shape_of(net->module, attention);
+    if (p->lowering == IR_LOWER_ENGINE)
+        return net_attention_engine(b, &a, &shape, p, out);
     if (p->lowering == IR_LOWER_PLASTIC)
         return net_attention_plastic(b, &a, p, out);
     if (!net_unit_weight(net->target, a.unit, &weight, &shift))

@@ -17,7 +17,7 @@ uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uin
     uint32_t first, count, k;
     if (p->pos == MAP_POS_GATHER)
         return 1;
-    if (p->pos == MAP_POS_SPREAD || p->pos == MAP_POS_TEACHER)
+    if (p->pos == MAP_POS_SPREAD || p->pos == MAP_POS_TEACHER || p->pos == MAP_POS_ENGINE)
         return (size + tile - 1) / tile;
     if (!(columns ? map_window_targets(at, p->pad_w, p->stride_w, p->kernel_w, 0, size, false, 0,
                                        &first, &count, &k)

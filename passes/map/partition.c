@@ -47,14 +47,20 @@ static spk_status make_tiles(struct mapping *m)
 {
     struct map_net *net = &m->net;
     vec_clear(&m->tiles);
-    for (uint32_t i = 0; i < net->pops.len; i++) {
-        struct map_pop *p = &net->pops.data[i];
-        p->tile_first = (uint32_t)m->tiles.len;
-        for (uint32_t y = 0; y < p->gh && p->has_compartments; y++)
-            for (uint32_t x = 0; x < p->gw; x++)
-                for (uint32_t c = 0; c < p->gc; c++)
-                    SPK_TRY(vec_push(&m->tiles, map_tile_at(net, i, y, x, c)));
+    for (int engines = 0; engines < 2; engines++) { /* tiles on engine cores come last */
+        m->n_engines = (uint32_t)m->tiles.len;
+        for (uint32_t i = 0; i < net->pops.len; i++) {
+            struct map_pop *p = &net->pops.data[i];
+            if ((p->engine > 0) != (engines == 1))
+                continue;
+            p->tile_first = (uint32_t)m->tiles.len;
+            for (uint32_t y = 0; y < p->gh && p->has_compartments; y++)
+                for (uint32_t x = 0; x < p->gw; x++)
+                    for (uint32_t c = 0; c < p->gc; c++)
+                        SPK_TRY(vec_push(&m->tiles, map_tile_at(net, i, y, x, c)));
+        }
     }
+    m->n_engines = (uint32_t)m->tiles.len - m->n_engines;
     return SPK_OK;
 }
 

@@ -26,6 +26,7 @@ struct flow_vec VEC_FIELDS(struct flow);
 
 struct placer {
     struct mapping *m;
+    uint32_t n_tiles; /* on neuron cores: the first so many */
     struct flow_vec flows;
     uint32_t *adj_first, *adj; /* flows of each tile */
     uint32_t *slot_of;         /* tile -> slot */
@@ -44,8 +45,8 @@ static spk_status add_flow(void *ctx, const struct map_tile *tile, const struct 
     uint32_t dst = map_tile_of(net, tile->pop,
                                tile->y0 * net->pops.data[tile->pop].width + tile->x0, tile->c0);
     float w = (float)map_pop_sends(&net->pops.data[s], a->first_source_channel, a->n_atoms);
-    if (src == IR_NONE || src == dst)
-        return SPK_OK;
+    if (src == IR_NONE || src == dst || src >= pl->n_tiles)
+        return SPK_OK; /* engines are placed afterwards */
     if (pl->flows.len > 0 && vec_last(&pl->flows).a == src && vec_last(&pl->flows).b == dst) {
         vec_last(&pl->flows).weight += w;
         return SPK_OK;
@@ -66,7 +67,7 @@ static spk_status build_flows(struct placer *pl)
 {
     struct mapping *m = pl->m;
     size_t n = 0;
-    for (size_t i = 0; i < m->tiles.len; i++)
+    for (size_t i = 0; i < pl->n_tiles; i++)
         SPK_TRY(map_tile_axons(&m->net, &m->tiles.data[i], add_flow, pl));
     if (pl->flows.len > 0)
         qsort(pl->flows.data, pl->flows.len, sizeof *pl->flows.data, compare_flow);
@@ -166,7 +167,7 @@ static void swap_slots(struct placer *pl, uint32_t s, uint32_t d)
 /* Geometric schedule from the mean uphill step to a hundredth of it. */
 static spk_status anneal(struct placer *pl, uint64_t seed, const struct progress *progress)
 {
-    const uint32_t n = (uint32_t)pl->m->tiles.len;
+    const uint32_t n = pl->n_tiles;
     const uint64_t moves = (uint64_t)n * 200;
     struct rng rng;
     double uphill = 0, temperature;
@@ -218,10 +219,11 @@ static spk_status build_slots(struct placer *pl, uint32_t n_chips)
             for (uint32_t k = 0; k < tiles_x; k++) {
                 uint32_t tx = ty % 2 ? tiles_x - 1 - k : k;
                 for (uint32_t c = 0; c < t->tile_w * t->tile_h; c++) {
-                    if (used++ >= t->cores_per_chip)
+                    const uint32_t x = tx * t->tile_w + c % t->tile_w;
+                    const uint32_t y = ty * t->tile_h + c / t->tile_w;
+                    if (tgt_is_engine(t, x, y) || used++ >= t->cores_per_chip)
                         continue;
-                    pl->slot[pl->n_slots++] = (struct map_place){
-                        chip, tx * t->tile_w + c % t->tile_w, ty * t->tile_h + c / t->tile_w};
+                    pl->slot[pl->n_slots++] = (struct map_place){chip, x, y};
                 }
             }
         }
@@ -233,13 +235,15 @@ static spk_status choose_system(struct mapping *m, const char *forced, struct di
                                 uint32_t *out_chips)
 {
     const struct tgt *t = m->net.target;
-    const uint64_t per_chip = t->cores_per_chip, need = m->tiles.len;
+    const uint64_t per_chip = t->cores_per_chip, need = m->tiles.len - m->n_engines;
     uint64_t embedded = 0, chips = (need + per_chip - 1) / per_chip;
     const uint64_t procs = tgt_limit_value(t, TGT_EMBEDDED_PER_CHIP);
     for (size_t i = 0; i < m->net.pops.len; i++)
         embedded += m->net.pops.data[i].kind == IMG_LAYER_EMBEDDED;
     if (procs != UINT64_MAX && procs > 0 && (embedded + procs - 1) / procs > chips)
         chips = (embedded + procs - 1) / procs;
+    if (m->n_engines > 0 && ceil((double)m->n_engines / t->engine.per_chip) > (double)chips)
+        chips = (m->n_engines + t->engine.per_chip - 1) / t->engine.per_chip;
     for (uint32_t i = 0; i < t->n_systems; i++) {
         const struct tgt_system *s = &t->system[i];
         if (forced != NULL && strcmp(forced, s->name) != 0)
@@ -274,15 +278,15 @@ static spk_status choose_system(struct mapping *m, const char *forced, struct di
 spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
                            struct diag_list *diags)
 {
-    struct placer pl = {.m = m};
+    const uint32_t n = (uint32_t)m->tiles.len - m->n_engines;
+    struct placer pl = {.m = m, .n_tiles = n};
     uint32_t chips = 0;
-    const size_t n = m->tiles.len;
     SPK_TRY(choose_system(m, options->system, diags, &chips));
     if (options->no_places)
         return SPK_OK;
     spk_status status = build_slots(&pl, chips);
     if (status == SPK_OK)
-        status = spk_alloc_array(n, sizeof *m->place, &m->place);
+        status = spk_alloc_array(m->tiles.len, sizeof *m->place, &m->place);
     if (status == SPK_OK)
         status = spk_alloc_array_raw(n, sizeof *pl.slot_of, &pl.slot_of);
     if (status == SPK_OK)
@@ -300,6 +304,7 @@ spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
         m->traffic_after = total_cost(&pl);
         for (uint32_t i = 0; i < n; i++)
             m->place[i] = pl.slot[pl.slot_of[i]];
+        status = map_place_engines(m, chips);
     }
     vec_fini(&pl.flows);
     spk_free(pl.adj_first);

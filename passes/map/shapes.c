@@ -44,7 +44,8 @@ uint64_t map_usage_of(const struct map_usage *u, enum tgt_limit l)
 size_t map_usage_violation(const struct tgt *t, const struct map_usage *u)
 {
     for (size_t i = 0; i < MAP_N_LIMITS; i++)
-        if (map_usage_of(u, map_limits[i].limit) > tgt_limit_value(t, map_limits[i].limit))
+        if (map_usage_of(u, map_limits[i].limit) >
+            tgt_core_limit(t, map_limits[i].limit, u->engine))
             return i;
     return MAP_N_LIMITS;
 }
@@ -218,6 +219,19 @@ static spk_status find_cut(struct map_net *net, uint32_t pop, uint32_t th, uint3
     return SPK_OK;
 }
 
+/* The one shape of a population on engine cores: all positions, a task's channels. */
+static spk_status find_engine(struct map_net *net, uint32_t pop, struct shape_vec *out)
+{
+    struct map_pop *p = &net->pops.data[pop];
+    const struct map_pop before = *p;
+    const struct map_shape s = map_shape_make(p, p->height, p->width, p->engine);
+    bool fits;
+    map_shape_set(p, &s);
+    spk_status status = map_grid_fits(net, pop, &fits);
+    *p = before;
+    return status == SPK_OK && fits ? vec_push(out, s) : status;
+}
+
 spk_status map_shapes_find(struct map_net *net, uint32_t pop, bool fine, struct shape_vec *out)
 {
     struct map_pop *p = &net->pops.data[pop];
@@ -225,6 +239,8 @@ spk_status map_shapes_find(struct map_net *net, uint32_t pop, bool fine, struct 
     const uint64_t max_neurons = tgt_limit_value(net->target, TGT_NEURONS);
     const bool all = fine || !block_kind_of(net, p).full;
     struct u32_list blocks = {0};
+    if (p->engine > 0)
+        return find_engine(net, pop, out);
     spk_status status = find_blocks(net, pop, max_neurons, &blocks);
     for (uint32_t th = p->height; th > 0 && status == SPK_OK; th = next_size(p->height, th))
         for (uint32_t tw = p->width; tw > 0 && status == SPK_OK; tw = next_size(p->width, tw))

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "passes/attention.h"
 #include "passes/map/map.h"
 #include "support/alloc.h"
 
@@ -284,6 +285,8 @@ static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
     for (uint32_t s = 0; s < p->n_sources; s++) {
         const uint32_t delay_bits = map_delay_bits(p->source[s].delay);
         out->in_axons += positions * chunks;
+        if (p->pos == MAP_POS_ENGINE)
+            continue;
         if (p != &c->net->projs.data[p->block_proj])
             continue; /* its blocks are another projection's */
         add_format(c, map_proj_conv(c->net->target, p), p->plastic ? 31 : p->shift, delay_bits);
@@ -326,6 +329,29 @@ static spk_status count_configs(const struct map_net *net, const struct map_tile
     return SPK_OK;
 }
 
+uint64_t map_engine_task_bits(const struct tgt *t, const struct img_embedded *e)
+{
+    const struct attn_shape s = {.tokens = e->tokens,
+                                 .channels = e->channels,
+                                 .heads = e->heads,
+                                 .order = e->qk_first ? IR_ATTN_QK_FIRST : IR_ATTN_KV_FIRST};
+    return attn_engine_bits(t, &s, e->head_count, e->columns);
+}
+
+/* Memory that a tile takes of an attention engine. */
+static uint64_t engine_bits(const struct map_net *net, const struct map_tile *tile)
+{
+    const struct map_pop *p = &net->pops.data[tile->pop];
+    const uint32_t d = p->channels / p->heads;
+    const struct img_embedded e = {.tokens = p->height * p->width,
+                                   .channels = p->channels,
+                                   .heads = p->heads,
+                                   .qk_first = p->qk_first,
+                                   .head_count = tile->nc < d ? 1 : tile->nc / d,
+                                   .columns = tile->nc < d ? tile->nc : d};
+    return map_engine_task_bits(net->target, &e);
+}
+
 spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
                           struct map_usage *out)
 {
@@ -334,6 +360,9 @@ spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile
     spk_status status = SPK_OK;
     memset(out, 0, sizeof *out);
     out->neurons = tile->comps;
+    out->engine = p->engine > 0;
+    if (out->engine)
+        out->synapse_bits = engine_bits(net, tile);
     for (uint32_t i = 0; i < p->n_projs && status == SPK_OK; i++) {
         c.proj = &net->projs.data[p->proj_first + i];
         status = usage_proj(&c, out);

@@ -8,8 +8,8 @@ import numpy as np
 
 NONE = 0xFFFFFFFF
 LIST, CONV, PLASTIC = 0, 1, 2
-FIXED, PROG, SUM, PRODUCT, ACCUMULATE, GATED = 0, 1, 2, 3, 4, 5
-MAIN, SECOND, LEARN, TEACH = 0, 1, 2, 3
+FIXED, PROG, SUM, PRODUCT, ACCUMULATE, GATED, ENGINE = 0, 1, 2, 3, 4, 5, 6
+MAIN, SECOND, LEARN, TEACH, OPERANDS = 0, 1, 2, 3, 4
 TO_CORE, TO_EMBEDDED, TO_HOST = 0, 1, 2
 EVENTS, ENABLE, EMBEDDED = 0, 1, 2
 
@@ -189,7 +189,18 @@ class Chip:
         block = self.blocks[a["block"]]
         return a, block, block["kind"] == PLASTIC
 
+    def hear_engine(self, step, core, a, atom):
+        task = next(i for i, e in enumerate(self.embedded.rows) if e["core"] == core)
+        e, operand = self.embedded[task], a["port"] - OPERANDS
+        at = self.frame((e["q_layer"], e["k_layer"], e["v_layer"])[operand], step)
+        if at is not None:
+            self.heard[(task, operand, *at, a["row"] + atom, a["base"])] = 1
+
     def send(self, step, core, axon, atom, payload, tick=0):
+        a = self.in_axons[self.cores[core]["in_axon_first"] + axon]
+        if a["port"] >= OPERANDS:
+            self.hear_engine(step, core, a, atom)
+            return
         targets, weights, port, delay = self.synapses(core, axon, atom)
         if port > SECOND or self.learning(core, axon)[2] or self.pairs[targets].any():
             self.late[step + delay].append((tick, core, axon, atom, payload))
@@ -279,7 +290,10 @@ class Chip:
         if g.program in (SUM, PRODUCT, ACCUMULATE):
             payload = acc[0] * acc[1] if g.program == PRODUCT else acc[0]
             return wrap(payload, self.meta["payload_bits"])
-        if g.program in (PROG, GATED) and at is None:
+        if g.program == ENGINE and at is not None:
+            fired = self.engine_fired[g.row["core"]]  # of other tasks' columns nothing was heard
+            return fired[g.channel, g.position].astype(np.int64)
+        if g.program in (PROG, GATED, ENGINE) and at is None:
             return np.zeros(c.size, dtype=np.int64)
         bits = self.meta["state_bits"]
         limit = (1 << (bits - 1)) - 1
@@ -301,6 +315,7 @@ class Chip:
                 for g in self.group_of.values():
                     if g.row["host_current"]:
                         g.current = currents[g.channel, g.position]
+        self.compute_tasks(step, True)
         sent = []
         for groups in self.by_core:
             for g in groups:
@@ -312,7 +327,7 @@ class Chip:
                              for to in self.out[int(g.compartments[i])]]
         for p in range(2):
             self.ring[p][step % self.depth] = 0
-        self.compute_tasks(step)
+        self.compute_tasks(step, False)
         for dest, to, axon, atom, payload, tick in sent:
             if dest == TO_CORE:
                 self.send(step, to, axon, atom, payload, tick)
@@ -336,11 +351,17 @@ class Chip:
         if at is not None:
             self.heard[(task, p["operand"], *at, p["channel_first"] + atom, p["position"])] = 1
 
-    def compute_tasks(self, step):
+    def compute_tasks(self, step, engines):
+        self.engine_fired = {} if engines else self.engine_fired
         for i, e in enumerate(self.embedded.rows):
             at = self.frame(e["layer"], step)
-            if at is not None:
-                self.attention(i, e, at)
+            if at is None or (e["core"] != NONE) != engines:
+                continue
+            fired = self.attention(i, e, at)
+            if engines:
+                self.engine_fired[e["core"]] = fired
+            else:
+                self.values[e["layer"]][at[1], at[0]] = fired
 
     def attention(self, task, e, at):
         n, d = e["tokens"], e["channels"] // e["heads"]
@@ -361,7 +382,7 @@ class Chip:
                         -limit, limit)
         fired = state >= e["vth"]
         self.task_v[task] = np.where(fired, 0, state)
-        self.values[e["layer"]][at[1], at[0]] = fired
+        return fired
 
     def inject(self, step):
         for j in self.injections.rows:

@@ -20,8 +20,10 @@ def lowerings(case, target):
     out = [None]
     if t.tokens(case) <= 16:
         out.append("and_lif")
-    if target == "loihi2":
+    if target != "loihi1":
         out += ["embedded", "product", "serial", "plastic"]
+    if target == "engine-mesh":
+        out.append("engine")
     return out
 
 
@@ -141,14 +143,19 @@ class GoldenOnLoihi2(Golden):
         self.every("loihi2")
 
 
+class GoldenOnEngineMesh(Golden):
+    def test_every_case(self):
+        self.every("engine-mesh")
+
+
 class BackToBack(MappedTest):
     """Images do not touch each other: neither on the chip nor in the reference."""
 
-    def one(self, case, target):
+    def one(self, case, target, more):
         images = batch(case, 6, 1)
         source, folder = self.path("input"), self.path("d")
         t.write_tensors(source, {"input": images})
-        self.compile(case, target, folder)
+        self.compile(case, target, folder, *more)
         self.check_mapped(folder, source, len(images))
         _, spikes, logits = self.check_spikes(folder, source)
         self.assertGreater(len({row.tobytes() for row in logits}), 1, "all images look the same")
@@ -163,9 +170,10 @@ class BackToBack(MappedTest):
     def test_every_kind(self):
         for case in ("v2-tiny-exact", "v1-tiny-dvs-exact", "v2-tiny-events-exact",
                      "v1-tiny-cifar-exact", "v2-tiny-t1-exact"):
-            for target in ("loihi1", "loihi2"):
-                with self.subTest(case=case, target=target):
-                    self.one(case, target)
+            for target, more in (("loihi1", ()), ("loihi2", ()), ("engine-mesh", ()),
+                                 ("loihi2", ("--attention", "serial"))):
+                with self.subTest(case=case, target=target, more=more):
+                    self.one(case, target, more)
 
     def test_limit(self):
         case, folder = "v2-tiny-batch3-exact", self.path("d")
@@ -206,9 +214,10 @@ def synthetic_images(n):
 class Fashion(MappedTest):
     """The trained model, on images that the test draws, and on the real ones where they are."""
 
-    def verify(self, target):
-        folder = self.path(target)
-        self.run_tool("compile", "spikformer_v2_fashion", "--target", target, "-o", folder)
+    def verify(self, target, attention="auto"):
+        folder = self.path(f"{target}.{attention}")
+        self.run_tool("compile", "spikformer_v2_fashion", "--target", target, "--attention",
+                      attention, "-o", folder)
         images, labels = self.path("x-idx3-ubyte.gz"), self.path("y-idx1-ubyte")
         t.write_idx(images, synthetic_images(7))
         t.write_idx(labels, np.arange(7))
@@ -236,6 +245,12 @@ class Fashion(MappedTest):
 
     def test_loihi2(self):
         self.verify("loihi2")
+
+    def test_lowerings(self):
+        for target, attention in (("loihi2", "serial"), ("loihi2", "plastic"),
+                                  ("engine-mesh", "engine")):
+            with self.subTest(target=target, attention=attention):
+                self.verify(target, attention)
 
 
 if __name__ == "__main__":

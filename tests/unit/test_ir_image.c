@@ -201,6 +201,9 @@ BREAK(task_shape, im->embedded[0].tokens = 5)
 BREAK(task_layer_kind, im->embedded[0].layer = 1)
 BREAK(task_heads, im->embedded[0].heads = 2)
 BREAK(task_no_heads, im->embedded[0].heads = 0)
+BREAK(task_part, im->embedded[0].head_first = 3)
+BREAK(task_columns, im->embedded[0].columns = 2)
+BREAK(task_core, im->embedded[0].core = 0)
 BREAK(task_ports, im->embedded[0].n_ports = 3)
 BREAK(task_bits, im->embedded[0].bits = 1)
 BREAK(port_operand, im->embedded_ports[1].operand = 3)
@@ -318,7 +321,10 @@ static const struct {
     {inject_axon, "injections[1].axon: 2 is not below 2"},
     {task_layer, "embedded[0].q_layer: 3 is not below 3"},
     {task_shape, "embedded[0].tokens: 5 is not equal to 4"},
-    {task_layer_kind, "embedded[0].layer: 0 is not equal to 5"},
+    {task_layer_kind, "embedded[0].layer: 0 is not equal to 1, whether a processor computes"},
+    {task_part, "embedded[0].head_first: 6 is not at most 3, the heads"},
+    {task_columns, "embedded[0].column_first: 2 is not at most 1, the channels of a head"},
+    {task_core, "embedded[0].n_ports: 2 is not equal to 0, none, as it has a core"},
     {task_heads, "embedded[0].heads: 1 is not equal to 0"},
     {task_no_heads, "embedded[0].heads: 0 is not at least 1"},
     {task_ports, "embedded[0].port_first: 3 is not at most 2"},

@@ -271,7 +271,7 @@ static void test_attention_costs(void **state)
     t.limit[TGT_NEURONS] = (struct tgt_const){.present = true, .value = 1024};
     t.limit[TGT_SYNAPSE_BITS] = (struct tgt_const){.present = true, .value = 1048576};
     t.limit[TGT_IN_AXONS] = (struct tgt_const){.present = true, .value = 4096};
-    t.engine = (struct tgt_engine){4, 1 << 16, 64, 1000, 2};
+    t.engine = (struct tgt_engine){4, 1 << 16, 64, 100000, 2};
     attn_candidates(&t, &s, c);
     /* (1024 - 64) / 64 = 15 tokens a core beside the teachers: 4 tiles of 64 channels. */
     assert_int_equal(c[4].lowering, IR_LOWER_PLASTIC);
@@ -285,11 +285,24 @@ static void test_attention_costs(void **state)
     /* and_lif refuses 49 tokens */
     assert_non_null(c[0].reason);
     /* An engine: 3 * 49 * 16 + 16 * 16 * 6 + 49 * 16 * 24 = 22,704 bits a head: two fit. */
-    assert_int_equal(attn_engine_bits(&t, 49, 16, 1, 16), 22704);
+    assert_int_equal(attn_engine_bits(&t, &s, 1, 16), 22704);
     assert_true(attn_engine_task(&t, &s, &heads, &columns));
     assert_int_equal(heads, 2);
     assert_int_equal(columns, 16);
     assert_true(c[5].cores >= 2 && c[5].cores <= 2);
+    /* 16 * 16 words and 49 * 16 * (16 + 1) additions a head */
+    assert_int_equal(attn_engine_words(&t, &s, 2, 16), 2 * 256);
+    assert_int_equal(attn_engine_adds(&s, 2, 16), 2 * 13328);
+    t.engine.ops_per_step = 2 * 13584 - 1; /* one head only */
+    assert_true(attn_engine_task(&t, &s, &heads, &columns));
+    assert_int_equal(heads, 1);
+    t.engine.ops_per_step = 100000;
+    /* (q k^T) v: 49 * 49 words, 49 * 16 * 50 additions; a row of 49 counts of 5 bits instead of A */
+    s.order = IR_ATTN_QK_FIRST;
+    assert_int_equal(attn_engine_words(&t, &s, 1, 16), 2401);
+    assert_int_equal(attn_engine_adds(&s, 1, 16), 39200);
+    assert_int_equal(attn_engine_bits(&t, &s, 1, 16), 22704 - 1536 + 245);
+    s.order = IR_ATTN_KV_FIRST;
     t.engine.memory_bits = 10000; /* 49 * (32 + 4) + 16 * 4 * 6 + 49 * 4 * 24 = 6,852: 4 columns */
     assert_true(attn_engine_task(&t, &s, &heads, &columns));
     assert_int_equal(heads, 1);

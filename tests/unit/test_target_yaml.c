@@ -163,7 +163,7 @@ static void keys_are_the_names(void **state)
 static void every_fact_has_a_source(void **state)
 {
     (void)state;
-    static const char *const names[] = {"loihi1", "loihi2"};
+    static const char *const names[] = {"engine-mesh", "loihi1", "loihi2"};
     for (int n = 0; n < 2; n++) {
         struct tgt *t = load(names[n]);
         assert_true(t->n_facts > 30);
@@ -219,6 +219,31 @@ static void as_json(void **state)
     assert_string_equal(word, "spikec-target-1");
     js_free(tree);
     strbuf_fini(&text);
+    tgt_destroy(t);
+}
+
+/* The imagined chip: loihi2's neuron cores and a row of engines; nothing published, nothing priced. */
+static void engine_mesh_numbers(void **state)
+{
+    (void)state;
+    struct tgt *t = load("engine-mesh");
+    assert_int_equal(t->attention, 63);
+    assert_int_equal(t->engine.per_chip, 8);
+    assert_int_equal(t->engine.memory_bits, 1048576);
+    assert_int_equal(t->engine.word_bits, 64);
+    assert_int_equal(t->engine.ops_per_step, 1766400);
+    assert_int_equal(t->engine.latency, 1);
+    assert_int_equal(t->cores_x * t->cores_y, 136);
+    assert_false(tgt_is_engine(t, 7, 15));
+    assert_true(tgt_is_engine(t, 0, 16) && tgt_is_engine(t, 7, 16));
+    assert_int_equal(tgt_core_limit(t, TGT_NEURONS, false), 8192);
+    assert_int_equal(tgt_core_limit(t, TGT_NEURONS, true), 1048576 / 24);
+    assert_int_equal(tgt_core_limit(t, TGT_SYNAPSE_BITS, true), 1048576);
+    assert_int_equal(tgt_core_limit(t, TGT_IN_AXONS, true), 4096);
+    for (uint32_t i = 0; i < t->n_facts; i++)
+        assert_int_equal(t->fact[i].constant.basis, TGT_ASSUMED);
+    for (int e = 0; e < TGT_ENERGY_COUNT; e++)
+        assert_false(t->energy_pj[e].present);
     tgt_destroy(t);
 }
 
@@ -310,6 +335,7 @@ int main(void)
         cmocka_unit_test(loihi1_numbers),
         cmocka_unit_test(loihi1_prices),
         cmocka_unit_test(loihi2_numbers),
+        cmocka_unit_test(engine_mesh_numbers),
         cmocka_unit_test(keys_are_the_names),
         cmocka_unit_test(every_fact_has_a_source),
         cmocka_unit_test(printed),
