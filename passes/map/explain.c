@@ -24,8 +24,8 @@ static spk_status bits_that_fit(const struct map_net *net, const struct map_tile
     return SPK_OK;
 }
 
-/* Sets the population to tiles of one position and at most `channels` channels (on engine cores there
- * is one shape); the middle one. */
+/* Sets the population to tiles of one position and at most `channels` channels (on engine cores
+ * there is one shape); the middle one. */
 static struct map_tile smallest_tile(struct map_net *net, uint32_t pop, uint32_t channels)
 {
     struct map_pop *p = &net->pops.data[pop];

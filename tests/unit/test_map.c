@@ -63,8 +63,7 @@ static const struct {
              {"loihi1-discrete", TGT_ATTN_AND_LIF}, {"loihi1", TGT_ATTN_AND_LIF},
              {"loihi2", TGT_ATTN_PRODUCT},          {"loihi2", TGT_ATTN_AND_LIF},
              {"loihi2", TGT_ATTN_EMBEDDED},         {"loihi2", TGT_ATTN_SERIAL},
-             {"loihi2", TGT_ATTN_PLASTIC},
-             {"engine-mesh", TGT_ATTN_ENGINE}};
+             {"loihi2", TGT_ATTN_PLASTIC},          {"engine-mesh", TGT_ATTN_ENGINE}};
 #define N_KINDS (sizeof KINDS / sizeof KINDS[0])
 
 /* Distinct synapse formats among the blocks of a core. */
@@ -105,7 +104,8 @@ static void test_usage(void **state)
             assert_true(u[i].neurons <= tgt_core_limit(n.target, TGT_NEURONS, u[i].engine));
             assert_true(u[i].in_axons <= tgt_limit_value(n.target, TGT_IN_AXONS));
             assert_true(u[i].out_axons <= tgt_limit_value(n.target, TGT_OUT_AXONS));
-            assert_true(u[i].synapse_bits <= tgt_core_limit(n.target, TGT_SYNAPSE_BITS, u[i].engine));
+            assert_true(u[i].synapse_bits <=
+                        tgt_core_limit(n.target, TGT_SYNAPSE_BITS, u[i].engine));
             assert_true(u[i].configs <= tgt_limit_value(n.target, TGT_CONFIGS));
         }
         spk_free(u);

@@ -297,7 +297,8 @@ static void test_attention_costs(void **state)
     assert_true(attn_engine_task(&t, &s, &heads, &columns));
     assert_int_equal(heads, 1);
     t.engine.ops_per_step = 100000;
-    /* (q k^T) v: 49 * 49 words, 49 * 16 * 50 additions; a row of 49 counts of 5 bits instead of A */
+    /* (q k^T) v: 49 * 49 words, 49 * 16 * 50 additions; a row of 49 counts of 5 bits instead of A
+     */
     s.order = IR_ATTN_QK_FIRST;
     assert_int_equal(attn_engine_words(&t, &s, 1, 16), 2401);
     assert_int_equal(attn_engine_adds(&s, 1, 16), 39200);

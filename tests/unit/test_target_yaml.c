@@ -222,7 +222,8 @@ static void as_json(void **state)
     tgt_destroy(t);
 }
 
-/* The imagined chip: loihi2's neuron cores and a row of engines; nothing published, nothing priced. */
+/* The imagined chip: loihi2's neuron cores and a row of engines; nothing published, nothing priced.
+ */
 static void engine_mesh_numbers(void **state)
 {
     (void)state;
