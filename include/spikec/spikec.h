@@ -161,6 +161,18 @@ struct spk_opt_options {
 };
 int spk_opt(spk_context *context, const struct spk_opt_options *options, spk_result **out_result);
 
+/* place: puts the clusters of a .cg graph on its mesh and writes a .pl placement. */
+struct spk_place_options {
+    const char *graph;     /* .cg file */
+    const char *output;    /* .pl file, replaced in one step */
+    const char *objective; /* "unicast" (default) or "multicast" */
+    const char *placer;    /* "spikec" (default), "scotch", "metis", "hilbert", "row", "snake" */
+    uint64_t seed;
+    double effort; /* of the search; 0: 1 */
+};
+int spk_place(spk_context *context, const struct spk_place_options *options,
+              spk_result **out_result);
+
 /* fmt: the formatted text of a model file. */
 int spk_format(spk_context *context, const char *path, spk_result **out_result);
 

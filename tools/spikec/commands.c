@@ -91,6 +91,17 @@ static int cmd_opt(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_opt(c, &o, out);
 }
 
+static int cmd_place(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_place_options o = {.graph = a->positional[0],
+                                  .output = a->positional[1],
+                                  .objective = a->objective,
+                                  .placer = a->placer,
+                                  .seed = a->seed,
+                                  .effort = a->effort};
+    return spk_place(c, &o, out);
+}
+
 static int cmd_fmt(spk_context *c, struct tool_args *a, spk_result **out)
 {
     int status = spk_format(c, a->positional[0], out);
@@ -141,6 +152,9 @@ const struct tool_command tool_commands[] = {
      "Runs the images back to back without reloading. Exit code 1 where M differs from Q.", "iv", 1,
      1, cmd_verify},
     {"opt", "FILE.sir|MODEL", "Run passes on a module and print it.", NULL, "mwtp", 1, 1, cmd_opt},
+    {"place", "G.cg P.pl", "Place the clusters of a graph on its mesh.",
+     "Writes a line \"x y\" for every cluster and prints the figures of the placement.", "x", 2, 2,
+     cmd_place},
     {"fmt", "FILE.spk", "Format a model description (to stdout, or --in-place).", NULL, "f", 1, 1,
      cmd_fmt},
     {"cost", "DIR", "Print the cost of layers and cores, the fullest first.", NULL, "k", 1, 1,

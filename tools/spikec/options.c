@@ -51,7 +51,9 @@ enum {
     K_LIST,
     K_CORES,
     K_RATE,
-    K_INPUT_OUT
+    K_INPUT_OUT,
+    K_PLACER,
+    K_EFFORT
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -89,6 +91,10 @@ static const struct tool_option OPTIONS[] = {
     {'p', "passes", K_PASSES, "LIST", "passes to run: a,b{option=value}"},
     {'p', "print-after", K_PRINT_AFTER, "PASS", "print the module after PASS (or `all`)"},
     {'p', "list", K_LIST, NULL, "list the passes and their options"},
+    {'x', "objective", K_OBJECTIVE, "NAME", "unicast (default) or multicast hops"},
+    {'x', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
+    {'x', "effort", K_EFFORT, "E", "search E times as long as by default (0.01 to 1000)"},
+    {'x', "seed", K_SEED, "N", "seed of the placement (default 0)"},
     {'o', "output", 'o', "DIR", "folder to write; replaces only one that spikec made"},
     {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
     {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
@@ -121,6 +127,15 @@ static double fraction(struct argp_state *state, const char *text, const char *o
     double v = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1.0;
     if (end == NULL || *end != '\0' || !(v > 0.0 && v < 1.0))
         argp_error(state, "--%s takes a number between 0 and 1, not '%s'", option, text);
+    return v;
+}
+
+static double effort(struct argp_state *state, const char *text)
+{
+    char *end = NULL;
+    double v = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1.0;
+    if (end == NULL || *end != '\0' || !(v >= 0.01 && v <= 1000.0))
+        argp_error(state, "--effort takes a number from 0.01 to 1000, not '%s'", text);
     return v;
 }
 
@@ -168,6 +183,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->passes;
     case K_PRINT_AFTER:
         return &a->print_after;
+    case K_PLACER:
+        return &a->placer;
     case 'o':
         return &a->output;
     default:
@@ -220,6 +237,9 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_THREADS:
         a->threads = (uint32_t)number(state, text, "threads", 256);
+        return 0;
+    case K_EFFORT:
+        a->effort = effort(state, text);
         return 0;
     case K_CORES:
         a->cores = number(state, text, "cores", UINT32_MAX);

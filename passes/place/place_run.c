@@ -1,0 +1,368 @@
+/* The placer's main line: multilevel annealing.
+ *
+ * The graph is coarsened by pairing until few nodes are left, and each level gets a grid of the
+ * same shape with about one cell per node. The coarsest level is annealed from hot; then level by
+ * level members start at their node's place (a little towards their neighbours), are legalised and
+ * annealed from a temperature at which about half of the moves are accepted, so that what the
+ * coarser level found is bent but not lost. (Multilevel annealing: Sankar, Rose 1999; legalisation
+ * by rank: place_legalise.c.) Small graphs get several starts of which the best counts; starts run
+ * side by side, and which one wins does not depend on the threads. */
+#include <math.h>
+#include <string.h>
+
+#include "passes/place/place_internal.h"
+#include "passes/place/place_metis.h"
+#include "passes/place/place_scotch.h"
+#include "support/alloc.h"
+
+#define MAX_LEVELS 40
+#define COARSEST 300 /* nodes of the coarsest level */
+#define PROGRESS_STEPS 1000
+
+struct start {
+    struct place_level level[MAX_LEVELS];
+    uint32_t n_levels;
+    struct place_state state;
+    struct place_wish *wish;
+    spk_status status;
+    int64_t cost;
+};
+
+struct run {
+    const struct ir_cluster_graph *graph;
+    const struct place_grid *grid, *chips; /* chips: grid, or NULL where it is one chip */
+    const struct place_options *options;
+    struct diag_list *diags;
+    struct start *start; /* [n_starts] */
+    uint32_t n_starts;
+    double effort;
+};
+
+/* Moves at a level of n nodes: n^(4/3) each at small sizes as in VPR, ever fewer per node beyond
+ * what fits into a minute. */
+static double moves_at(uint32_t n, double effort)
+{
+    const double knee = 4096, base = 300;
+    if (n <= knee)
+        return effort * base * pow(n, 4.0 / 3);
+    return effort * base * pow(knee, 4.0 / 3) * cbrt(n / knee);
+}
+
+static spk_status build_levels(const struct run *r, struct start *s, uint64_t seed,
+                               struct diag_list *diags)
+{
+    const uint64_t around = (uint64_t)r->grid->width + r->grid->height;
+    uint32_t max_size = 2;
+    SPK_TRY(place_level_build(r->graph, around, diags, &s->level[0]));
+    s->n_levels = 1;
+    SPK_TRY(place_axes_of_grid(r->grid, &s->level[0].axes));
+    while (s->level[s->n_levels - 1].n > COARSEST && s->n_levels < MAX_LEVELS) {
+        struct place_level *fine = &s->level[s->n_levels - 1], *coarse = fine + 1;
+        SPK_TRY(place_coarsen(fine, max_size, seed + s->n_levels, coarse));
+        s->n_levels++;
+        SPK_TRY(place_axes_coarse(&s->level[0].axes, coarse->n, &coarse->axes));
+        if (coarse->n > 0.95 * fine->n)
+            break;
+        max_size = max_size * 2 + max_size / 2;
+        if (max_size > r->graph->n_clusters)
+            max_size = r->graph->n_clusters;
+    }
+    return SPK_OK;
+}
+
+/* Nodes of the coarsest level along a snake, in order of their first cluster. */
+static spk_status place_coarsest(const struct run *r, struct start *s)
+{
+    const struct place_level *l = &s->level[s->n_levels - 1];
+    const struct place_grid grid = {
+        .width = l->axes.w, .height = l->axes.h, .blocked = l->axes.blocked};
+    const uint32_t n = r->graph->n_clusters, *order = r->options->order;
+    uint32_t *cell, *line, n_line = 0;
+    const bool fixed = s->n_levels == 1 && r->options->fixed_chip != NULL;
+    SPK_TRY(spk_alloc_array_raw(2 * (size_t)l->n, sizeof *cell, &cell));
+    line = cell + l->n;
+    memset(cell, 0, l->n * sizeof *cell);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t v = order != NULL ? order[i] : i;
+        for (uint32_t k = 0; k + 1 < s->n_levels; k++)
+            v = s->level[k].up[v];
+        if (cell[v]++ == 0)
+            line[n_line++] = v;
+    }
+    spk_status status = place_in_order(&grid, PLACE_SNAKE, line, l->n, cell);
+    for (uint32_t v = 0; v < l->n && status == SPK_OK; v++)
+        s->wish[v] =
+            (struct place_wish){(float)(cell[v] % l->axes.w), (float)(cell[v] / l->axes.w), v};
+    if (status == SPK_OK)
+        status = place_legalise(&l->axes, fixed ? r->chips : NULL,
+                                fixed ? r->options->fixed_chip : NULL, s->wish, l->n, &s->state);
+    spk_free(cell);
+    return status;
+}
+
+struct pull {
+    double x, y, weight;
+};
+
+static void add_pull(struct pull *p, float x, float y, double weight)
+{
+    p->x += weight * (double)x;
+    p->y += weight * (double)y;
+    p->weight += weight;
+}
+
+static float limited(double wish, double most)
+{
+    return (float)(wish > most ? most : wish < -most ? -most : wish);
+}
+
+/* Where the nodes of level k wish to be: at their coarse node's place, up to LEAN of its cell
+ * towards the centre of their neighbours. Wishes hold the bare places first. */
+#define LEAN 0.3
+static spk_status wishes(struct start *s, uint32_t k)
+{
+    const struct place_level *f = &s->level[k], *c = &s->level[k + 1];
+    const double fx = (double)f->axes.w / c->axes.w, fy = (double)f->axes.h / c->axes.h;
+    struct pull *centre; /* [groups][2 sides] */
+    float *lean;
+    SPK_TRY(spk_alloc_array(2 * (size_t)f->n_groups, sizeof *centre, &centre));
+    spk_status status = spk_alloc_array_raw(2 * (size_t)f->n, sizeof *lean, &lean);
+    if (status != SPK_OK) {
+        spk_free(centre);
+        return status;
+    }
+    struct place_wish *w = s->wish;
+    for (uint32_t a = 0; a < f->n; a++) {
+        const struct place_xy p = s->state.pos[f->up[a]];
+        w[a] = (struct place_wish){(float)((p.x + 0.5) * fx - 0.5), (float)((p.y + 0.5) * fy - 0.5),
+                                   a};
+    }
+    for (uint32_t g = 0; g < f->n_groups; g++) {
+        for (uint32_t i = f->group_first[g]; i < f->group_first[g + 1]; i++) {
+            const struct place_member *m = &f->group[i];
+            add_pull(&centre[2 * g], w[m->group].x, w[m->group].y, m->s);
+            add_pull(&centre[2 * g + 1], w[m->group].x, w[m->group].y, m->d);
+        }
+    }
+    for (uint32_t a = 0; a < f->n; a++) {
+        struct pull p = {0, 0, 0};
+        for (uint32_t i = f->link_first[a]; i < f->link_first[a + 1]; i++)
+            add_pull(&p, w[f->link[i].node].x, w[f->link[i].node].y, f->link[i].weight);
+        for (uint32_t i = f->member_first[a]; i < f->member_first[a + 1]; i++) {
+            const struct place_member *m = &f->member[i];
+            const struct pull *from = &centre[2 * m->group], *to = from + 1;
+            p.x += m->s * to->x + m->d * from->x;
+            p.y += m->s * to->y + m->d * from->y;
+            p.weight += m->s * to->weight + m->d * from->weight;
+        }
+        const double ax = p.weight > 0 ? p.x / p.weight - (double)w[a].x : 0;
+        const double ay = p.weight > 0 ? p.y / p.weight - (double)w[a].y : 0;
+        lean[2 * a] = limited(LEAN * ax, LEAN * fx);
+        lean[2 * a + 1] = limited(LEAN * ay, LEAN * fy);
+    }
+    for (uint32_t a = 0; a < f->n; a++) {
+        w[a].x += lean[2 * a];
+        w[a].y += lean[2 * a + 1];
+    }
+    spk_free(lean);
+    spk_free(centre);
+    return SPK_OK;
+}
+
+static spk_status anneal_level(const struct run *r, struct start *s, uint32_t k, uint64_t seed,
+                               const struct progress *progress)
+{
+    struct place_level *l = &s->level[k];
+    const bool coarsest = k + 1 == s->n_levels, finest = k == 0;
+    struct place_schedule plan = {.moves = moves_at(l->n, coarsest ? 4 * r->effort : r->effort),
+                                  .acceptance = coarsest ? 0.8 : 0.45,
+                                  .cooling = 0.95,
+                                  .range = coarsest ? PLACE_MAX_SIDE : 4,
+                                  .seed = seed + k,
+                                  .progress_base = (uint64_t)(s->n_levels - 1 - k) *
+                                                   PROGRESS_STEPS / s->n_levels,
+                                  .progress_span = PROGRESS_STEPS / s->n_levels};
+    return place_anneal(l, r->chips, finest ? r->options->fixed_chip : NULL, &plan, progress,
+                        &s->state);
+}
+
+static spk_status run_start(const struct run *r, struct start *s, uint64_t seed,
+                            const struct progress *progress, struct diag_list *diags)
+{
+    const size_t cells = (size_t)r->grid->width * r->grid->height;
+    const uint32_t n = r->graph->n_clusters;
+    SPK_TRY(build_levels(r, s, seed * 131, diags));
+    SPK_TRY(spk_alloc_array_raw(n, sizeof *s->state.pos, &s->state.pos));
+    SPK_TRY(spk_alloc_array_raw(cells, sizeof *s->state.at, &s->state.at));
+    SPK_TRY(spk_alloc_array_raw(n, sizeof *s->wish, &s->wish));
+    SPK_TRY(place_coarsest(r, s));
+    for (uint32_t k = s->n_levels; k-- > 0;) {
+        const bool finest = k == 0;
+        if (k + 1 < s->n_levels) {
+            SPK_TRY(wishes(s, k));
+            place_level_fini(&s->level[k + 1]);
+            SPK_TRY(place_legalise(&s->level[k].axes, finest ? r->chips : NULL,
+                                   finest ? r->options->fixed_chip : NULL, s->wish, s->level[k].n,
+                                   &s->state));
+        }
+        SPK_TRY(anneal_level(r, s, k, seed * 977, progress));
+    }
+    return place_level_cost(&s->level[0], &s->state, &s->cost);
+}
+
+static void start_fini(struct start *s)
+{
+    for (uint32_t k = 0; k < s->n_levels; k++)
+        place_level_fini(&s->level[k]);
+    spk_free(s->state.pos);
+    spk_free(s->state.at);
+    spk_free(s->wish);
+}
+
+static spk_status start_chunk(void *ctx, uint32_t chunk, uint32_t worker)
+{
+    struct run *r = ctx;
+    const struct progress *listener = r->options->progress;
+    const struct progress silent = {.cancel = listener != NULL ? listener->cancel : NULL};
+    (void)worker;
+    return run_start(r, &r->start[chunk], r->options->seed * 4099 + chunk,
+                     chunk == 0 ? listener : &silent, chunk == 0 ? r->diags : NULL);
+}
+
+static uint32_t number_of_starts(uint32_t n)
+{
+    return n <= 128 ? 8 : n <= 512 ? 4 : 1;
+}
+
+static spk_status run_multilevel(struct run *r, uint32_t *out_cell)
+{
+    const uint32_t n = r->graph->n_clusters;
+    uint32_t best = 0;
+    r->n_starts = number_of_starts(n);
+    SPK_TRY(spk_alloc_array(r->n_starts, sizeof *r->start, &r->start));
+    progress_begin(r->options->progress, "placing", PROGRESS_STEPS);
+    spk_status status = pool_run(r->options->pool, r->n_starts, start_chunk, r);
+    progress_end(r->options->progress);
+    for (uint32_t i = 1; i < r->n_starts && status == SPK_OK; i++)
+        if (r->start[i].cost < r->start[best].cost)
+            best = i;
+    struct start *s = &r->start[best];
+    if (status == SPK_OK && r->options->objective == PLACE_MULTICAST) {
+        const struct place_schedule plan = {.moves = moves_at(n, r->effort),
+                                            .acceptance = 0.45,
+                                            .cooling = 0.95,
+                                            .range = 8,
+                                            .seed = r->options->seed * 31 + 7};
+        status =
+            place_anneal_multicast(r->graph, &s->level[0].axes, r->chips, r->options->fixed_chip,
+                                   &plan, r->options->progress, &s->state);
+    }
+    for (uint32_t v = 0; v < n && status == SPK_OK; v++)
+        out_cell[v] = s->state.pos[v].y * r->grid->width + s->state.pos[v].x;
+    for (uint32_t i = 0; i < r->n_starts; i++)
+        start_fini(&r->start[i]);
+    spk_free(r->start);
+    return status;
+}
+
+static spk_status check_fixed(const struct run *r)
+{
+    const struct place_grid *g = r->grid;
+    const uint32_t *fixed = r->options->fixed_chip, n = r->graph->n_clusters;
+    if (fixed == NULL || r->chips == NULL)
+        return SPK_OK;
+    const uint32_t across = (g->width + g->chip_w - 1) / g->chip_w;
+    const uint32_t chips = across * ((g->height + g->chip_h - 1) / g->chip_h);
+    uint32_t *room, bad = PLACE_NONE;
+    SPK_TRY(spk_alloc_array(chips, sizeof *room, &room));
+    for (size_t i = 0; i < (size_t)g->width * g->height; i++)
+        if (g->blocked == NULL || !g->blocked[i])
+            room[i / g->width / g->chip_h * across + i % g->width / g->chip_w]++;
+    for (uint32_t v = 0; v < n && bad == PLACE_NONE; v++) {
+        if (fixed[v] == PLACE_NONE)
+            continue;
+        if (fixed[v] >= chips || room[fixed[v]] == 0)
+            bad = v;
+        else
+            room[fixed[v]]--;
+    }
+    spk_free(room);
+    if (bad == PLACE_NONE)
+        return SPK_OK;
+    return diag_nofit(r->diags, spk_span_none, "E0683",
+                      "chip %u, to which cluster %u is fixed, has no free cell left", fixed[bad],
+                      bad);
+}
+
+static spk_status check_room(const struct run *r)
+{
+    const struct place_grid *g = r->grid;
+    const uint64_t cells = (uint64_t)g->width * g->height;
+    uint64_t n_free = cells;
+    for (uint64_t i = 0; g->blocked != NULL && i < cells; i++)
+        n_free -= g->blocked[i] != 0;
+    if (cells >= UINT32_MAX)
+        return diag_nofit(r->diags, spk_span_none, "E0684",
+                          "a mesh of %u x %u has more cells than can be numbered", g->width,
+                          g->height);
+    if (r->graph->n_clusters <= n_free)
+        return SPK_OK;
+    return diag_nofit(r->diags, spk_span_none, "E0685",
+                      "%u clusters, and the mesh of %u x %u has %llu free cells",
+                      r->graph->n_clusters, g->width, g->height, (unsigned long long)n_free);
+}
+
+static spk_status dispatch(struct run *r, uint32_t *out_cell)
+{
+    const struct place_options *o = r->options;
+    switch (o->engine) {
+    case PLACE_SPIKEC:
+        return run_multilevel(r, out_cell);
+    case PLACE_SCOTCH:
+        return place_by_scotch(r->graph, r->grid, o->seed, r->diags, out_cell);
+    case PLACE_METIS:
+        return place_by_metis(r->graph, r->grid, o->seed, r->diags, out_cell);
+    default:
+        return place_in_order(r->grid, o->engine, o->order, r->graph->n_clusters, out_cell);
+    }
+}
+
+spk_status place_run(const struct ir_cluster_graph *graph, const struct place_grid *grid,
+                     const struct place_options *options, struct diag_list *diags,
+                     uint32_t *out_cell)
+{
+    struct place_grid whole = *grid;
+    struct run r = {.graph = graph,
+                    .grid = &whole,
+                    .options = options,
+                    .diags = diags,
+                    .effort = options->effort > 0 ? options->effort : 1};
+    SPK_TRY(place_grid_check(grid, diags));
+    whole.chip_w = grid->chip_w == 0 || grid->chip_w > grid->width ? grid->width : grid->chip_w;
+    whole.chip_h = grid->chip_h == 0 || grid->chip_h > grid->height ? grid->height : grid->chip_h;
+    if (whole.chip_w < whole.width || whole.chip_h < whole.height)
+        r.chips = &whole;
+    SPK_TRY(check_room(&r));
+    SPK_TRY(check_fixed(&r));
+    if (graph->n_clusters == 0)
+        return SPK_OK;
+    return dispatch(&r, out_cell);
+}
+
+static const char *const ENGINE_NAMES[] = {"spikec", "scotch", "metis", "hilbert", "row", "snake"};
+
+bool place_engine_find(const char *name, enum place_engine *out_engine)
+{
+    for (unsigned i = 0; i < sizeof ENGINE_NAMES / sizeof *ENGINE_NAMES; i++) {
+        if (strcmp(name, ENGINE_NAMES[i]) == 0) {
+            *out_engine = (enum place_engine)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *place_engine_name(enum place_engine engine)
+{
+    return ENGINE_NAMES[engine];
+}
