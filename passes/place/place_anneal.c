@@ -31,6 +31,7 @@ struct annealer {
     size_t line;      /* w + h */
     float *threshold; /* -ln of the middle of each of THRESHOLDS equal parts of (0, 1) */
     struct place_rng rng;
+    int64_t change; /* of U by all moves made */
 };
 
 static int32_t *slopes(const struct annealer *an, uint32_t group, uint32_t side)
@@ -253,6 +254,7 @@ static double round_of_moves(struct annealer *an, uint64_t moves, double tempera
         if (delta > 0 && (double)delta >= limit)
             continue;
         do_swap(an, a, b, p, q);
+        an->change += delta;
         accepted += delta != 0;
     }
     return tried > 0 ? (double)accepted / (double)tried : 0;
@@ -295,8 +297,10 @@ static void descend(struct annealer *an)
                 if (an->fixed != NULL &&
                     (!may_be_at(an, a, q) || (b != PLACE_NONE && !may_be_at(an, b, p))))
                     continue;
-                if (swap_delta(an, a, b, p, q) < 0) {
+                const int64_t delta = swap_delta(an, a, b, p, q);
+                if (delta < 0) {
                     do_swap(an, a, b, p, q);
+                    an->change += delta;
                     better = true;
                 }
             }
@@ -343,7 +347,8 @@ static spk_status init(struct annealer *an, const struct place_level *level,
 
 spk_status place_anneal(const struct place_level *level, const struct place_grid *chips,
                         const uint32_t *fixed, const struct place_schedule *schedule,
-                        const struct progress *progress, struct place_state *state)
+                        const struct progress *progress, struct place_state *state,
+                        int64_t *out_change)
 {
     struct annealer an;
     spk_status status = init(&an, level, state, schedule->seed);
@@ -351,6 +356,8 @@ spk_status place_anneal(const struct place_level *level, const struct place_grid
     an.fixed = fixed;
     if (status == SPK_OK && level->n > 0 && level->axes.n_free > 1)
         status = cool(&an, schedule, progress);
+    if (out_change != NULL)
+        *out_change = an.change;
     spk_free(an.slope);
     spk_free(an.threshold);
     return status;

@@ -104,7 +104,8 @@ SPK_CHECKED spk_status place_legalise(const struct place_axes *axes, const struc
                                       const uint32_t *fixed, struct place_wish *wish, uint32_t n,
                                       struct place_state *state);
 
-/* place_anneal.c: swaps with exact differences of U. */
+/* place_anneal.c: swaps with exact differences of U. out_change (may be NULL) is their sum over the
+ * moves made, in the level's units. */
 struct place_schedule {
     double moves;      /* in all */
     double acceptance; /* of uphill and downhill moves together, at the first temperature */
@@ -115,18 +116,19 @@ struct place_schedule {
 };
 SPK_CHECKED spk_status place_anneal(const struct place_level *level, const struct place_grid *chips,
                                     const uint32_t *fixed, const struct place_schedule *schedule,
-                                    const struct progress *progress, struct place_state *state);
+                                    const struct progress *progress, struct place_state *state,
+                                    int64_t *out_change);
 /* U of a level's state, from nothing, in the level's units. */
 SPK_CHECKED spk_status place_level_cost(const struct place_level *level,
                                         const struct place_state *state, int64_t *out_cost);
 
-/* place_multicast.c: swaps with exact differences of M. */
+/* place_multicast.c: swaps with exact differences of M; out_change as above, in spikes x costs. */
 SPK_CHECKED spk_status place_anneal_multicast(const struct ir_cluster_graph *graph,
                                               const struct place_axes *axes,
                                               const struct place_grid *chips, const uint32_t *fixed,
                                               const struct place_schedule *schedule,
                                               const struct progress *progress,
-                                              struct place_state *state);
+                                              struct place_state *state, double *out_change);
 
 /* place_orders.c: clusters in order (or by id) along a line through the free cells. */
 SPK_CHECKED spk_status place_in_order(const struct place_grid *grid, enum place_engine line,

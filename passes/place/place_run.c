@@ -183,7 +183,7 @@ static spk_status anneal_level(const struct run *r, struct start *s, uint32_t k,
                                                    PROGRESS_STEPS / s->n_levels,
                                   .progress_span = PROGRESS_STEPS / s->n_levels};
     return place_anneal(l, r->chips, finest ? r->options->fixed_chip : NULL, &plan, progress,
-                        &s->state);
+                        &s->state, NULL);
 }
 
 static spk_status run_start(const struct run *r, struct start *s, uint64_t seed,
@@ -255,7 +255,7 @@ static spk_status run_multilevel(struct run *r, uint32_t *out_cell)
                                             .seed = r->options->seed * 31 + 7};
         status =
             place_anneal_multicast(r->graph, &s->level[0].axes, r->chips, r->options->fixed_chip,
-                                   &plan, r->options->progress, &s->state);
+                                   &plan, r->options->progress, &s->state, NULL);
     }
     for (uint32_t v = 0; v < n && status == SPK_OK; v++)
         out_cell[v] = s->state.pos[v].y * r->grid->width + s->state.pos[v].x;

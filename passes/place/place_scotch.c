@@ -37,29 +37,45 @@ static spk_status to_arrays(const struct place_level *l, struct scotch_arrays *o
     return SPK_OK;
 }
 
+/* Maps within a context of one thread with its own generator: Scotch's threads would make the
+ * result differ from run to run. */
+static bool map_in_context(SCOTCH_Context *context, SCOTCH_Graph *graph, SCOTCH_Arch *arch,
+                           SCOTCH_Strat *strat, uint64_t seed, SCOTCH_Num *part)
+{
+    SCOTCH_Graph bound;
+    if (SCOTCH_contextRandomClone(context) != 0)
+        return false;
+    SCOTCH_contextRandomSeed(context, (SCOTCH_Num)(seed & INT_MAX));
+    SCOTCH_contextRandomReset(context);
+    if (SCOTCH_contextThreadSpawn(context, 1, NULL) != 0 || SCOTCH_graphInit(&bound) != 0)
+        return false;
+    const bool good = SCOTCH_contextBindGraph(context, graph, &bound) == 0 &&
+                      SCOTCH_graphMap(&bound, arch, strat, part) == 0;
+    SCOTCH_graphExit(&bound);
+    return good;
+}
+
 static bool map_onto_mesh(const struct place_level *l, const struct place_grid *grid,
                           const struct scotch_arrays *a, uint64_t seed)
 {
+    SCOTCH_Context context;
     SCOTCH_Graph graph;
     SCOTCH_Arch arch;
     SCOTCH_Strat strat;
-    bool good = false;
-    SCOTCH_randomSeed((SCOTCH_Num)(seed & INT_MAX));
-    SCOTCH_randomReset();
-    if (SCOTCH_graphInit(&graph) != 0)
+    if (SCOTCH_contextInit(&context) != 0)
         return false;
-    if (SCOTCH_archInit(&arch) == 0) {
-        if (SCOTCH_stratInit(&strat) == 0) {
-            good =
-                SCOTCH_graphBuild(&graph, 0, (SCOTCH_Num)l->n, a->first, NULL, NULL, NULL,
-                                  (SCOTCH_Num)l->link_first[l->n], a->to, a->weight) == 0 &&
-                SCOTCH_archMesh2(&arch, (SCOTCH_Num)grid->width, (SCOTCH_Num)grid->height) == 0 &&
-                SCOTCH_graphMap(&graph, &arch, &strat, a->part) == 0;
-            SCOTCH_stratExit(&strat);
-        }
+    bool good = SCOTCH_graphInit(&graph) == 0 && SCOTCH_archInit(&arch) == 0 &&
+                SCOTCH_stratInit(&strat) == 0;
+    if (good) {
+        good = SCOTCH_graphBuild(&graph, 0, (SCOTCH_Num)l->n, a->first, NULL, NULL, NULL,
+                                 (SCOTCH_Num)l->link_first[l->n], a->to, a->weight) == 0 &&
+               SCOTCH_archMesh2(&arch, (SCOTCH_Num)grid->width, (SCOTCH_Num)grid->height) == 0 &&
+               map_in_context(&context, &graph, &arch, &strat, seed, a->part);
+        SCOTCH_stratExit(&strat);
         SCOTCH_archExit(&arch);
+        SCOTCH_graphExit(&graph);
     }
-    SCOTCH_graphExit(&graph);
+    SCOTCH_contextExit(&context);
     return good;
 }
 

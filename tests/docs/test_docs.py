@@ -13,6 +13,7 @@ SOURCE = os.environ.get(
 TOOL = os.environ.get("SPIKEC_TOOL", os.path.join(SOURCE, "build", "release", "spikec"))
 GOLDEN = os.path.join(SOURCE, "tests", "data", "golden", "v2-tiny-exact")
 SHARED = "Options that several commands share"
+GRAPH = os.path.join(SOURCE, "tests", "data", "mapbench", "dnn-16.cg")
 COMMON = "Every command"
 
 
@@ -127,6 +128,7 @@ class Members(unittest.TestCase):
                 "simulate": tool("simulate", out, *image, "--json"),
                 "verify": tool("verify", out, *image, "--json"),
                 "cost": tool("cost", out, "--json"),
+                "place": tool("place", GRAPH, os.path.join(folder, "dnn.pl"), "--json"),
             }
             with open(os.path.join(out, "mapping.json"), encoding="utf-8") as f:
                 results["mapping.json"] = f.read()

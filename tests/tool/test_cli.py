@@ -10,7 +10,7 @@ import numpy as np
 
 import spikec_tool as t
 
-COMMANDS = ("run", "compile", "estimate", "check", "simulate", "verify", "opt", "fmt", "cost",
+COMMANDS = ("run", "compile", "estimate", "check", "simulate", "verify", "opt", "place", "fmt", "cost",
             "target")
 CASE = "v2-tiny-exact"
 INPUT = t.golden(CASE, "input.safetensors")
