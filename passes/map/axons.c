@@ -17,10 +17,11 @@ uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind)
 
 #define MAX_ATOMS 32768u /* of the image's in-axons */
 
-uint32_t map_axon_atoms(const struct map_net *net)
+uint32_t map_axon_atoms(const struct tgt *t, uint32_t channels, uint32_t tc)
 {
-    const uint64_t atoms = tgt_limit_value(net->target, TGT_ATOMS);
-    return net->target->axon_population && atoms < MAX_ATOMS ? (uint32_t)atoms : MAX_ATOMS;
+    const uint64_t limit = tgt_limit_value(t, TGT_ATOMS);
+    const uint32_t atoms = t->axon_population && limit < MAX_ATOMS ? (uint32_t)limit : MAX_ATOMS;
+    return channels <= atoms || tc == 0 || tc > atoms ? atoms : atoms / tc * tc;
 }
 
 uint32_t map_weight_bits(const struct tgt *t, bool plastic)
@@ -151,7 +152,8 @@ static spk_status axon_sources(const struct map_net *net, const struct map_tile 
                                struct map_axon *a, map_axon_fn fn, void *ctx)
 {
     const struct map_proj *p = &net->projs.data[a->proj];
-    const uint32_t width = map_axon_atoms(net);
+    const struct map_pop *s = &net->pops.data[p->source[a->source].pop];
+    const uint32_t width = map_axon_atoms(net->target, s->channels, s->tc);
     uint32_t lo, hi;
     map_source_channels(net, p, tile->c0, tile->nc, &lo, &hi);
     a->first_row_channel = lo;

@@ -111,8 +111,9 @@ uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons);
 /* Out-axon slots that the entry at the source takes. */
 uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind);
 
-/* Most atoms of an in-axon: sources with more channels have one for every so many. */
-uint32_t map_axon_atoms(const struct map_net *net);
+/* Atoms of an in-axon: a source with more channels has one for every so many. No tile of tc
+ * channels lies on two of them (tc 0: the source is not cut). */
+uint32_t map_axon_atoms(const struct tgt *t, uint32_t channels, uint32_t tc);
 /* Stored bits of a weight, tag included where synapses learn. */
 uint32_t map_weight_bits(const struct tgt *t, bool plastic);
 

@@ -24,14 +24,15 @@ static spk_status bits_that_fit(const struct map_net *net, const struct map_tile
     return SPK_OK;
 }
 
-/* Sets the population to tiles of one position and at most `channels` channels (on engine cores
- * there is one shape); the middle one. */
+/* Sets the population to tiles of one position and at most `channels` channels, padded where that
+ * saves memory (on engine cores there is one shape); the middle one. */
 static struct map_tile smallest_tile(struct map_net *net, uint32_t pop, uint32_t channels)
 {
     struct map_pop *p = &net->pops.data[pop];
-    const struct map_shape s =
+    struct map_shape s =
         p->engine > 0 ? map_shape_make(p, p->height, p->width, p->engine)
                       : map_shape_make(p, 1, 1, p->channels < channels ? p->channels : channels);
+    s.pad_y = s.pad_x = net->target->sharing == TGT_SHARE_POPULATION; /* one block for all */
     map_shape_set(p, &s);
     return map_tile_at(net, pop, p->gh / 2, p->gw / 2, 0);
 }
@@ -152,7 +153,7 @@ static spk_status usage_between(struct mapping *m, const struct search *s, uint3
     for (uint32_t o = s->out_first[pop]; o < s->out_first[pop + 1] && status == SPK_OK; o++) {
         const struct search_edge *e = &s->edges.data[s->out[o]];
         const struct map_pop *d = &net->pops.data[e->dst];
-        const struct map_shape to = map_shape_make(d, d->th, d->tw, d->tc);
+        const struct map_shape to = map_shape_of(d);
         struct search_pair pair;
         status = search_pair_price(net, &net->projs.data[e->proj], p, x, d, &to, &pair);
         slots += pair.out;
@@ -174,12 +175,15 @@ static spk_status note_larger(struct mapping *m, const struct search *s, uint32_
     if (grid[axis] == 1)
         return SPK_OK;
     size[axis] = ceil_div(all[axis], grid[axis] - 1);
-    if (axis == 2 && size[2] > map_axon_atoms(&m->net)) {
+    if (axis == 2 && size[2] > map_axon_atoms(m->net.target, 0, 0)) {
         diag_note_add(s->diags, p->span, "channels %u to %u: an axon has %u atoms", old[2], size[2],
-                      map_axon_atoms(&m->net));
+                      map_axon_atoms(m->net.target, 0, 0));
         return SPK_OK;
     }
-    const struct map_shape x = map_shape_make(p, size[0], size[1], size[2]);
+    struct map_shape x = map_shape_make(p, size[0], size[1], size[2]);
+    x.slice = p->slice;
+    x.pad_y = p->pad_y;
+    x.pad_x = p->pad_x;
     SPK_TRY(usage_between(m, s, pop, &x, &u));
     const size_t v = map_usage_violation(m->net.target, &u);
     if (v == MAP_N_LIMITS)

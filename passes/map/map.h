@@ -80,8 +80,8 @@ uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uin
 /* Memory that a task takes of an attention engine. */
 uint64_t map_engine_task_bits(const struct tgt *t, const struct img_embedded *task);
 /* In-axons per source position that target channels c0 .. c0 + nc - 1 need from one alias. */
-uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t c0,
-                           uint32_t nc);
+uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t source,
+                           uint32_t c0, uint32_t nc);
 struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy, uint32_t gx,
                             uint32_t gc);
 

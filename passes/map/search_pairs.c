@@ -33,17 +33,6 @@ static uint64_t axis_cover(const struct map_proj *p, bool columns, uint32_t size
     return most;
 }
 
-/* Most chunks of `atoms` channels that a block of sc out of n channels lies in. */
-static uint32_t most_pieces(uint32_t n, uint32_t sc, uint32_t atoms)
-{
-    uint32_t most = 1;
-    for (uint32_t c = 0; c < n; c += sc) {
-        const uint32_t last = (n - c < sc ? n : c + sc) - 1;
-        most = last / atoms - c / atoms + 1 > most ? last / atoms - c / atoms + 1 : most;
-    }
-    return most;
-}
-
 /* Channel blocks of width tc into sources of width sc: most in-axons of a block, most out-axon
  * entries of a source block. */
 static spk_status pair_channels(const struct map_net *net, const struct map_proj *p,
@@ -52,12 +41,12 @@ static spk_status pair_channels(const struct map_net *net, const struct map_proj
 {
     const bool population = net->target->axon_population;
     const uint32_t chunks = (src->channels + sc - 1) / sc, blocks = (dst->channels + tc - 1) / tc;
-    const uint32_t atoms = map_axon_atoms(net);
+    const uint32_t atoms = map_axon_atoms(net->target, src->channels, sc);
     uint32_t *entries;
     *out_in = *out_entries = 0;
     if (p->chan == MAP_CHAN_FULL) {
-        *out_in = map_source_chunks(net, p, 0, dst->channels);
-        *out_entries = (uint64_t)blocks * (population ? most_pieces(src->channels, sc, atoms) : sc);
+        *out_in = population ? (src->channels + atoms - 1) / atoms : src->channels;
+        *out_entries = (uint64_t)blocks * (population ? 1 : sc);
         return SPK_OK;
     }
     SPK_TRY(spk_alloc_array(chunks, sizeof *entries, &entries));
@@ -68,7 +57,7 @@ static spk_status pair_channels(const struct map_net *net, const struct map_proj
         for (uint32_t i = lo / sc; i <= (hi - 1) / sc; i++) {
             const uint32_t from = i * sc > lo ? i * sc : lo,
                            to = (i + 1) * sc < hi ? (i + 1) * sc : hi;
-            entries[i] += population ? (to - 1) / atoms - from / atoms + 1 : to - from;
+            entries[i] += population ? 1 : to - from;
             *out_entries = entries[i] > *out_entries ? entries[i] : *out_entries;
         }
         const uint32_t n = population ? (hi - 1) / atoms - lo / atoms + 1 : hi - lo;
@@ -78,23 +67,15 @@ static spk_status pair_channels(const struct map_net *net, const struct map_proj
     return SPK_OK;
 }
 
-/* Entries of two slots are counted wherever one base might ask for them. */
-static uint32_t pair_slots(const struct map_net *net, const struct map_proj *p,
-                           const struct map_pop *dst, const struct map_shape *b)
-{
-    const struct tgt *t = net->target;
-    const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
-    const bool even = (b->tc % 4 == 0 && dst->channels % b->tc % 4 == 0) ||
-                      (shape_positions(b) == 1 && p->pos != MAP_POS_TEACHER);
-    if (!t->axon_population || map_proj_conv(t, p) ||
-        (even && (limit == UINT64_MAX || (limit + 1) % 4 == 0)))
-        return t->pop16_slots;
-    return t->pop32_slots > t->pop16_slots ? t->pop32_slots : t->pop16_slots;
-}
-
 static uint32_t saturate(uint64_t v)
 {
     return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+/* Slots of n entries; `quarters` of a slot each. */
+static uint32_t slots_of(uint64_t n, uint32_t quarters)
+{
+    return saturate((n * quarters + 3) / 4);
 }
 
 spk_status search_pair_price(const struct map_net *net, const struct map_proj *p,
@@ -106,9 +87,10 @@ spk_status search_pair_price(const struct map_net *net, const struct map_proj *p
     uint64_t in, entries;
     SPK_TRY(pair_channels(net, p, src, a->tc, dst, b->tc, &in, &entries));
     out->in = saturate(in);
-    out->out = saturate(axis_cover(p, false, p->view_h, same_map ? a->th : 1, dst->height, b->th) *
-                        axis_cover(p, true, p->view_w, same_map ? a->tw : 1, dst->width, b->tw) *
-                        entries * pair_slots(net, p, dst, b) * (same_map ? 1 : shape_positions(a)));
+    const uint64_t n = axis_cover(p, false, p->view_h, same_map ? a->th : 1, dst->height, b->th) *
+                       axis_cover(p, true, p->view_w, same_map ? a->tw : 1, dst->width, b->tw) *
+                       entries * (same_map ? 1 : shape_positions(a));
+    out->out = slots_of(n, map_shape_slots(net, p, b));
     return SPK_OK;
 }
 
@@ -150,8 +132,8 @@ static spk_status table_fill(const struct search *s, const struct search_edge *e
             n->entries = like[2]->entries;
             pair[a * y->n + b] = (struct search_pair){
                 saturate(n->in),
-                saturate(n->rows * n->columns * n->entries * pair_slots(net, p, dst, to) *
-                         (same_map ? 1 : shape_positions(from)))};
+                slots_of(n->rows * n->columns * n->entries * (same_map ? 1 : shape_positions(from)),
+                         map_shape_slots(net, p, to))};
         }
     }
     spk_free(parts);

@@ -125,8 +125,8 @@ static bool shape_possible(const struct search *s, uint32_t pop, const struct ma
             if (!t->axon_population && j->chan == MAP_CHAN_FULL)
                 in += window * src->channels;
             else
-                in +=
-                    window * (t->axon_population ? map_source_chunks(s->net, j, 0, shape->tc) : 1);
+                in += window *
+                      (t->axon_population ? map_source_chunks(s->net, j, a, 0, shape->tc) : 1);
         }
     }
     return search_port_axons(s, pop, shape) + out * shape_positions(shape) <=
@@ -134,13 +134,62 @@ static bool shape_possible(const struct search *s, uint32_t pop, const struct ma
            in <= tgt_limit_value(t, TGT_IN_AXONS);
 }
 
+static uint32_t most_tiles(const struct map_proj *p, bool columns, const struct map_pop *t,
+                           uint32_t tile)
+{
+    const uint32_t view = columns ? p->view_w : p->view_h;
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < view; i++) {
+        const uint32_t n = map_axis_tiles(p, columns, i, columns ? t->width : t->height, tile);
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+/* Quarters of out-axon slots that the tiles of a shape ask of a source position. */
+static uint64_t shape_asks(const struct map_net *net, uint32_t pop, const struct map_shape *s)
+{
+    const struct map_pop *p = &net->pops.data[pop];
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < p->n_projs; i++) {
+        const struct map_proj *j = &net->projs.data[p->proj_first + i];
+        sum += (uint64_t)s->gc * map_shape_slots(net, j, s) * most_tiles(j, false, p, s->th) *
+               most_tiles(j, true, p, s->tw);
+    }
+    return sum;
+}
+
+/* Shapes by rising number of tiles; of those, the ones that no other beats in all that neighbours
+ * see: tiles, positions (what consumers ask is per position), slots asked of a source position. */
+static spk_status keep_best(const struct search *s, uint32_t pop, struct shape_vec *shapes,
+                            uint64_t **out_asks)
+{
+    size_t n = 0;
+    SPK_TRY(spk_alloc_array_raw(shapes->len + 1, sizeof **out_asks, out_asks));
+    for (size_t i = 0; i < shapes->len; i++) {
+        const struct map_shape *x = &shapes->data[i];
+        const uint64_t asks = shape_asks(s->net, pop, x);
+        bool beaten = false;
+        for (size_t j = 0; j < n && !beaten && s->objective == MAP_CORES; j++)
+            beaten =
+                (*out_asks)[j] <= asks && shape_positions(&shapes->data[j]) <= shape_positions(x);
+        if (beaten)
+            continue;
+        (*out_asks)[n] = asks;
+        shapes->data[n++] = *x;
+    }
+    shapes->len = n;
+    return SPK_OK;
+}
+
 /* Of shapes [from, to) with about as many tiles: the ends of what they ask of neighbours. */
-static void keep_some(const struct shape_vec *all, size_t from, size_t to, struct search_set *set)
+static void keep_some(const struct shape_vec *all, const uint64_t *asks, size_t from, size_t to,
+                      struct search_set *set)
 {
     size_t pick[4] = {from, from, from, from};
     for (size_t i = from; i < to; i++) {
         const struct map_shape *x = &all->data[i];
-        if (x->gc < all->data[pick[1]].gc)
+        if (asks[i] < asks[pick[1]])
             pick[1] = i;
         if (x->gc > all->data[pick[2]].gc)
             pick[2] = i;
@@ -156,7 +205,7 @@ static void keep_some(const struct shape_vec *all, size_t from, size_t to, struc
     }
 }
 
-static void thin(const struct shape_vec *all, struct search_set *set)
+static void thin(const struct shape_vec *all, const uint64_t *asks, struct search_set *set)
 {
     size_t from = 0;
     if (all->len <= SEARCH_SHAPES) {
@@ -170,7 +219,7 @@ static void thin(const struct shape_vec *all, struct search_set *set)
         size_t to = from + 1;
         while (to < all->len && (double)shape_tiles(&all->data[to]) <= end)
             to++;
-        keep_some(all, from, to, set);
+        keep_some(all, asks, from, to, set);
         from = to;
     }
 }
@@ -207,7 +256,7 @@ static uint64_t fixed_axons(const struct map_net *net, const struct map_pop *p,
         for (uint32_t a = 0; a < j->n_sources; a++)
             if (!net->pops.data[j->source[a].pop].has_compartments)
                 n += set->window[b * p->n_projs + k] *
-                     map_source_chunks(net, j, 0, set->shape[b].tc);
+                     map_source_chunks(net, j, a, 0, set->shape[b].tc);
     }
     return n;
 }
@@ -220,12 +269,19 @@ static spk_status set_fill(const struct search *s, uint32_t pop, struct search_s
     double rows[SEARCH_SHAPES], columns[SEARCH_SHAPES], channels[SEARCH_SHAPES];
     struct search_firsts f;
     struct shape_vec possible = {0};
+    uint64_t *asks = NULL;
     spk_status status = SPK_OK;
     for (size_t i = 0; i < all->len && status == SPK_OK; i++)
         if (shape_possible(s, pop, &all->data[i]))
             status = vec_push(&possible, all->data[i]);
-    thin(possible.len ? &possible : all, set);
+    if (status == SPK_OK && possible.len == 0)
+        status = vec_append(&possible, all->data, all->len);
+    if (status == SPK_OK)
+        status = keep_best(s, pop, &possible, &asks);
+    if (status == SPK_OK)
+        thin(&possible, asks, set);
     vec_fini(&possible);
+    spk_free(asks);
     set->n_projs = p->n_projs;
     SPK_TRY(status);
     SPK_TRY(spk_alloc_array(set->n * p->n_projs, sizeof *set->window, &set->window));

@@ -259,10 +259,11 @@ static bool delay_seen(const struct map_proj *p, uint32_t source)
     return false;
 }
 
-uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t c0,
-                           uint32_t nc)
+uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, uint32_t source,
+                           uint32_t c0, uint32_t nc)
 {
-    const uint32_t width = map_axon_atoms(net);
+    const struct map_pop *s = &net->pops.data[p->source[source].pop];
+    const uint32_t width = map_axon_atoms(net->target, s->channels, s->tc);
     uint32_t lo, hi;
     map_source_channels(net, p, c0, nc, &lo, &hi);
     return net->target->axon_population ? (hi - 1) / width - lo / width + 1 : hi - lo;
@@ -281,8 +282,8 @@ static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
     if (positions == 0)
         return SPK_OK;
     SPK_TRY(profile_build(c));
-    const uint32_t chunks = map_source_chunks(c->net, p, t->c0, t->nc);
     for (uint32_t s = 0; s < p->n_sources; s++) {
+        const uint32_t chunks = map_source_chunks(c->net, p, s, t->c0, t->nc);
         const uint32_t delay_bits = map_delay_bits(p->source[s].delay);
         out->in_axons += positions * chunks;
         if (p->pos == MAP_POS_ENGINE)
