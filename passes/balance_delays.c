@@ -10,19 +10,21 @@
  *     join, and consumers have two operands, however deep the network is. In general, for a set S
  *     of operands: those that start latest stay, the rest R is aligned at its own latest start
  *     (recursively) and summed into one relay.
- *   binary spikes: each older summand has a chain of relays with one station at every start step
- *     at which somebody needs it.
+ *   binary spikes: a summand comes through synapses with a delay as long as the chip has such,
+ *     and through a chain of relays beyond; where those stand, relay_plan.c decides by cost.
  *
  * Relays are found again by (operands, steps), so consumers of the same join share them. Longer
  * waits are cut into equal pieces. Attention operands are relayed one by one (their bits must not
  * be summed). Recorded sums and the host's read-out need no relays.
  *
- * Invariant, checked at the end: every projection, attention and delay of the result is aligned.
+ * Invariant, checked at the end: operands of a projection differ by no more than the longest
+ * synaptic delay, those of attention and of delays not at all.
  * Cost: relays times operands. Limits: a count that exceeds the payload is refused.           */
 #include <string.h>
 
 #include "passes/depth.h"
 #include "passes/pass_list.h"
+#include "passes/relay_plan.h"
 #include "passes/rewrite.h"
 #include "support/alloc.h"
 #include "support/vec.h"
@@ -32,10 +34,10 @@ struct id_list VEC_FIELDS(uint32_t);
 struct balance {
     struct rewrite rw;
     const struct tgt *t;
-    uint32_t *src_start;     /* start of every source value */
-    struct id_list start;    /* start of every destination value */
-    struct id_list relays;   /* all delays made so far */
-    struct id_list *station; /* binary: per source value, when it is needed, ascending */
+    uint32_t *src_start;         /* start of every source value */
+    struct id_list start;        /* start of every destination value */
+    struct id_list relays;       /* all delays made so far */
+    struct relay_steps *station; /* binary: per source value, starts of its relays, ascending */
     uint32_t max_steps;
     uint64_t relay_neurons;
 };
@@ -174,11 +176,11 @@ static spk_status align_counts(struct balance *b, struct id_list *list, uint32_t
     return s;
 }
 
-/* Binary: the source value at `target`, through its stations up to there. */
+/* Binary: the last station of the source value up to `target`. */
 static spk_status align_spikes(struct balance *b, uint32_t src, uint32_t target, uint32_t *out)
 {
     uint32_t at = b->rw.value[src], now = b->src_start[src];
-    for (size_t i = 0; i < b->station[src].len && now < target; i++) {
+    for (size_t i = 0; i < b->station[src].len && b->station[src].data[i] <= target; i++) {
         uint32_t next = b->station[src].data[i];
         SPK_TRY(relay_chain(b, &at, 1, next - now, &at));
         now = next;
@@ -204,38 +206,6 @@ static spk_status align_operands(struct balance *b, uint32_t id, struct id_list 
     return sum ? align_counts(b, out, target) : SPK_OK;
 }
 
-static spk_status add_station(struct id_list *list, uint32_t start)
-{
-    size_t at = 0;
-    while (at < list->len && list->data[at] < start)
-        at++;
-    if (at < list->len && list->data[at] == start)
-        return SPK_OK;
-    SPK_TRY(vec_push(list, start));
-    memmove(list->data + at + 1, list->data + at, (list->len - 1 - at) * sizeof *list->data);
-    list->data[at] = start;
-    return SPK_OK;
-}
-
-static spk_status collect_stations(struct balance *b)
-{
-    const struct ir_module *m = b->rw.src;
-    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->station, &b->station));
-    for (uint32_t i = 0; i < m->n_nodes; i++) {
-        const struct ir_node *n = &m->node[i];
-        if (!needs_alignment(n))
-            continue;
-        uint32_t target = 0;
-        for (uint32_t k = 0; k < n->n_operands; k++)
-            if (b->src_start[n->operand[k]] > target)
-                target = b->src_start[n->operand[k]];
-        for (uint32_t k = 0; k < n->n_operands; k++)
-            if (b->src_start[n->operand[k]] < target)
-                SPK_TRY(add_station(&b->station[n->operand[k]], target));
-    }
-    return SPK_OK;
-}
-
 static spk_status balance_node(struct balance *b, uint32_t id)
 {
     const struct ir_node *n = &b->rw.src->node[id];
@@ -258,7 +228,8 @@ static spk_status balance(struct balance *b, const struct pass_context *c)
     b->max_steps = longest < UINT32_MAX - 1 ? 1 + (uint32_t)longest : UINT32_MAX;
     SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->src_start, &b->src_start));
     SPK_TRY(depth_compute(m, b->t, false, c->diags, b->src_start));
-    SPK_TRY(collect_stations(b));
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->station, &b->station));
+    SPK_TRY(relay_plan(m, b->t, b->src_start, b->t->arith.payload_bits > 0, b->station));
     for (uint32_t i = 0; i < m->n_nodes; i++)
         SPK_TRY(balance_node(b, i));
     SPK_TRY(depth_compute(b->rw.dst, b->t, true, c->diags, b->start.data));

@@ -58,15 +58,17 @@ static spk_status check_node(const struct sweep *w, uint32_t id)
     if (n->op != IR_OP_CONV2D && n->op != IR_OP_LINEAR && n->op != IR_OP_ATTENTION &&
         n->op != IR_OP_DELAY)
         return SPK_OK;
+    const uint64_t longest = tgt_limit_value(w->t, TGT_DELAY);
+    const bool delays = n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR; /* synapses have them */
     for (uint32_t k = 1; k < n->n_operands; k++) {
         uint32_t x = n->operand[0], y = n->operand[k];
-        if (w->start[x] != w->start[y])
+        const uint32_t a1 = w->start[x], b1 = w->start[y];
+        if ((a1 > b1 ? a1 - b1 : b1 - a1) > (delays ? longest : 0))
             return diag_internal(
                 w->d, n->span, "E0692", "%s: operand %s starts at step %u, operand %s at %u",
                 ir_op_info(n->op)->name, rw_value_name(w->m, x, a, sizeof a), (unsigned)w->start[x],
                 rw_value_name(w->m, y, b, sizeof b), (unsigned)w->start[y]);
     }
-    uint64_t longest = tgt_limit_value(w->t, TGT_DELAY);
     if (n->op == IR_OP_DELAY && longest != UINT64_MAX && n->a.delay.steps > 1 + longest)
         return diag_internal(w->d, n->span, "E0692",
                              "%s: delay of %u steps, the target allows 1 to %llu",

@@ -41,6 +41,7 @@ struct out_ctx {
 static void count_chunks(struct out_ctx *c, const struct map_pop *s)
 {
     const struct map_net *net = &c->m->net;
+    const uint32_t atoms = map_axon_atoms(net->target, s->channels, s->tc);
     memset(c->chunks, 0, s->gc * sizeof *c->chunks);
     for (uint32_t g = 0; g < c->target->gc; g++) {
         const struct map_tile t = map_tile_at(net, c->proj->target, 0, 0, g);
@@ -50,7 +51,8 @@ static void count_chunks(struct out_ctx *c, const struct map_pop *s)
             const uint32_t from = i * s->tc > lo ? i * s->tc : lo;
             const uint32_t to = (i + 1) * s->tc < hi ? (i + 1) * s->tc : hi;
             c->chunks[i] +=
-                net->target->pop16_slots * (net->target->axon_population ? 1 : to - from);
+                net->target->pop16_slots *
+                (net->target->axon_population ? (to - 1) / atoms - from / atoms + 1 : to - from);
         }
     }
 }

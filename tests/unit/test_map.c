@@ -193,10 +193,10 @@ static void test_windows(void **state)
                         int64_t sx = (int64_t)x * r.p->stride_w + kx - r.p->pad_w;
                         expected += sy >= 0 && sx >= 0 && sy < r.p->view_h && sx < r.p->view_w;
                     }
-        uint32_t per = 0; /* axons per source position: aliases times source tiles */
+        uint32_t per = 0; /* axons per source position: aliases times chunks of atoms */
         for (uint32_t s = 0; s < r.p->n_sources; s++) {
             const struct map_pop *src = &m.net.pops.data[r.p->source[s].pop];
-            uint32_t lo, hi, width = src->has_compartments ? src->tc : src->channels;
+            uint32_t lo, hi, width = map_axon_atoms(n.target, src->channels, src->tc);
             map_source_channels(&m.net, r.p, t->c0, t->nc, &lo, &hi);
             per += (hi - 1) / width - lo / width + 1;
         }
@@ -217,7 +217,7 @@ static void test_does_not_fit(void **state)
         double value;
         const char *text;
     } cases[] = {
-        {TGT_SYNAPSE_BITS, 20000, "bits of synaptic memory, a core has 20000"},
+        {TGT_SYNAPSE_BITS, 3000, "bits of synaptic memory, a core has 3000"},
         {TGT_IN_AXONS, 3, "in-axons, a core has 3"},
         {TGT_OUT_AXONS, 2, "out-axon slots, a core has 2"},
     };
