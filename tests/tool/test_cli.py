@@ -445,12 +445,12 @@ class Targets(t.ToolTest):
 
     def test_does_not_fit_says_what(self):
         text = self.good.replace("  synapse_bits: {value: 1048576",
-                                 "  synapse_bits: {value: 19200")
+                                 "  synapse_bits: {value: 3200")
         t.write_text(self.path("small.yaml"), text)
         done = self.run_tool("estimate", *t.model_arguments(CASE), "--target",
                              self.path("small.yaml"), expect=t.NO_FIT)
         self.assertRegex(done.err, r"patch_embed\.stage\d|block\.")
-        self.assertIn("19200", done.err.replace(",", ""))
+        self.assertIn("3200", done.err.replace(",", ""))
 
     def test_unpriced_objective(self):
         """loihi2 has no published energies: an objective that needs them is refused."""

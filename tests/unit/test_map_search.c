@@ -213,14 +213,17 @@ static void test_fan_in(void **state)
 /* Remarks: why the tile is no larger, with numbers, and what would be next. */
 static void test_remarks(void **state)
 {
+    static const struct fe_setting sets[] = {{"depth", "1"}};
     const struct map_options o = {.no_places = true, .remarks = true};
     struct net n;
     (void)state;
     assert_ok(net_map(&n, "spikformer_v2_fashion", NULL, 0, "loihi1", TGT_ATTN_EMBEDDED, &o));
     assert_said(&n, "R0601");
     assert_said(&n, "compartments, a core has 1024");
-    assert_said(&n, "bits of synaptic memory, a core has 1048576");
     assert_said(&n, "next best: ");
+    net_close(&n);
+    assert_ok(net_map(&n, "spikformer_v2", sets, 1, "loihi1", TGT_ATTN_EMBEDDED, &o));
+    assert_said(&n, "bits of synaptic memory, a core has 1048576");
     net_close(&n);
 }
 
