@@ -28,6 +28,8 @@ struct placer {
     struct mapping *m;
     uint32_t n_tiles; /* on neuron cores: the first so many */
     struct flow_vec flows;
+    float *from;               /* build_flows, per source tile: what it sends to the tile at hand */
+    VEC(uint32_t) senders;     /* those that send */
     uint32_t *adj_first, *adj; /* flows of each tile */
     uint32_t *slot_of;         /* tile -> slot */
     uint32_t *tile_at;         /* slot -> tile or IR_NONE */
@@ -35,23 +37,44 @@ struct placer {
     uint32_t n_slots;
 };
 
-static spk_status add_flow(void *ctx, const struct map_tile *tile, const struct map_axon *a)
+struct sender_ctx {
+    struct placer *pl;
+    const struct map_pop *source;
+};
+
+static spk_status add_sender(void *ctx, uint32_t tile, uint32_t channel, uint32_t n)
+{
+    const struct sender_ctx *c = ctx;
+    struct placer *pl = c->pl;
+    if (tile == IR_NONE || tile >= pl->n_tiles)
+        return SPK_OK; /* engines are placed afterwards */
+    if (pl->from[tile] == 0)
+        SPK_TRY(vec_push(&pl->senders, tile));
+    pl->from[tile] += (float)map_pop_sends(c->source, channel, n);
+    return SPK_OK;
+}
+
+static spk_status add_axon(void *ctx, const struct map_tile *tile, const struct map_axon *a)
 {
     struct placer *pl = ctx;
     const struct map_net *net = &pl->m->net;
-    const struct map_proj *p = &net->projs.data[a->proj];
-    const uint32_t s = p->source[a->source].pop;
-    uint32_t src = map_tile_of(net, s, a->pos, a->first_source_channel);
-    uint32_t dst = map_tile_of(net, tile->pop,
-                               tile->y0 * net->pops.data[tile->pop].width + tile->x0, tile->c0);
-    float w = (float)map_pop_sends(&net->pops.data[s], a->first_source_channel, a->n_atoms);
-    if (src == IR_NONE || src == dst || src >= pl->n_tiles)
-        return SPK_OK; /* engines are placed afterwards */
-    if (pl->flows.len > 0 && vec_last(&pl->flows).a == src && vec_last(&pl->flows).b == dst) {
-        vec_last(&pl->flows).weight += w;
-        return SPK_OK;
+    struct sender_ctx c = {pl, &net->pops.data[net->projs.data[a->proj].source[a->source].pop]};
+    (void)tile;
+    return map_axon_senders(net, a, add_sender, &c);
+}
+
+/* Flows into one tile, each pair once. */
+static spk_status add_flows(struct placer *pl, uint32_t tile)
+{
+    vec_clear(&pl->senders);
+    SPK_TRY(map_tile_axons(&pl->m->net, &pl->m->tiles.data[tile], add_axon, pl));
+    for (size_t i = 0; i < pl->senders.len; i++) {
+        const uint32_t src = pl->senders.data[i];
+        if (src != tile && pl->from[src] != 0)
+            SPK_TRY(vec_push(&pl->flows, (struct flow){src, tile, pl->from[src]}));
+        pl->from[src] = 0;
     }
-    return vec_push(&pl->flows, (struct flow){src, dst, w});
+    return SPK_OK;
 }
 
 static int compare_flow(const void *x, const void *y)
@@ -62,23 +85,17 @@ static int compare_flow(const void *x, const void *y)
     return (a->b > b->b) - (a->b < b->b);
 }
 
-/* Flows between pairs of tiles, merged, and the adjacency of each tile. */
+/* Flows between pairs of tiles and the adjacency of each tile. */
 static spk_status build_flows(struct placer *pl)
 {
     struct mapping *m = pl->m;
     size_t n = 0;
-    for (size_t i = 0; i < pl->n_tiles; i++)
-        SPK_TRY(map_tile_axons(&m->net, &m->tiles.data[i], add_flow, pl));
+    SPK_TRY(spk_alloc_array(m->tiles.len, sizeof *pl->from, &pl->from));
+    for (uint32_t i = 0; i < pl->n_tiles; i++)
+        SPK_TRY(add_flows(pl, i));
     if (pl->flows.len > 0)
         qsort(pl->flows.data, pl->flows.len, sizeof *pl->flows.data, compare_flow);
-    for (size_t i = 0; i < pl->flows.len; i++) {
-        struct flow *f = &pl->flows.data[i];
-        if (n > 0 && pl->flows.data[n - 1].a == f->a && pl->flows.data[n - 1].b == f->b)
-            pl->flows.data[n - 1].weight += f->weight;
-        else
-            pl->flows.data[n++] = *f;
-    }
-    pl->flows.len = n;
+    n = pl->flows.len;
     SPK_TRY(spk_alloc_array(m->tiles.len + 1, sizeof *pl->adj_first, &pl->adj_first));
     SPK_TRY(spk_alloc_array(2 * n + 1, sizeof *pl->adj, &pl->adj));
     for (size_t i = 0; i < n; i++) {
@@ -307,6 +324,8 @@ spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
         status = map_place_engines(m, chips);
     }
     vec_fini(&pl.flows);
+    vec_fini(&pl.senders);
+    spk_free(pl.from);
     spk_free(pl.adj_first);
     spk_free(pl.adj);
     spk_free(pl.slot_of);
