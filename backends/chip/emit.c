@@ -281,6 +281,7 @@ spk_status chip_emit(const struct mapping *m, const char *provenance,
     emit_table_fini(&e->stored_contents);
     vec_fini(&e->made);
     vec_fini(&e->pieces);
+    vec_fini(&e->kernel_first);
     spk_free(e->out_first);
     spk_free(e->out_next);
     vec_fini(&e->core_formats);

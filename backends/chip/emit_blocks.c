@@ -15,6 +15,8 @@ struct row_builder {
     uint32_t channel;    /* of the source */
     uint32_t start, end; /* compartment offsets of the open run; its weights are e->pieces */
     bool open;
+    uint32_t target, length; /* the kernel looked up last (length 0: none), at `kernel` */
+    uint64_t kernel;
 };
 
 /* Weights of the open run: where its pieces lie behind each other in the image, or a copy. */
@@ -67,9 +69,14 @@ static spk_status push_piece(void *ctx, const struct map_piece *piece)
     if (b->p->weight_param == IR_NONE)
         return SPK_OK;
     struct emit_piece weights = {.length = piece->length};
-    SPK_TRY(emit_store_kernel(e, b->p, b->channel, piece->target_channel, piece->length,
-                              &weights.from));
-    weights.from += (uint64_t)emit_tap(b->p, piece->ky, piece->kx) * piece->length;
+    /* The pieces of a row at neighbouring positions are parts of one kernel. */
+    if (b->length != piece->length || b->target != piece->target_channel) {
+        SPK_TRY(emit_store_kernel(e, b->p, b->channel, piece->target_channel, piece->length,
+                                  &b->kernel));
+        b->target = piece->target_channel;
+        b->length = piece->length;
+    }
+    weights.from = b->kernel + (uint64_t)emit_tap(b->p, piece->ky, piece->kx) * piece->length;
     return vec_push(&e->pieces, weights);
 }
 

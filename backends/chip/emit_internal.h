@@ -40,6 +40,7 @@ struct emit {
     struct block_map core_blocks; /* key -> block, this core */
     VEC(uint32_t) core_formats;   /* this core's (shift, delay bits, kind) */
     struct emit_table stored_bytes, stored_kernels, stored_contents;
+    VEC(uint64_t) kernel_first; /* see emit_store.c */
     struct emit_constant constant[256];
     VEC(struct emit_piece) pieces; /* of the run under construction */
     uint32_t core;

@@ -128,19 +128,38 @@ uint32_t emit_tap(const struct map_proj *p, uint32_t ky, uint32_t kx)
            tap_place(kx, p->kernel_w, p->stride_w);
 }
 
+/* Where the kernels of all source channels to one range of target channels begin: part of
+ * kernel_first, one entry per channel, UINT64_MAX where there is none yet. One look-up serves the
+ * rows of a block, which take their channels in order. */
+static spk_status kernel_range(struct emit *e, const struct map_proj *p, uint32_t inputs,
+                               uint32_t target, uint32_t length, uint64_t *out_range)
+{
+    const uint64_t key[2] = {(uint64_t)p->weight_param << 32 | target, length};
+    const size_t n = e->kernel_first.len;
+    bool fresh;
+    SPK_TRY(intern(e, &e->stored_kernels, key, n, NULL, NULL, out_range, &fresh));
+    if (!fresh)
+        return SPK_OK;
+    SPK_TRY(vec_resize(&e->kernel_first, n + inputs));
+    for (uint32_t i = 0; i < inputs; i++)
+        e->kernel_first.data[n + i] = UINT64_MAX;
+    return SPK_OK;
+}
+
 spk_status emit_store_kernel(struct emit *e, const struct map_proj *p, uint32_t channel,
                              uint32_t target, uint32_t length, uint64_t *out_first)
 {
     const struct ir_param *w = &e->net->module->param[p->weight_param];
-    const uint64_t key[2] = {(uint64_t)p->weight_param << 32 | channel,
-                             (uint64_t)target << 32 | length};
     const uint64_t taps = (uint64_t)p->kernel * p->kernel_w;
     const int8_t *from = w->data;
-    bool fresh;
-    SPK_TRY(intern(e, &e->stored_kernels, key, e->weights.len, NULL, NULL, out_first, &fresh));
-    if (!fresh)
+    uint64_t range;
+    SPK_TRY(kernel_range(e, p, w->dim[1], target, length, &range));
+    *out_first = e->kernel_first.data[range + channel];
+    if (*out_first != UINT64_MAX)
         return SPK_OK;
+    *out_first = e->weights.len;
     SPK_TRY(vec_resize(&e->weights, e->weights.len + taps * length));
+    e->kernel_first.data[range + channel] = *out_first;
     from += (uint64_t)target * w->dim[1] * taps + channel * taps;
     for (uint32_t ky = 0; ky < p->kernel; ky++) {
         for (uint32_t kx = 0; kx < p->kernel_w; kx++, from++) {
