@@ -176,7 +176,7 @@ class Chain(t.ToolTest):
     def test_rates_of_channels_reach_their_cores(self):
         """A layer cut into channels, some of which never fire: its cores are expected to send what
         their own channels send."""
-        name, T, positions = "block.0.mlp.fc1_lif", 4, 49
+        name, T = "patch_embed.stage1.block0.lif1", 4
         channels = np.where(np.arange(256) < 50, 0.5, 0.0)
         sent = {}
         for form, rate in (("channels", channels.tolist()), ("mean", float(channels.mean()))):
