@@ -209,28 +209,38 @@ static spk_status emit_enables(struct emit *e, const struct map_tile *t)
     return SPK_OK;
 }
 
-static spk_status emit_core(struct emit *e, uint32_t tile)
+/* A tile's blocks are its own: the keys of two tiles of a layer would be equal where only their
+ * first compartments differ. */
+static spk_status emit_tile(struct emit *e, const struct map_tile *t)
 {
-    const struct map_tile *t = &e->m->tiles.data[tile];
-    const struct map_place *place = &e->m->place[tile];
+    block_map_clear(&e->tile_blocks);
+    SPK_TRY(emit_group(e, t));
+    SPK_TRY(map_tile_axons(e->net, t, emit_axon, e));
+    return emit_enables(e, t);
+}
+
+static spk_status emit_core(struct emit *e, uint32_t core)
+{
+    const struct mapping *m = e->m;
+    const struct map_place *place = &m->place[core];
+    const uint32_t end = m->core_first[core + 1];
+    const struct map_tile *last = &m->tiles.data[m->core_tile[end - 1]];
     struct img_core c;
     memset(&c, 0, sizeof c);
-    e->core = tile;
+    e->core = core;
     c.chip = place->chip;
     c.x = place->x;
     c.y = place->y;
-    c.neurons = t->comps;
+    c.neurons = last->comp_first + last->comps;
     c.group_first = (uint32_t)e->groups.len;
-    c.n_groups = 1;
+    c.n_groups = end - m->core_first[core];
     c.config_first = (uint32_t)e->configs.len;
     c.in_axon_first = (uint32_t)e->in_axons.len;
     c.block_first = (uint32_t)e->blocks.len;
     SPK_TRY(vec_push(&e->cores, c));
-    block_map_clear(&e->core_blocks);
     vec_clear(&e->core_formats);
-    SPK_TRY(emit_group(e, t));
-    SPK_TRY(map_tile_axons(e->net, t, emit_axon, e));
-    SPK_TRY(emit_enables(e, t));
+    for (uint32_t i = m->core_first[core]; i < end; i++)
+        SPK_TRY(emit_tile(e, &m->tiles.data[m->core_tile[i]]));
     vec_last(&e->cores).n_blocks = (uint32_t)e->blocks.len - c.block_first;
     return SPK_OK;
 }
@@ -238,8 +248,8 @@ static spk_status emit_core(struct emit *e, uint32_t tile)
 static spk_status emit_cores(struct emit *e)
 {
     spk_status status = SPK_OK;
-    progress_begin(e->progress, "emitting", e->m->tiles.len);
-    for (uint32_t i = 0; i < e->m->tiles.len && status == SPK_OK; i++) {
+    progress_begin(e->progress, "emitting", e->m->n_cores);
+    for (uint32_t i = 0; i < e->m->n_cores && status == SPK_OK; i++) {
         status = emit_core(e, i);
         if (status == SPK_OK && i % 64 == 0)
             status = progress_update(e->progress, i);
@@ -286,7 +296,7 @@ spk_status chip_emit(const struct mapping *m, const char *provenance,
     spk_free(e->out_next);
     vec_fini(&e->core_formats);
     block_map_fini(&e->content_map);
-    block_map_fini(&e->core_blocks);
+    block_map_fini(&e->tile_blocks);
     spk_free(e);
     if (status != SPK_OK)
         image_fini(out);

@@ -181,7 +181,7 @@ static spk_status block_for_key(struct emit *e, const struct map_tile *tile,
     uint32_t content;
     *out_block = (uint32_t)e->blocks.len;
     if (e->target->sharing != TGT_SHARE_NONE)
-        SPK_TRY(block_map_add(&e->core_blocks, key, *out_block, out_block, &fresh));
+        SPK_TRY(block_map_add(&e->tile_blocks, key, *out_block, out_block, &fresh));
     if (!fresh)
         return SPK_OK;
     SPK_TRY(content_of(e, tile, a, key, &content));

@@ -20,7 +20,7 @@ static spk_status count_sender(void *ctx, uint32_t src, uint32_t channel, uint32
     if (src == IR_NONE)
         c->injections += axons;
     else
-        c->e->out_first[src + 1] += axons;
+        c->e->out_first[c->e->m->tiles.data[src].core + 1] += axons;
     return SPK_OK;
 }
 
@@ -38,7 +38,7 @@ static void count_ports(struct emit *e, uint32_t pop)
     const struct map_pop *p = &e->net->pops.data[pop];
     for (uint32_t i = 0; i < p->gh * p->gw * p->gc && p->has_compartments; i++) {
         const struct map_tile *t = &e->m->tiles.data[p->tile_first + i];
-        e->out_first[p->tile_first + i + 1] +=
+        e->out_first[t->core + 1] +=
             (uint64_t)t->ny * t->nx * (e->target->axon_population ? 1 : t->nc);
     }
 }
@@ -77,7 +77,7 @@ static spk_status count_all(struct emit *e, struct counting *c)
 
 spk_status emit_reserve(struct emit *e)
 {
-    const uint32_t cores = (uint32_t)e->m->tiles.len;
+    const uint32_t cores = e->m->n_cores;
     struct counting c = {.e = e};
     SPK_TRY(spk_alloc_array((size_t)cores + 1, sizeof *e->out_first, &e->out_first));
     SPK_TRY(spk_alloc_array((size_t)cores + 1, sizeof *e->out_next, &e->out_next));

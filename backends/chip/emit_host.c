@@ -152,8 +152,8 @@ static spk_status emit_engines(struct emit *e, uint32_t pop)
     for (uint32_t i = p->tile_first; i < p->tile_first + p->gh * p->gw * p->gc; i++) {
         const struct map_tile *tile = &e->m->tiles.data[i];
         struct img_embedded t = task_of(e, pop);
-        t.core = i;
-        t.chip = e->m->place[i].chip;
+        t.core = tile->core;
+        t.chip = e->m->place[tile->core].chip;
         t.head_first = tile->c0 / d;
         t.head_count = tile->nc < d ? 1 : tile->nc / d;
         t.column_first = tile->c0 % d;

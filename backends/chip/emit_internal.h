@@ -37,7 +37,7 @@ struct emit {
     uint32_t longest_run;         /* compartments of the largest tile: no run is longer */
     struct block_map content_map; /* key -> made[], whole image */
     VEC(uint32_t) made;           /* content of each key */
-    struct block_map core_blocks; /* key -> block, this core */
+    struct block_map tile_blocks; /* key -> block, the tile at hand */
     VEC(uint32_t) core_formats;   /* this core's (shift, delay bits, kind) */
     struct emit_table stored_bytes, stored_kernels, stored_contents;
     VEC(uint64_t) kernel_first; /* see emit_store.c */
@@ -50,7 +50,7 @@ struct emit {
 /* Destinations are numbered cores, then embedded tasks, then the host. */
 static inline uint32_t emit_dest(const struct emit *e, enum img_dest dest, uint32_t index)
 {
-    const uint32_t cores = (uint32_t)e->m->tiles.len;
+    const uint32_t cores = e->m->n_cores;
     const uint32_t tasks = cores + (uint32_t)e->embedded.len;
     return dest == IMG_DEST_CORE ? index : dest == IMG_DEST_EMBEDDED ? cores + index : tasks;
 }
@@ -83,7 +83,7 @@ SPK_CHECKED spk_status emit_block_atom(struct emit *e, const struct map_tile *ti
 /* The block of an enable spike: weight per compartment, bias part `coarse` or fine. */
 SPK_CHECKED spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool coarse,
                                          uint32_t *out_block);
-/* emit_routes.c: adds an out-axon of core `src`, its destination's number in `route`; makes the
+/* emit_routes.c: adds an out-axon of tile `src`, its destination's number in `route`; makes the
  * routes of all out-axons. */
 SPK_CHECKED spk_status emit_out(struct emit *e, uint32_t src, const struct img_out_axon *axon);
 SPK_CHECKED spk_status emit_routes(struct emit *e);

@@ -14,7 +14,7 @@ static uint32_t abs_diff(uint32_t a, uint32_t b)
 
 static struct img_route route_between(const struct emit *e, uint32_t src, uint32_t dest)
 {
-    const uint32_t cores = (uint32_t)e->m->tiles.len;
+    const uint32_t cores = e->m->n_cores;
     const uint32_t host = emit_dest(e, IMG_DEST_HOST, 0);
     const struct tgt *t = e->target;
     const struct map_place *a = &e->m->place[src];
@@ -49,11 +49,18 @@ static struct img_route route_between(const struct emit *e, uint32_t src, uint32
     return r;
 }
 
+/* The population of a core's first tile. */
+static const struct map_pop *core_pop(const struct emit *e, uint32_t core)
+{
+    const uint32_t tile = e->m->core_tile[e->m->core_first[core]];
+    return &e->net->pops.data[e->m->tiles.data[tile].pop];
+}
+
 /* A core whose routing table is too small for its destinations. */
 static spk_status check_routing_table(const struct emit *e, uint32_t core, uint32_t first_route)
 {
     const uint64_t most = tgt_limit_value(e->target, TGT_ROUTES);
-    const struct map_pop *p = &e->net->pops.data[e->m->tiles.data[core].pop];
+    const struct map_pop *p = core_pop(e, core);
     uint64_t n = 0;
     for (size_t i = first_route; i < e->routes.len; i++)
         n += e->routes.data[i].dest == IMG_DEST_CORE;
@@ -70,15 +77,16 @@ static spk_status check_routing_table(const struct emit *e, uint32_t core, uint3
 
 static spk_status miscounted(const struct emit *e, uint32_t core)
 {
-    return diag_internal(e->diags, e->net->pops.data[e->m->tiles.data[core].pop].span, "E0708",
+    return diag_internal(e->diags, core_pop(e, core)->span, "E0708",
                          "the out-axons of core %u were counted wrongly", core);
 }
 
 spk_status emit_out(struct emit *e, uint32_t src, const struct img_out_axon *axon)
 {
-    if (e->out_next[src] == e->out_first[src + 1])
-        return miscounted(e, src);
-    e->out_axons.data[e->out_next[src]++] = *axon;
+    const uint32_t core = e->m->tiles.data[src].core;
+    if (e->out_next[core] == e->out_first[core + 1])
+        return miscounted(e, core);
+    e->out_axons.data[e->out_next[core]++] = *axon;
     return SPK_OK;
 }
 
@@ -104,7 +112,7 @@ static spk_status emit_core_routes(struct emit *e, uint32_t core, uint32_t *rout
 
 spk_status emit_routes(struct emit *e)
 {
-    const uint32_t cores = (uint32_t)e->m->tiles.len;
+    const uint32_t cores = e->m->n_cores;
     const size_t dests = (size_t)emit_dest(e, IMG_DEST_HOST, 0) + 1;
     uint32_t *route_of = NULL;
     spk_status status = spk_alloc_array_raw(dests, sizeof *route_of, &route_of);

@@ -1,4 +1,4 @@
-/* The mapper's main line: build the network, partition, place. */
+/* The mapper's main line: build the network, partition, share cores, place. */
 #include "passes/map/map.h"
 
 #include <string.h>
@@ -29,6 +29,8 @@ spk_status map_run(const struct ir_module *module, const struct tgt *target,
     out->seed = options->seed;
     status = map_partition(out, options, diags);
     if (status == SPK_OK)
+        status = map_assign_cores(out, options);
+    if (status == SPK_OK)
         status = map_place_tiles(out, options, diags);
     if (status != SPK_OK)
         map_fini(out);
@@ -39,6 +41,8 @@ void map_fini(struct mapping *m)
 {
     vec_fini(&m->tiles);
     spk_free(m->usage);
+    spk_free(m->core_first);
+    spk_free(m->core_tile);
     spk_free(m->place);
     map_net_fini(&m->net);
     memset(m, 0, sizeof *m);

@@ -1,6 +1,6 @@
 /* Mapping: a quantised, balanced module onto the cores of a target. Public header of the room.
  *
- *   map_run: network -> tiles -> (one tile per core) -> system -> places -> per-core usage.
+ *   map_run: network -> tiles -> cores -> system -> places.
  * The result is what back ends read: populations, projections, tiles, places. Nothing in it is
  * stored per synapse. The same module, target, options and seed give the same result. */
 #ifndef SPIKEC_PASSES_MAP_MAP_H
@@ -42,10 +42,13 @@ struct map_place {
 
 struct mapping {
     struct map_net net;
-    uint32_t n_engines;         /* the last so many tiles run on attention engines */
-    VEC(struct map_tile) tiles; /* tile i runs on core i */
+    uint32_t n_engines;         /* the last so many tiles and cores are those of engines */
+    VEC(struct map_tile) tiles; /* by population */
     struct map_usage *usage;    /* [tiles] */
-    struct map_place *place;    /* [tiles], NULL where no places were asked for */
+    uint32_t n_cores;
+    uint32_t *core_first, *core_tile; /* [n_cores + 1], [tiles]: tiles of core i in the order of
+                                         their compartments, core_tile[core_first[i]] and up */
+    struct map_place *place;          /* [n_cores], NULL where no places were asked for */
     const struct tgt_system *system;
     uint64_t seed;
     double traffic_before, traffic_after; /* spikes * hops per frame: first order, after refining */
@@ -63,6 +66,8 @@ void map_fini(struct mapping *m);
 /* partition.c: sets the tile shapes of all populations, fills tiles and usage. */
 SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options *options,
                                      struct diag_list *diags);
+/* cores.c: sets the core and the first compartment of every tile. */
+SPK_CHECKED spk_status map_assign_cores(struct mapping *m, const struct map_options *options);
 /* tile_usage.c: usage of one tile but for out-axons, which depend on its consumers; the sources are
  * cut already. */
 SPK_CHECKED spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
