@@ -8,6 +8,7 @@
 #include "ir/image.h"
 #include "ir/ir.h"
 #include "ir/target.h"
+#include "passes/place/place.h"
 #include "support/diag.h"
 #include "support/json_writer.h"
 #include "support/pool.h"
@@ -48,6 +49,9 @@ SPK_CHECKED spk_status api_report_begin(struct api_report *r, const char *comman
 /* Closes the JSON and hands the result over where status is one that has a result (OK,
  * DIFFERENCE, NOFIT with keep); frees it otherwise. Returns the final status. */
 spk_status api_report_end(struct api_report *r, spk_status status, bool keep, spk_result **out);
+
+/* place_job.c: the placer of that name (NULL: the default). */
+SPK_CHECKED spk_status api_placer(spk_context *c, const char *name, enum place_engine *out);
 
 /* ---- loading ---- */
 

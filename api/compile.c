@@ -23,6 +23,7 @@ struct compile {
     struct api_data calibration;
     struct ir_module *module; /* prepared, later quantised and balanced */
     enum map_objective objective;
+    enum place_engine placer;
     struct node_rates rates; /* per node of `module` */
     bool measured;           /* rates were given */
     struct cost_paper paper;
@@ -138,9 +139,11 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
     struct map_options o = {.objective = k->objective,
                             .system = system,
                             .seed = seed,
+                            .placer = k->placer,
                             .node_rate = k->rates.of_node,
                             .remarks = remarks,
                             .no_places = !places,
+                            .pool = k->c->pool,
                             .progress = &k->c->progress};
     SPK_TRY(map_run(k->module, k->target, &o, &k->c->diags, &k->mapping));
     k->mapped = true;
@@ -277,8 +280,9 @@ static void report_summary(const struct compile *k, const struct image *im, stru
                   im->meta.interval);
     strbuf_printf(t,
                   "attention: %s; traffic (spikes x hops per frame): %.6g in layer order, %.6g "
-                  "placed\n",
-                  attn_of_module(k->module), k->mapping.traffic_before, k->mapping.traffic_after);
+                  "placed (%s)\n",
+                  attn_of_module(k->module), k->mapping.layer_order.traffic,
+                  k->mapping.placed.traffic, place_engine_name(k->mapping.placer));
 }
 
 static spk_status cost_text(struct json_writer *w, const struct image *im, const struct tgt *target,
@@ -299,11 +303,9 @@ static void report_predicted(const struct compile *k, const struct chip_predicti
     for (int e = 0; e < TGT_ENERGY_COUNT; e++)
         priced += p->total.energy_pj[e];
     strbuf_printf(t,
-                  "expected per image (%s rates): %.6g synaptic events, %.6g messages, %.6g hops, "
-                  "%.6g messages over the busiest link",
+                  "expected per image (%s rates): %.6g synaptic events, %.6g messages, %.6g hops",
                   k->measured ? "given" : "declared", p->total.synaptic_events, p->total.messages,
-                  p->total.hops_x + p->total.hops_y + p->total.hops_chip,
-                  p->n_hot > 0 ? p->hot[0].messages : 0.0);
+                  p->total.hops_x + p->total.hops_y + p->total.hops_chip);
     if (priced > 0)
         strbuf_printf(t, ", %.6g nJ of what is priced", priced * 1e-3);
     strbuf_char(t, '\n');
@@ -343,6 +345,7 @@ static spk_status compile_emit(struct compile *k, const struct spk_compile_optio
             report_summary(k, &im, r);
             if (status == SPK_OK)
                 status = partition_text(&k->mapping, &r->result->text);
+            placing_text(&k->mapping, &prediction, &im, &r->result->text);
             report_predicted(k, &prediction, &r->result->text);
         }
         if (status == SPK_OK)
@@ -367,6 +370,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(api_system_check(k->c, k->target, o->system));
     SPK_TRY(check_schedule(k->c, o->schedule));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
+    SPK_TRY(api_placer(k->c, o->placer, &k->placer));
     SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
     if (o->calibrate != NULL) {
         struct spk_data_options d = {o->calibrate, NULL,

@@ -123,10 +123,6 @@ static void write_dynamic(const struct cost *c, const struct sim_core_stats *s)
 
 static void write_links(const struct cost *c, const struct chip_prediction *p)
 {
-    static const char *const directions[4] = {"east", "west", "south", "north"};
-    const struct img_meta *m = &c->im->meta;
-    const uint32_t tw = m->tile_w ? m->tile_w : 1, th = m->tile_h ? m->tile_h : 1;
-    const uint32_t chip_w = (m->cores_x + tw - 1) / tw, chip_h = (m->cores_y + th - 1) / th;
     jw_string(c->w, "rates", c->measured ? "given" : "declared");
     jw_f64(c->w, "host_input_messages", p->host_in);
     jw_f64(c->w, "host_output_messages", p->host_out);
@@ -138,11 +134,12 @@ static void write_links(const struct cost *c, const struct chip_prediction *p)
     jw_array_begin(c->w, "hot_links");
     for (uint32_t i = 0; i < p->n_hot; i++) {
         const struct chip_link *l = &p->hot[i];
+        const struct chip_router r = chip_link_router(&c->im->meta, l);
         jw_object_begin_line(c->w, NULL);
-        jw_u64(c->w, "chip", (uint64_t)l->y / chip_h * m->chips_x + l->x / chip_w);
-        jw_u64(c->w, "router_x", l->x % chip_w);
-        jw_u64(c->w, "router_y", l->y % chip_h);
-        jw_string(c->w, "direction", directions[l->direction]);
+        jw_u64(c->w, "chip", r.chip);
+        jw_u64(c->w, "router_x", r.x);
+        jw_u64(c->w, "router_y", r.y);
+        jw_string(c->w, "direction", chip_direction_name(l->direction));
         jw_f64(c->w, "messages", l->messages);
         jw_object_end(c->w);
     }

@@ -112,8 +112,9 @@ spk_status mapping_json(const struct mapping *m, const struct image *im, struct 
     jw_u64(&w, "interval_steps", im->meta.interval);
     jw_u64(&w, "latency_steps", im->meta.latency);
     jw_u64(&w, "ticks_per_step", im->meta.ticks);
-    jw_f64(&w, "traffic_layer_order", m->traffic_before);
-    jw_f64(&w, "traffic_placed", m->traffic_after);
+    jw_f64(&w, "traffic_layer_order", m->layer_order.traffic);
+    jw_f64(&w, "traffic_placed", m->placed.traffic);
+    placing_json(m, &w);
     SPK_TRY(partition_json(m, &w));
     jw_array_begin(&w, "layers");
     for (uint32_t i = 0; i < m->net.pops.len; i++)

@@ -19,20 +19,25 @@ struct place_job {
     double read_seconds, place_seconds, measure_seconds, write_seconds;
 };
 
+spk_status api_placer(spk_context *c, const char *name, enum place_engine *out)
+{
+    if (place_engine_find(name != NULL ? name : "spikec", out))
+        return SPK_OK;
+    return diag_usage(&c->diags, spk_span_none, "E0991",
+                      "no placer '%s'; there are spikec, scotch, metis, hilbert, row and snake",
+                      name);
+}
+
 static spk_status place_settings(struct place_job *j)
 {
     const char *objective = j->o->objective != NULL ? j->o->objective : "unicast";
-    const char *placer = j->o->placer != NULL ? j->o->placer : "spikec";
     struct place_options *p = &j->options;
     if (strcmp(objective, "multicast") == 0)
         p->objective = PLACE_MULTICAST;
     else if (strcmp(objective, "unicast") != 0)
         return diag_usage(&j->c->diags, spk_span_none, "E0990",
                           "no objective '%s'; there are unicast and multicast", objective);
-    if (!place_engine_find(placer, &p->engine))
-        return diag_usage(&j->c->diags, spk_span_none, "E0991",
-                          "no placer '%s'; there are spikec, scotch, metis, hilbert, row and snake",
-                          placer);
+    SPK_TRY(api_placer(j->c, j->o->placer, &p->engine));
     p->seed = j->o->seed;
     p->effort = j->o->effort;
     p->pool = j->c->pool;

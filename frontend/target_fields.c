@@ -34,9 +34,15 @@
         section_, name, unit_, kind_, TF_REQUIRED, 0, 0, offsetof(struct tgt, member), list, \
             sizeof(list) / sizeof((list)[0])                                                 \
     }
+#define OPTIONAL_WORD(section_, name, member, unit_, list)                                     \
+    {                                                                                          \
+        section_, name, unit_, TF_WORD, TF_OPTIONAL, 0, 0, offsetof(struct tgt, member), list, \
+            sizeof(list) / sizeof((list)[0])                                                   \
+    }
 
 /* In the order of the enums of ir/target.h. */
 static const char *const neuron_words[] = {"fixed", "programmable"};
+static const char *const routing_words[] = {"unicast", "multicast"};
 static const char *const sharing_words[] = {"none", "population", "convolution"};
 static const char *const attention_words[] = {"and_lif", "embedded", "product",
                                               "serial",  "plastic",  "engine"};
@@ -112,6 +118,7 @@ const struct tf_field tf_fields[] = {
 
     NUMBER("mesh", "cores", cores_x, "cores", TF_PAIR, TF_REQUIRED, 1, 1024),
     NUMBER("mesh", "tile", tile_w, "cores", TF_PAIR, TF_REQUIRED, 1, 1024),
+    OPTIONAL_WORD("mesh", "routing", routing, "word", routing_words),
     NUMBER("mesh", "cores_per_chip", cores_per_chip, "cores", TF_U32, TF_REQUIRED, 1, 1 << 20),
 
     ENERGY("synaptic_op", TGT_E_SYNAPTIC_OP),

@@ -24,7 +24,8 @@
 #define MAX_CHIPS 1048576.0
 
 _Static_assert(sizeof(enum tgt_neuron_model) == sizeof(unsigned) &&
-                   sizeof(enum tgt_sharing) == sizeof(unsigned),
+                   sizeof(enum tgt_sharing) == sizeof(unsigned) &&
+                   sizeof(enum tgt_routing) == sizeof(unsigned),
                "words are stored as unsigned");
 
 static const char *const top_keys[] = {"spikec_target", "name", "description", "systems"};

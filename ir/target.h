@@ -81,6 +81,11 @@ enum tgt_sharing {
     TGT_SHARE_POPULATION, /* axons may share a block, shifted by a base of 0..TGT_AXON_BASE */
     TGT_SHARE_CONVOLUTION /* a kernel is stored once per core, targets are computed */
 };
+/* What a spike to several cores is on the mesh. */
+enum tgt_routing {
+    TGT_UNICAST,  /* a message for each destination core */
+    TGT_MULTICAST /* one message that routers copy where routes part */
+};
 enum tgt_attention {
     TGT_ATTN_AND_LIF = 1,
     TGT_ATTN_EMBEDDED = 2,
@@ -164,6 +169,7 @@ struct tgt {
     struct tgt_engine engine;
     /* Mesh of one chip: cores_x * cores_y positions, tile_w * tile_h cores share a router. */
     uint32_t cores_x, cores_y, tile_w, tile_h;
+    enum tgt_routing routing;
     uint32_t cores_per_chip; /* usable cores, <= cores_x * cores_y */
     uint32_t n_systems;
     struct tgt_system *system;  /* smallest first */

@@ -278,6 +278,19 @@ static void walk(struct grid *g, uint32_t x, uint32_t y, uint32_t to_x, uint32_t
         g->load[((size_t)y * g->width + x) * 4 + (y < to_y ? 2 : 3)] += n;
 }
 
+struct chip_router chip_link_router(const struct img_meta *m, const struct chip_link *l)
+{
+    const uint32_t tw = m->tile_w ? m->tile_w : 1, th = m->tile_h ? m->tile_h : 1;
+    const uint32_t w = (m->cores_x + tw - 1) / tw, h = (m->cores_y + th - 1) / th;
+    return (struct chip_router){l->y / h * m->chips_x + l->x / w, l->x % w, l->y % h};
+}
+
+const char *chip_direction_name(uint32_t direction)
+{
+    static const char *const names[4] = {"east", "west", "south", "north"};
+    return names[direction];
+}
+
 static void keep_hot(struct chip_prediction *out, const struct chip_link *l)
 {
     uint32_t at = out->n_hot < CHIP_HOT_LINKS ? out->n_hot++ : CHIP_HOT_LINKS;

@@ -25,6 +25,12 @@ struct chip_link {
     double messages;    /* per image */
 };
 #define CHIP_HOT_LINKS 8
+/* The router that it leaves, within its chip. */
+struct chip_router {
+    uint32_t chip, x, y;
+};
+struct chip_router chip_link_router(const struct img_meta *meta, const struct chip_link *link);
+const char *chip_direction_name(uint32_t direction);
 
 struct chip_prediction {
     uint64_t n_groups;

@@ -113,6 +113,7 @@ struct spk_compile_options {
     const char *schedule;     /* "pipelined" (default) */
     const char *objective;    /* "cores" (default), "energy", "latency", "traffic" */
     const char *system, *rates;
+    const char *placer; /* as of spk_place_options */
     uint64_t seed;
     bool remarks;
 };

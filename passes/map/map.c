@@ -31,7 +31,7 @@ spk_status map_run(const struct ir_module *module, const struct tgt *target,
     if (status == SPK_OK)
         status = map_assign_cores(out, options);
     if (status == SPK_OK)
-        status = map_place_tiles(out, options, diags);
+        status = map_place_cores(out, options, diags);
     if (status != SPK_OK)
         map_fini(out);
     return status;

@@ -8,6 +8,8 @@
 
 #include "passes/map/axons.h"
 #include "passes/map/net.h"
+#include "passes/place/place.h"
+#include "support/pool.h"
 #include "support/progress.h"
 
 /* What the tile shapes are chosen for, all populations together. */
@@ -23,9 +25,11 @@ struct map_options {
     enum map_objective objective;
     const char *system; /* NULL: the smallest listed one that fits */
     uint64_t seed;
+    enum place_engine placer;
     const struct map_rate *node_rate; /* [module nodes]; NULL: declared */
     bool remarks;                     /* explain every layer's tile */
     bool no_places;                   /* estimates: stop at the system, leave `place` NULL */
+    struct pool *pool;                /* may be NULL */
     struct progress *progress;        /* may be NULL */
 };
 
@@ -40,6 +44,16 @@ struct map_place {
     uint32_t chip, x, y; /* x, y within the chip */
 };
 
+/* Figures of a placement, per frame, of the expected messages between cores; those between tiles of
+ * one core are none. */
+struct map_placing {
+    double traffic;    /* hops of all messages, chip borders included; multicast: links of trees */
+    double cost;       /* the same at the costs that were minimised */
+    double messages;   /* one for each destination core */
+    double over_chips; /* of these, the ones that leave their chip */
+    uint32_t max_hop;
+};
+
 struct mapping {
     struct map_net net;
     uint32_t n_engines;         /* the last so many tiles and cores are those of engines */
@@ -50,8 +64,10 @@ struct mapping {
                                          their compartments, core_tile[core_first[i]] and up */
     struct map_place *place;          /* [n_cores], NULL where no places were asked for */
     const struct tgt_system *system;
+    uint32_t n_chips, block_w, block_h; /* chips in use, within a block of so many */
     uint64_t seed;
-    double traffic_before, traffic_after; /* spikes * hops per frame: first order, after refining */
+    enum place_engine placer;
+    struct map_placing layer_order, placed;
 };
 
 /* SPK_ERR_NOFIT with layer, resource, need, have and the smallest change that fits. The module and
@@ -78,8 +94,11 @@ bool map_configs_count(const struct map_net *net, const struct map_pop *p);
 SPK_CHECKED spk_status map_measure(struct mapping *m);
 /* out_axons.c: sets out_axons of all tiles' usage: consumers, read-out and embedded ports. */
 SPK_CHECKED spk_status map_count_out_axons(struct mapping *m);
-/* Row (column) tiles of a consumer with `size` rows in tiles of `tile` that read source row `at`.
- */
+/* Row (column) tiles [*first, *last] of a consumer with `size` rows in tiles of `tile` that read
+ * source row `at`; false where none does. */
+bool map_axis_range(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,
+                    uint32_t tile, uint32_t *first, uint32_t *last);
+/* Their number. */
 uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,
                         uint32_t tile);
 /* Memory that a task takes of an attention engine. */
@@ -90,11 +109,15 @@ uint32_t map_source_chunks(const struct map_net *net, const struct map_proj *p, 
 struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy, uint32_t gx,
                             uint32_t gc);
 
-/* place_engines.c: an engine core of the first `chips` chips for every tile that runs on one; all
- * other tiles have their places. */
-SPK_CHECKED spk_status map_place_engines(struct mapping *m, uint32_t chips);
-/* place.c: chooses a system and a place for every tile. */
-SPK_CHECKED spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
+/* mesh.c: sets the system, the smallest listed one that fits or the one that is named, and its
+ * chips in use. */
+SPK_CHECKED spk_status map_choose_system(struct mapping *m, const char *forced,
+                                         struct diag_list *diags);
+/* Number in the system (row by row) of the i-th chip in use, in the order in which they are filled.
+ */
+uint32_t map_chip_at(const struct mapping *m, uint32_t i);
+/* place.c: chooses a system and a place for every core. */
+SPK_CHECKED spk_status map_place_cores(struct mapping *m, const struct map_options *options,
                                        struct diag_list *diags);
 
 #endif

@@ -11,20 +11,26 @@
 #include "passes/map/map.h"
 #include "support/alloc.h"
 
+bool map_axis_range(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,
+                    uint32_t tile, uint32_t *first, uint32_t *last)
+{
+    uint32_t from = 0, count = p->pos == MAP_POS_GATHER ? 1 : size, k;
+    if (p->pos == MAP_POS_WINDOW &&
+        !(columns ? map_window_targets(at, p->pad_w, p->stride_w, p->kernel_w, 0, size, false, 0,
+                                       &from, &count, &k)
+                  : map_window_targets(at, p->pad, p->stride, p->kernel, 0, size, false, 0, &from,
+                                       &count, &k)))
+        return false;
+    *first = from / tile;
+    *last = (from + count - 1) / tile;
+    return true;
+}
+
 uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,
                         uint32_t tile)
 {
-    uint32_t first, count, k;
-    if (p->pos == MAP_POS_GATHER)
-        return 1;
-    if (p->pos == MAP_POS_SPREAD || p->pos == MAP_POS_TEACHER || p->pos == MAP_POS_ENGINE)
-        return (size + tile - 1) / tile;
-    if (!(columns ? map_window_targets(at, p->pad_w, p->stride_w, p->kernel_w, 0, size, false, 0,
-                                       &first, &count, &k)
-                  : map_window_targets(at, p->pad, p->stride, p->kernel, 0, size, false, 0, &first,
-                                       &count, &k)))
-        return 0;
-    return (first + count - 1) / tile - first / tile + 1;
+    uint32_t first, last;
+    return map_axis_range(p, columns, at, size, tile, &first, &last) ? last - first + 1 : 0;
 }
 
 struct out_ctx {

@@ -1,335 +1,146 @@
-/* Placement: a system and a place for every tile (docs/mapping.md, section 4).
+/* Placement: a system and a place for every core (docs/mapping.md, section 4).
  *
- * The cores of all chips form one grid; chips are filled in the order of the system's grid, row by
- * row in alternating direction, cores of a chip along a serpentine over router tiles, so that
- * consecutive tiles of a layer sit together. Then swaps with exact cost differences (simulated
- * annealing with a fixed schedule and the seed) reduce the traffic: sum over flows of spikes per
- * frame times distance, where distance counts hops between routers (0 inside a router's tile) and
- * CHIP_HOPS for a chip border. Deterministic: one thread, seeded generator. */
-#include <math.h>
-#include <stdlib.h>
+ * The grid of the chips in use and the graph of expected messages go to the placement engine
+ * (passes/place), which knows nothing of models; whether it minimises single routes or trees is
+ * what the target's network does. Attention engines are a class of their own and placed afterwards.
+ * Layer order, the start of comparison: cores by id along the cells in the order in which chips are
+ * filled. */
 #include <string.h>
 
-#include "passes/map/map.h"
+#include "passes/map/mesh.h"
 #include "support/alloc.h"
-#include "support/rng.h"
 
-/* A chip border is slower and narrower than a link on the mesh; no factor is published, so this
- * one only steers the placement and enters no reported figure. */
-#define CHIP_HOPS 8
-
-struct flow {
-    uint32_t a, b; /* tiles */
-    float weight;
-};
-struct flow_vec VEC_FIELDS(struct flow);
-
-struct placer {
+struct placing {
     struct mapping *m;
-    uint32_t n_tiles; /* on neuron cores: the first so many */
-    struct flow_vec flows;
-    float *from;               /* build_flows, per source tile: what it sends to the tile at hand */
-    VEC(uint32_t) senders;     /* those that send */
-    uint32_t *adj_first, *adj; /* flows of each tile */
-    uint32_t *slot_of;         /* tile -> slot */
-    uint32_t *tile_at;         /* slot -> tile or IR_NONE */
-    struct map_place *slot;    /* slots in fill order */
-    uint32_t n_slots;
+    const struct map_options *options;
+    struct diag_list *diags;
+    struct map_mesh mesh;
+    struct ir_cluster_graph flows;
+    uint32_t *cell; /* [cores] */
 };
 
-struct sender_ctx {
-    struct placer *pl;
-    const struct map_pop *source;
-};
-
-static spk_status add_sender(void *ctx, uint32_t tile, uint32_t channel, uint32_t n)
+static enum place_objective objective_of(const struct mapping *m)
 {
-    const struct sender_ctx *c = ctx;
-    struct placer *pl = c->pl;
-    if (tile == IR_NONE || tile >= pl->n_tiles)
-        return SPK_OK; /* engines are placed afterwards */
-    if (pl->from[tile] == 0)
-        SPK_TRY(vec_push(&pl->senders, tile));
-    pl->from[tile] += (float)map_pop_sends(c->source, channel, n);
-    return SPK_OK;
+    return m->net.target->routing == TGT_MULTICAST ? PLACE_MULTICAST : PLACE_UNICAST;
 }
 
-static spk_status add_axon(void *ctx, const struct map_tile *tile, const struct map_axon *a)
+/* ---- figures ---- */
+
+static uint32_t distance(const uint32_t a, const uint32_t b)
 {
-    struct placer *pl = ctx;
-    const struct map_net *net = &pl->m->net;
-    struct sender_ctx c = {pl, &net->pops.data[net->projs.data[a->proj].source[a->source].pop]};
-    (void)tile;
-    return map_axon_senders(net, a, add_sender, &c);
+    return a > b ? a - b : b - a;
 }
 
-/* Flows into one tile, each pair once. */
-static spk_status add_flows(struct placer *pl, uint32_t tile)
+static void count_messages(const struct placing *p, struct map_placing *out)
 {
-    vec_clear(&pl->senders);
-    SPK_TRY(map_tile_axons(&pl->m->net, &pl->m->tiles.data[tile], add_axon, pl));
-    for (size_t i = 0; i < pl->senders.len; i++) {
-        const uint32_t src = pl->senders.data[i];
-        if (src != tile && pl->from[src] != 0)
-            SPK_TRY(vec_push(&pl->flows, (struct flow){src, tile, pl->from[src]}));
-        pl->from[src] = 0;
-    }
-    return SPK_OK;
-}
-
-static int compare_flow(const void *x, const void *y)
-{
-    const struct flow *a = x, *b = y;
-    if (a->a != b->a)
-        return a->a < b->a ? -1 : 1;
-    return (a->b > b->b) - (a->b < b->b);
-}
-
-/* Flows between pairs of tiles and the adjacency of each tile. */
-static spk_status build_flows(struct placer *pl)
-{
-    struct mapping *m = pl->m;
-    size_t n = 0;
-    SPK_TRY(spk_alloc_array(m->tiles.len, sizeof *pl->from, &pl->from));
-    for (uint32_t i = 0; i < pl->n_tiles; i++)
-        SPK_TRY(add_flows(pl, i));
-    if (pl->flows.len > 0)
-        qsort(pl->flows.data, pl->flows.len, sizeof *pl->flows.data, compare_flow);
-    n = pl->flows.len;
-    SPK_TRY(spk_alloc_array(m->tiles.len + 1, sizeof *pl->adj_first, &pl->adj_first));
-    SPK_TRY(spk_alloc_array(2 * n + 1, sizeof *pl->adj, &pl->adj));
-    for (size_t i = 0; i < n; i++) {
-        pl->adj_first[pl->flows.data[i].a]++;
-        pl->adj_first[pl->flows.data[i].b]++;
-    }
-    uint32_t sum = 0;
-    for (size_t i = 0; i <= m->tiles.len; i++) {
-        sum += pl->adj_first[i];
-        pl->adj_first[i] = sum;
-    }
-    for (size_t i = n; i-- > 0;) {
-        pl->adj[--pl->adj_first[pl->flows.data[i].a]] = (uint32_t)i;
-        pl->adj[--pl->adj_first[pl->flows.data[i].b]] = (uint32_t)i;
-    }
-    return SPK_OK;
-}
-
-static double axis(uint32_t a, uint32_t b, uint32_t chip_a, uint32_t chip_b, uint32_t cores,
-                   uint32_t tile)
-{
-    /* positions on the whole system's axis, in router coordinates */
-    const uint32_t routers = cores / tile;
-    double x = (double)(chip_a * routers + a / tile), y = (double)(chip_b * routers + b / tile);
-    double chips = chip_a > chip_b ? chip_a - chip_b : chip_b - chip_a;
-    return fabs(x - y) + CHIP_HOPS * chips;
-}
-
-static double distance(const struct placer *pl, uint32_t s, uint32_t d)
-{
-    const struct tgt *t = pl->m->net.target;
-    const uint32_t cx = pl->m->system->chips_x;
-    const struct map_place *a = &pl->slot[s], *b = &pl->slot[d];
-    return axis(a->x, b->x, a->chip % cx, b->chip % cx, t->cores_x, t->tile_w) +
-           axis(a->y, b->y, a->chip / cx, b->chip / cx, t->cores_y, t->tile_h);
-}
-
-static double tile_cost(const struct placer *pl, uint32_t tile, uint32_t slot, uint32_t other,
-                        uint32_t other_slot)
-{
-    double cost = 0;
-    for (uint32_t i = pl->adj_first[tile]; i < pl->adj_first[tile + 1]; i++) {
-        const struct flow *f = &pl->flows.data[pl->adj[i]];
-        uint32_t peer = f->a == tile ? f->b : f->a;
-        if (peer != other)
-            cost += (double)f->weight * distance(pl, slot, pl->slot_of[peer]);
-        else
-            cost += 0.5 * (double)f->weight * distance(pl, slot, other_slot);
-    }
-    return cost;
-}
-
-static double total_cost(const struct placer *pl)
-{
-    double cost = 0;
-    for (size_t i = 0; i < pl->flows.len; i++) {
-        const struct flow *f = &pl->flows.data[i];
-        cost += (double)f->weight * distance(pl, pl->slot_of[f->a], pl->slot_of[f->b]);
-    }
-    return cost;
-}
-
-/* Exact change of the total when the contents of slots s and d are exchanged. */
-static double swap_delta(const struct placer *pl, uint32_t s, uint32_t d)
-{
-    uint32_t a = pl->tile_at[s], b = pl->tile_at[d];
-    double delta = 0;
-    if (a != IR_NONE)
-        delta += tile_cost(pl, a, d, b, s) - tile_cost(pl, a, s, b, d);
-    if (b != IR_NONE)
-        delta += tile_cost(pl, b, s, a, d) - tile_cost(pl, b, d, a, s);
-    return delta;
-}
-
-static void swap_slots(struct placer *pl, uint32_t s, uint32_t d)
-{
-    uint32_t a = pl->tile_at[s], b = pl->tile_at[d];
-    pl->tile_at[s] = b;
-    pl->tile_at[d] = a;
-    if (a != IR_NONE)
-        pl->slot_of[a] = d;
-    if (b != IR_NONE)
-        pl->slot_of[b] = s;
-}
-
-/* Geometric schedule from the mean uphill step to a hundredth of it. */
-static spk_status anneal(struct placer *pl, uint64_t seed, const struct progress *progress)
-{
-    const uint32_t n = pl->n_tiles;
-    const uint64_t moves = (uint64_t)n * 200;
-    struct rng rng;
-    double uphill = 0, temperature;
-    uint32_t n_up = 0;
-    spk_status status = SPK_OK;
-    if (n < 2)
-        return SPK_OK;
-    rng_seed(&rng, seed);
-    for (uint32_t i = 0; i < 256; i++) {
-        double d =
-            swap_delta(pl, pl->slot_of[rng_below(&rng, n)], (uint32_t)rng_below(&rng, pl->n_slots));
-        if (d > 0) {
-            uphill += d;
-            n_up++;
-        }
-    }
-    temperature = n_up ? 0.3 * uphill / n_up : 0.0;
-    progress_begin(progress, "placing", 60);
-    for (uint32_t round = 0; round < 60 && status == SPK_OK; round++) {
-        for (uint64_t i = 0; i < moves / 60 + 1; i++) {
-            uint32_t s = pl->slot_of[rng_below(&rng, n)];
-            uint32_t d = (uint32_t)rng_below(&rng, pl->n_slots);
-            double u = rng_f64(&rng), delta;
-            if (s == d)
+    const struct ir_cluster_graph *f = &p->flows;
+    const struct place_grid *g = &p->mesh.grid;
+    for (uint32_t e = 0; e < f->n_edges; e++) {
+        const uint32_t from = p->cell[f->source[e]];
+        const uint32_t sx = from % g->width, sy = from / g->width;
+        for (uint64_t k = f->first[e]; k < f->first[e + 1]; k++) {
+            const uint32_t to = p->cell[f->dest[k]], x = to % g->width, y = to / g->width;
+            const uint32_t hops =
+                distance(sx / g->tile_w, x / g->tile_w) + distance(sy / g->tile_h, y / g->tile_h);
+            if (from == to)
                 continue;
-            delta = swap_delta(pl, s, d);
-            if (delta < 0 || (round < 59 && temperature > 0 && u < exp(-delta / temperature)))
-                swap_slots(pl, s, d);
+            out->messages += f->weight[e];
+            if (sx / g->chip_w != x / g->chip_w || sy / g->chip_h != y / g->chip_h)
+                out->over_chips += f->weight[e];
+            if (hops > out->max_hop && f->weight[e] > 0)
+                out->max_hop = hops;
         }
-        temperature *= 0.88;
-        status = progress_update(progress, round + 1);
     }
-    progress_end(progress);
-    return status;
 }
 
-/* ---- slots ---- */
-
-static spk_status build_slots(struct placer *pl, uint32_t n_chips)
+static spk_status measure(const struct placing *p, struct map_placing *out)
 {
-    const struct tgt *t = pl->m->net.target;
-    const uint32_t cx = pl->m->system->chips_x;
-    const uint32_t tiles_x = t->cores_x / t->tile_w, tiles_y = t->cores_y / t->tile_h;
-    SPK_TRY(spk_alloc_array((size_t)n_chips * t->cores_per_chip, sizeof *pl->slot, &pl->slot));
-    for (uint32_t i = 0; i < n_chips; i++) {
-        uint32_t row = i / cx, col = i % cx, used = 0;
-        uint32_t chip = row * cx + (row % 2 ? cx - 1 - col : col);
-        for (uint32_t ty = 0; ty < tiles_y; ty++) {
-            for (uint32_t k = 0; k < tiles_x; k++) {
-                uint32_t tx = ty % 2 ? tiles_x - 1 - k : k;
-                for (uint32_t c = 0; c < t->tile_w * t->tile_h; c++) {
-                    const uint32_t x = tx * t->tile_w + c % t->tile_w;
-                    const uint32_t y = ty * t->tile_h + c / t->tile_w;
-                    if (tgt_is_engine(t, x, y) || used++ >= t->cores_per_chip)
-                        continue;
-                    pl->slot[pl->n_slots++] = (struct map_place){chip, x, y};
-                }
-            }
-        }
+    const struct place_grid hops = map_mesh_in_hops(&p->mesh);
+    const enum place_objective objective = objective_of(p->m);
+    memset(out, 0, sizeof *out);
+    count_messages(p, out);
+    SPK_TRY(place_cost(&p->flows, &hops, objective, p->cell, &out->traffic));
+    return place_cost(&p->flows, &p->mesh.grid, objective, p->cell, &out->cost);
+}
+
+/* ---- places ---- */
+
+static void place_in_layer_order(struct placing *p)
+{
+    const uint32_t n = p->m->n_cores - p->m->n_engines;
+    for (uint32_t i = 0; i < p->m->n_cores; i++)
+        p->cell[i] = i < n ? p->mesh.slot[i] : p->mesh.engine[i - n];
+}
+
+/* The flows between neuron cores alone. */
+static spk_status without_engines(const struct placing *p, struct ir_cluster_graph *out)
+{
+    const struct ir_cluster_graph *f = &p->flows;
+    const uint32_t n = f->n_clusters - p->m->n_engines;
+    uint64_t pins = 0;
+    out->n_clusters = n;
+    SPK_TRY(spk_alloc_array_raw(f->n_edges, sizeof *out->source, &out->source));
+    SPK_TRY(spk_alloc_array_raw(f->n_edges, sizeof *out->weight, &out->weight));
+    SPK_TRY(spk_alloc_array((size_t)f->n_edges + 1, sizeof *out->first, &out->first));
+    SPK_TRY(spk_alloc_array_raw(f->first[f->n_edges], sizeof *out->dest, &out->dest));
+    for (uint32_t e = 0; e < f->n_edges; e++) {
+        if (f->source[e] >= n)
+            continue;
+        for (uint64_t k = f->first[e]; k < f->first[e + 1]; k++)
+            if (f->dest[k] < n)
+                out->dest[pins++] = f->dest[k];
+        out->source[out->n_edges] = f->source[e];
+        out->weight[out->n_edges++] = f->weight[e];
+        out->first[out->n_edges] = pins;
     }
     return SPK_OK;
 }
 
-static spk_status choose_system(struct mapping *m, const char *forced, struct diag_list *diags,
-                                uint32_t *out_chips)
+static spk_status place_neuron_cores(struct placing *p)
 {
-    const struct tgt *t = m->net.target;
-    const uint64_t per_chip = t->cores_per_chip, need = m->tiles.len - m->n_engines;
-    uint64_t embedded = 0, chips = (need + per_chip - 1) / per_chip;
-    const uint64_t procs = tgt_limit_value(t, TGT_EMBEDDED_PER_CHIP);
-    for (size_t i = 0; i < m->net.pops.len; i++)
-        embedded += m->net.pops.data[i].kind == IMG_LAYER_EMBEDDED;
-    if (procs != UINT64_MAX && procs > 0 && (embedded + procs - 1) / procs > chips)
-        chips = (embedded + procs - 1) / procs;
-    if (m->n_engines > 0 && ceil((double)m->n_engines / t->engine.per_chip) > (double)chips)
-        chips = (m->n_engines + t->engine.per_chip - 1) / t->engine.per_chip;
-    for (uint32_t i = 0; i < t->n_systems; i++) {
-        const struct tgt_system *s = &t->system[i];
-        if (forced != NULL && strcmp(forced, s->name) != 0)
-            continue;
-        if ((uint64_t)s->chips_x * s->chips_y >= chips) {
-            m->system = s;
-            *out_chips = forced ? s->chips_x * s->chips_y : (uint32_t)chips;
-            return SPK_OK;
-        }
-        if (forced != NULL)
-            return diag_nofit(diags, spk_span_none, "E0666",
-                              "the model needs %llu cores on %llu chips, system '%s' has %u chips",
-                              (unsigned long long)need, (unsigned long long)chips, s->name,
-                              s->chips_x * s->chips_y);
-    }
-    if (forced != NULL)
-        return diag_error(diags, spk_span_none, "E0667", "'%s' has no system '%s'", t->name,
-                          forced);
-    spk_status status = diag_nofit(
-        diags, spk_span_none, "E0668",
-        "the model needs %llu cores on %llu chips of '%s'; its largest listed system, '%s', has %u "
-        "chips",
-        (unsigned long long)need, (unsigned long long)chips, t->name,
-        t->n_systems ? t->system[t->n_systems - 1].name : "none",
-        t->n_systems ? t->system[t->n_systems - 1].chips_x * t->system[t->n_systems - 1].chips_y
-                     : 0);
-    diag_help_set(diags, "the smallest change that fits: a smaller dim, fewer blocks, or a target "
-                         "with more neurons per core");
+    const struct place_options o = {.objective = objective_of(p->m),
+                                    .engine = p->options->placer,
+                                    .seed = p->options->seed,
+                                    .pool = p->options->pool,
+                                    .progress = p->options->progress};
+    struct ir_cluster_graph flows = {0};
+    if (p->m->n_engines == 0)
+        return place_run(&p->flows, &p->mesh.grid, &o, p->diags, p->cell);
+    spk_status status = without_engines(p, &flows);
+    if (status == SPK_OK)
+        status = place_run(&flows, &p->mesh.grid, &o, p->diags, p->cell);
+    ir_cluster_graph_fini(&flows);
     return status;
 }
 
-spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
+static spk_status place_all(struct placing *p)
+{
+    struct mapping *m = p->m;
+    SPK_TRY(map_mesh_build(m, &p->mesh));
+    SPK_TRY(map_flows_build(m, objective_of(m), &p->flows));
+    SPK_TRY(spk_alloc_array_raw(m->n_cores, sizeof *p->cell, &p->cell));
+    place_in_layer_order(p);
+    SPK_TRY(measure(p, &m->layer_order));
+    SPK_TRY(place_neuron_cores(p));
+    SPK_TRY(map_place_engines(m, &p->mesh, &p->flows, p->cell));
+    SPK_TRY(measure(p, &m->placed));
+    SPK_TRY(spk_alloc_array_raw(m->n_cores, sizeof *m->place, &m->place));
+    for (uint32_t i = 0; i < m->n_cores; i++)
+        m->place[i] = map_mesh_place(m, &p->mesh, p->cell[i]);
+    return SPK_OK;
+}
+
+spk_status map_place_cores(struct mapping *m, const struct map_options *options,
                            struct diag_list *diags)
 {
-    const uint32_t n = (uint32_t)m->tiles.len - m->n_engines;
-    struct placer pl = {.m = m, .n_tiles = n};
-    uint32_t chips = 0;
-    SPK_TRY(choose_system(m, options->system, diags, &chips));
+    struct placing p = {.m = m, .options = options, .diags = diags};
+    SPK_TRY(map_choose_system(m, options->system, diags));
+    m->placer = options->placer;
     if (options->no_places)
         return SPK_OK;
-    spk_status status = build_slots(&pl, chips);
-    if (status == SPK_OK)
-        status = spk_alloc_array(m->tiles.len, sizeof *m->place, &m->place);
-    if (status == SPK_OK)
-        status = spk_alloc_array_raw(n, sizeof *pl.slot_of, &pl.slot_of);
-    if (status == SPK_OK)
-        status = spk_alloc_array_raw(pl.n_slots, sizeof *pl.tile_at, &pl.tile_at);
-    if (status == SPK_OK)
-        status = build_flows(&pl);
-    if (status == SPK_OK) {
-        memset(pl.tile_at, 0xff, pl.n_slots * sizeof *pl.tile_at);
-        for (uint32_t i = 0; i < n; i++)
-            pl.slot_of[i] = pl.tile_at[i] = i;
-        m->traffic_before = total_cost(&pl);
-        status = anneal(&pl, options->seed, options->progress);
-    }
-    if (status == SPK_OK) {
-        m->traffic_after = total_cost(&pl);
-        for (uint32_t i = 0; i < n; i++)
-            m->place[i] = pl.slot[pl.slot_of[i]];
-        status = map_place_engines(m, chips);
-    }
-    vec_fini(&pl.flows);
-    vec_fini(&pl.senders);
-    spk_free(pl.from);
-    spk_free(pl.adj_first);
-    spk_free(pl.adj);
-    spk_free(pl.slot_of);
-    spk_free(pl.tile_at);
-    spk_free(pl.slot);
+    spk_status status = place_all(&p);
+    map_mesh_fini(&p.mesh);
+    ir_cluster_graph_fini(&p.flows);
+    spk_free(p.cell);
     return status;
 }

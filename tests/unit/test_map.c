@@ -269,7 +269,7 @@ static void test_places(void **state)
     assert_ok(map_run(n.module, n.target, &o, &n.diags, &a));
     assert_ok(map_run(n.module, n.target, &o, &n.diags, &b));
     assert_memory_equal(a.place, b.place, a.tiles.len * sizeof *a.place);
-    assert_true(a.traffic_after <= a.traffic_before);
+    assert_true(a.placed.traffic <= a.layer_order.traffic);
     for (size_t i = 0; i < a.tiles.len; i++) {
         assert_true(a.place[i].x < n.target->cores_x && a.place[i].y < n.target->cores_y);
         for (size_t j = 0; j < i; j++)

@@ -44,6 +44,7 @@ static int cmd_compile(spk_context *c, struct tool_args *a, spk_result **out)
                                     .objective = a->objective,
                                     .system = a->system,
                                     .rates = a->rates,
+                                    .placer = a->placer,
                                     .seed = a->seed,
                                     .remarks = a->remarks};
     o.model.model = a->positional[0];

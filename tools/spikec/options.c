@@ -77,6 +77,7 @@ static const struct tool_option OPTIONS[] = {
     {'a', "objective", K_OBJECTIVE, "NAME", "cores (default), traffic, energy, latency"},
     {'a', "system", K_SYSTEM, "NAME", "system of the target; default: the smallest that fits"},
     {'a', "rates", K_RATES, "FILE", "firing rates by value name (JSON, or a manifest)"},
+    {'c', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'c', "seed", K_SEED, "N", "seed of the placement (default 0)"},
     {'a', "remarks", K_REMARKS, NULL, "say why every layer was quantised and cut as it was"},
     {'l', "rates-out", K_RATES_OUT, "FILE", "write measured rates per channel (JSON)"},
