@@ -5,6 +5,7 @@
  * what the target's network does. Attention engines are a class of their own and placed afterwards.
  * Layer order, the start of comparison: cores by id along the cells in the order in which chips are
  * filled. */
+#include <math.h>
 #include <string.h>
 
 #include "passes/map/mesh.h"
@@ -96,11 +97,20 @@ static spk_status without_engines(const struct placing *p, struct ir_cluster_gra
     return SPK_OK;
 }
 
+/* Large models get less search for each core, so that placing takes seconds: a fifth at 30,000. */
+#define FULL_EFFORT_CORES 1200.0
+
+static double effort_for(uint32_t cores)
+{
+    return cores > FULL_EFFORT_CORES ? sqrt(FULL_EFFORT_CORES / cores) : 1;
+}
+
 static spk_status place_neuron_cores(struct placing *p)
 {
     const struct place_options o = {.objective = objective_of(p->m),
                                     .engine = p->options->placer,
                                     .seed = p->options->seed,
+                                    .effort = effort_for(p->m->n_cores - p->m->n_engines),
                                     .pool = p->options->pool,
                                     .progress = p->options->progress};
     struct ir_cluster_graph flows = {0};
