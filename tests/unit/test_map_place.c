@@ -107,6 +107,41 @@ static void walk_image(const struct placed *p, struct expected *x)
     }
 }
 
+/* The graph carries what is expected between every pair of cores. */
+static void assert_flows(const struct placed *p, const double *flow, double tolerance)
+{
+    struct ir_cluster_graph g;
+    double *left;
+    assert_ok(map_flows_build(&p->m, PLACE_UNICAST, &g));
+    assert_ok(ir_cluster_graph_check(&g));
+    const size_t pairs = (size_t)g.n_clusters * g.n_clusters;
+    assert_ok(spk_alloc_array(pairs, sizeof *left, &left));
+    memcpy(left, flow, pairs * sizeof *left);
+    for (uint32_t e = 0; e < g.n_edges; e++)
+        for (uint64_t i = g.first[e]; i < g.first[e + 1]; i++)
+            left[(size_t)g.source[e] * g.n_clusters + g.dest[i]] -= g.weight[e];
+    for (size_t i = 0; i < pairs; i++)
+        assert_true(fabs(left[i]) <= tolerance);
+    spk_free(left);
+    ir_cluster_graph_fini(&g);
+}
+
+/* The same with two tiles in each core: a core may then read a position by two axons. */
+static void assert_shared_flows(struct placed *p, const double *flow, double tolerance)
+{
+    const uint32_t n = p->m.n_cores, shared = (n + 1) / 2;
+    double *sum;
+    assert_ok(spk_alloc_array((size_t)shared * shared, sizeof *sum, &sum));
+    for (uint32_t a = 0; a < n; a++)
+        for (uint32_t b = 0; b < n; b++)
+            sum[(size_t)(a / 2) * shared + b / 2] += flow[(size_t)a * n + b];
+    for (uint32_t i = 0; i < n; i++)
+        p->m.tiles.data[i].core = i / 2;
+    p->m.n_cores = shared;
+    assert_flows(p, sum, tolerance);
+    spk_free(sum);
+}
+
 /* Every pair of cores exchanges what the out-axons of the image carry at the layers' rates, and the
  * reported figures are sums over their routes. */
 static void test_flows_are_the_images(void **state)
@@ -115,7 +150,6 @@ static void test_flows_are_the_images(void **state)
     for (size_t k = 0; k < 2 * N_KINDS; k++) {
         struct placed p;
         struct expected x;
-        struct ir_cluster_graph g;
         map_kind(&p, k / 2, TGT_UNICAST, PLACE_SPIKEC, k % 2);
         walk_image(&p, &x);
         assert_near(p.m.placed.traffic, x.placing.traffic);
@@ -123,14 +157,8 @@ static void test_flows_are_the_images(void **state)
         assert_near(p.m.placed.over_chips, x.placing.over_chips);
         assert_int_equal(p.m.placed.max_hop, x.placing.max_hop);
         assert_true(x.placing.traffic > 0);
-        assert_ok(map_flows_build(&p.m, PLACE_UNICAST, &g));
-        assert_ok(ir_cluster_graph_check(&g));
-        for (uint32_t e = 0; e < g.n_edges; e++)
-            for (uint64_t i = g.first[e]; i < g.first[e + 1]; i++)
-                x.flow[(size_t)g.source[e] * g.n_clusters + g.dest[i]] -= g.weight[e];
-        for (size_t i = 0; i < (size_t)g.n_clusters * g.n_clusters; i++)
-            assert_true(fabs(x.flow[i]) <= 1e-6 * x.placing.messages);
-        ir_cluster_graph_fini(&g);
+        assert_flows(&p, x.flow, 1e-6 * x.placing.messages);
+        assert_shared_flows(&p, x.flow, 1e-6 * x.placing.messages);
         spk_free(x.flow);
         fini(&p);
     }
