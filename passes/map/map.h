@@ -25,6 +25,7 @@ struct map_options {
     uint64_t seed;
     const struct map_rate *node_rate; /* [module nodes]; NULL: declared */
     bool remarks;                     /* explain every layer's tile */
+    bool separate_cores;              /* no core holds more than one tile */
     bool no_places;                   /* estimates: stop at the system, leave `place` NULL */
     struct progress *progress;        /* may be NULL */
 };
@@ -66,8 +67,11 @@ void map_fini(struct mapping *m);
 /* partition.c: sets the tile shapes of all populations, fills tiles and usage. */
 SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options *options,
                                      struct diag_list *diags);
-/* cores.c: sets the core and the first compartment of every tile. */
+/* cores.c: sets the core and the first compartment of every tile, and what a tile uses there. */
 SPK_CHECKED spk_status map_assign_cores(struct mapping *m, const struct map_options *options);
+/* Use of a core: the sum of its tiles; configurations and formats that tiles have in common count
+ * for each. */
+struct map_usage map_core_usage(const struct mapping *m, uint32_t core);
 /* tile_usage.c: usage of one tile but for out-axons, which depend on its consumers; the sources are
  * cut already. */
 SPK_CHECKED spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,

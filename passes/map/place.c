@@ -46,8 +46,9 @@ static spk_status add_sender(void *ctx, uint32_t tile, uint32_t channel, uint32_
 {
     const struct sender_ctx *c = ctx;
     struct placer *pl = c->pl;
-    if (tile == IR_NONE || tile >= pl->n_tiles)
+    if (tile == IR_NONE || pl->m->tiles.data[tile].core >= pl->n_tiles)
         return SPK_OK; /* engines are placed afterwards */
+    tile = pl->m->tiles.data[tile].core;
     if (pl->from[tile] == 0)
         SPK_TRY(vec_push(&pl->senders, tile));
     pl->from[tile] += (float)map_pop_sends(c->source, channel, n);
@@ -67,7 +68,8 @@ static spk_status add_axon(void *ctx, const struct map_tile *tile, const struct 
 static spk_status add_flows(struct placer *pl, uint32_t tile)
 {
     vec_clear(&pl->senders);
-    SPK_TRY(map_tile_axons(&pl->m->net, &pl->m->tiles.data[tile], add_axon, pl));
+    for (uint32_t i = pl->m->core_first[tile]; i < pl->m->core_first[tile + 1]; i++)
+        SPK_TRY(map_tile_axons(&pl->m->net, &pl->m->tiles.data[pl->m->core_tile[i]], add_axon, pl));
     for (size_t i = 0; i < pl->senders.len; i++) {
         const uint32_t src = pl->senders.data[i];
         if (src != tile && pl->from[src] != 0)
@@ -90,20 +92,20 @@ static spk_status build_flows(struct placer *pl)
 {
     struct mapping *m = pl->m;
     size_t n = 0;
-    SPK_TRY(spk_alloc_array(m->tiles.len, sizeof *pl->from, &pl->from));
+    SPK_TRY(spk_alloc_array(m->n_cores, sizeof *pl->from, &pl->from));
     for (uint32_t i = 0; i < pl->n_tiles; i++)
         SPK_TRY(add_flows(pl, i));
     if (pl->flows.len > 0)
         qsort(pl->flows.data, pl->flows.len, sizeof *pl->flows.data, compare_flow);
     n = pl->flows.len;
-    SPK_TRY(spk_alloc_array(m->tiles.len + 1, sizeof *pl->adj_first, &pl->adj_first));
+    SPK_TRY(spk_alloc_array(m->n_cores + 1, sizeof *pl->adj_first, &pl->adj_first));
     SPK_TRY(spk_alloc_array(2 * n + 1, sizeof *pl->adj, &pl->adj));
     for (size_t i = 0; i < n; i++) {
         pl->adj_first[pl->flows.data[i].a]++;
         pl->adj_first[pl->flows.data[i].b]++;
     }
     uint32_t sum = 0;
-    for (size_t i = 0; i <= m->tiles.len; i++) {
+    for (size_t i = 0; i <= m->n_cores; i++) {
         sum += pl->adj_first[i];
         pl->adj_first[i] = sum;
     }
@@ -252,7 +254,7 @@ static spk_status choose_system(struct mapping *m, const char *forced, struct di
                                 uint32_t *out_chips)
 {
     const struct tgt *t = m->net.target;
-    const uint64_t per_chip = t->cores_per_chip, need = m->tiles.len - m->n_engines;
+    const uint64_t per_chip = t->cores_per_chip, need = m->n_cores - m->n_engines;
     uint64_t embedded = 0, chips = (need + per_chip - 1) / per_chip;
     const uint64_t procs = tgt_limit_value(t, TGT_EMBEDDED_PER_CHIP);
     for (size_t i = 0; i < m->net.pops.len; i++)
@@ -295,7 +297,7 @@ static spk_status choose_system(struct mapping *m, const char *forced, struct di
 spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
                            struct diag_list *diags)
 {
-    const uint32_t n = (uint32_t)m->tiles.len - m->n_engines;
+    const uint32_t n = m->n_cores - m->n_engines;
     struct placer pl = {.m = m, .n_tiles = n};
     uint32_t chips = 0;
     SPK_TRY(choose_system(m, options->system, diags, &chips));
@@ -303,7 +305,7 @@ spk_status map_place_tiles(struct mapping *m, const struct map_options *options,
         return SPK_OK;
     spk_status status = build_slots(&pl, chips);
     if (status == SPK_OK)
-        status = spk_alloc_array(m->tiles.len, sizeof *m->place, &m->place);
+        status = spk_alloc_array(m->n_cores, sizeof *m->place, &m->place);
     if (status == SPK_OK)
         status = spk_alloc_array_raw(n, sizeof *pl.slot_of, &pl.slot_of);
     if (status == SPK_OK)

@@ -97,7 +97,7 @@ static spk_status feed(void *ctx, uint32_t tile, uint32_t channel, uint32_t n)
     const double w = map_pop_sends(&net->pops.data[pop], channel, n);
     for (uint32_t s = 0; s < e->n_slots; s++)
         e->cost[(size_t)(tile - e->first) * e->n_slots + s] +=
-            w * distance(e->m, &e->slot[s], &e->m->place[f->reader]);
+            w * distance(e->m, &e->slot[s], &e->m->place[e->m->tiles.data[f->reader].core]);
     return SPK_OK;
 }
 
@@ -134,7 +134,7 @@ static spk_status price(struct engines *e)
         for (uint32_t t = 0; t < e->first; t++)
             for (uint32_t s = 0; e->weight[t] > 0 && s < e->n_slots; s++)
                 e->cost[(size_t)i * e->n_slots + s] +=
-                    e->weight[t] * distance(m, &e->slot[s], &m->place[t]);
+                    e->weight[t] * distance(m, &e->slot[s], &m->place[m->tiles.data[t].core]);
     }
     for (uint32_t t = 0; t < e->first; t++) {
         struct feeding f = {e, t, NULL};
@@ -200,7 +200,7 @@ spk_status map_place_engines(struct mapping *m, uint32_t chips)
         memset(e.task_at, 0xff, e.n_slots * sizeof *e.task_at);
         assign(&e);
         for (uint32_t i = 0; i < e.n; i++)
-            m->place[e.first + i] = e.slot[e.slot_of[i]];
+            m->place[m->tiles.data[e.first + i].core] = e.slot[e.slot_of[i]];
     }
     spk_free(e.slot);
     spk_free(e.cost);

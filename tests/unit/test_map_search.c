@@ -79,8 +79,16 @@ static const struct {
 
 static void assert_limits(const struct mapping *m)
 {
+    uint32_t tiles = 0;
     for (size_t i = 0; i < m->tiles.len; i++)
         assert_int_equal(map_usage_violation(m->net.target, &m->usage[i]), MAP_N_LIMITS);
+    for (uint32_t i = 0; i < m->n_cores; i++) {
+        const struct map_usage u = map_core_usage(m, i);
+        assert_int_equal(map_usage_violation(m->net.target, &u), MAP_N_LIMITS);
+        for (uint32_t k = m->core_first[i]; k < m->core_first[i + 1]; k++, tiles++)
+            assert_int_equal(m->tiles.data[m->core_tile[k]].core, i);
+    }
+    assert_int_equal(tiles, m->tiles.len);
 }
 
 static void test_zoo(void **state)
@@ -99,6 +107,7 @@ static void test_zoo(void **state)
         assert_true(bound.cores > n.m.tiles.len / 8);
         assert_true(bound.cores <= bound.unshared);
         assert_true(bound.unshared <= n.m.tiles.len);
+        assert_true(bound.cores <= n.m.n_cores && n.m.n_cores <= n.m.tiles.len);
         net_close(&n);
     }
 }
@@ -180,6 +189,7 @@ static void test_bound_is_tight(void **state)
     assert_ok(map_bound(&n.m.net, &bound)); /* neurons alone give this much, and nothing less */
     assert_true(bound.cores >= (neurons + 8191) / 8192);
     assert_int_equal(bound.unshared, n.m.tiles.len); /* every layer is less than a core */
+    assert_true(n.m.n_cores < n.m.tiles.len / 3);    /* which they share */
     net_close(&n);
 }
 
