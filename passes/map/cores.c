@@ -359,26 +359,52 @@ struct map_usage map_core_usage(const struct mapping *m, uint32_t core)
     return sum;
 }
 
+bool map_shares_cores(const struct map_net *net, const struct map_options *options)
+{
+    /* A routing table is counted when routes are made; the busiest core is what latency is for. */
+    return !options->separate_cores && options->objective != MAP_LATENCY &&
+           tgt_limit_value(net->target, TGT_ROUTES) == UINT64_MAX;
+}
+
+static void packer_init(struct packer *p, struct mapping *m)
+{
+    *p = (struct packer){.m = m, .t = m->net.target, .n = (uint32_t)m->tiles.len - m->n_engines};
+    for (size_t i = 0; i < MAP_N_LIMITS; i++)
+        p->limit[i] = tgt_core_limit(p->t, map_limits[i].limit, false);
+}
+
+static void packer_fini(struct packer *p)
+{
+    spk_free(p->order);
+    vec_fini(&p->kinds);
+    vec_fini(&p->states);
+}
+
+spk_status map_count_cores(struct mapping *m, uint32_t *out_cores)
+{
+    struct packer p;
+    packer_init(&p, m);
+    spk_status status = find_kinds(&p);
+    if (status == SPK_OK)
+        status = pack(&p, false, out_cores);
+    packer_fini(&p);
+    return status;
+}
+
 spk_status map_assign_cores(struct mapping *m, const struct map_options *options)
 {
     const uint32_t n = (uint32_t)m->tiles.len;
-    struct packer p = {.m = m, .t = m->net.target, .n = n - m->n_engines};
-    /* A routing table is counted when routes are made; the busiest core is what latency is for. */
-    const bool apart = options->separate_cores || options->objective == MAP_LATENCY ||
-                       tgt_limit_value(p.t, TGT_ROUTES) != UINT64_MAX;
-    for (size_t i = 0; i < MAP_N_LIMITS; i++)
-        p.limit[i] = tgt_core_limit(p.t, map_limits[i].limit, false);
+    struct packer p;
+    packer_init(&p, m);
     spk_status status = spk_alloc_array_raw((size_t)n + 1, sizeof *m->core_first, &m->core_first);
     if (status == SPK_OK)
         status = spk_alloc_array_raw(n, sizeof *m->core_tile, &m->core_tile);
     if (status == SPK_OK)
         status = find_kinds(&p);
     if (status == SPK_OK)
-        status = apart ? pack_apart(&p) : share(&p);
+        status = map_shares_cores(&m->net, options) ? share(&p) : pack_apart(&p);
     if (status == SPK_OK)
         status = make_cores(&p);
-    spk_free(p.order);
-    vec_fini(&p.kinds);
-    vec_fini(&p.states);
+    packer_fini(&p);
     return status;
 }

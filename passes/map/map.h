@@ -78,10 +78,18 @@ SPK_CHECKED spk_status map_tile_usage(const struct map_net *net, const struct ma
                                       struct map_usage *out);
 /* Whether the thresholds of a population's tiles take configurations that the target limits. */
 bool map_configs_count(const struct map_net *net, const struct map_pop *p);
+/* Number of cores that map_assign_cores would make, one order of kinds tried. */
+SPK_CHECKED spk_status map_count_cores(struct mapping *m, uint32_t *out_cores);
+/* Whether tiles may share cores at all. */
+bool map_shares_cores(const struct map_net *net, const struct map_options *options);
 /* measure.c: usage of all tiles, out-axons included. */
 SPK_CHECKED spk_status map_measure(struct mapping *m);
-/* out_axons.c: sets out_axons of all tiles' usage: consumers, read-out and embedded ports. */
-SPK_CHECKED spk_status map_count_out_axons(struct mapping *m);
+/* The same where only the cut of one population changed: of itself, of those that read it, and the
+ * out-axons of those that it reads; m->usage has room for all tiles. */
+SPK_CHECKED spk_status map_measure_around(struct mapping *m, uint32_t pop);
+/* out_axons.c: sets out_axons of the usage of all tiles of the populations in `which` (NULL: all):
+ * consumers, read-out and embedded ports. */
+SPK_CHECKED spk_status map_count_out_axons(struct mapping *m, const bool *which);
 /* Row (column) tiles of a consumer with `size` rows in tiles of `tile` that read source row `at`.
  */
 uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,
