@@ -191,7 +191,7 @@ static spk_status published_fits(const struct compile *k, size_t i, const char *
     if (status == SPK_OK)
         status = compile_map(&t, system, 0, false, false);
     *out_fits = status == SPK_OK;
-    *out_cores = *out_fits ? t.mapping.tiles.len : 0;
+    *out_cores = *out_fits ? t.mapping.n_cores : 0;
     compile_fini(&t);
     spk_context_destroy(c);
     return status == SPK_ERR_NOMEM ? status : SPK_OK;

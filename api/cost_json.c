@@ -1,6 +1,7 @@
-/* Writes cost.json. Every core runs one layer, so sums over cores give layers, chips and totals.
- * Dynamic figures are per image (totals of the run divided by the number of images); what has no
- * published price is null and named in `unpriced`. */
+/* Writes cost.json. Figures are counted for the groups of cores, each of one layer: sums over
+ * groups give cores and layers, sums over cores give chips and totals. Dynamic figures are per
+ * image (totals of the run divided by the number of images); what has no published price is null
+ * and named in `unpriced`. */
 #include "api/paper.h"
 
 #include <math.h>
@@ -11,9 +12,9 @@
 #include "support/alloc.h"
 
 struct cost_sum {
-    uint64_t cores;
+    uint64_t cores, guests;
     struct chip_usage u;
-    struct sim_core_stats s;
+    struct sim_events s;
     struct chip_events e;
 };
 
@@ -24,13 +25,12 @@ struct cost {
     const struct sim_stats *stats;
     const struct chip_prediction *prediction;
     bool measured;
-    struct chip_usage *usage;
+    struct chip_usage *usage, *group_usage; /* [cores], [groups] */
     double images;
 };
 
 static void sum_usage(struct cost_sum *t, const struct chip_usage *u)
 {
-    t->cores++;
     t->u.neurons += u->neurons;
     t->u.in_axons += u->in_axons;
     t->u.out_axons += u->out_axons;
@@ -38,7 +38,7 @@ static void sum_usage(struct cost_sum *t, const struct chip_usage *u)
     t->u.synapses += u->synapses;
 }
 
-static void sum_stats(struct cost_sum *t, const struct sim_core_stats *s)
+static void sum_stats(struct cost_sum *t, const struct sim_events *s)
 {
     t->s.synaptic_events += s->synaptic_events;
     t->s.payload_events += s->payload_events;
@@ -77,7 +77,7 @@ static bool any_price(const struct tgt *t)
     return false;
 }
 
-static void write_energy(const struct cost *c, const struct sim_core_stats *s)
+static void write_energy(const struct cost *c, const struct sim_events *s)
 {
     double total = 0;
     bool priced = any_price(c->target);
@@ -98,7 +98,7 @@ static void write_energy(const struct cost *c, const struct sim_core_stats *s)
     jw_object_end(c->w);
 }
 
-static void write_dynamic(const struct cost *c, const struct sim_core_stats *s)
+static void write_dynamic(const struct cost *c, const struct sim_events *s)
 {
     if (c->stats == NULL)
         return;
@@ -209,9 +209,7 @@ static void write_core(const struct cost *c, uint32_t id)
     if (c->stats != NULL)
         write_dynamic(c, &c->stats->core[id]);
     if (c->prediction != NULL) {
-        struct chip_events e = {0};
-        for (uint32_t g = 0; g < core->n_groups; g++)
-            chip_events_add(&e, &c->prediction->group[core->group_first + g]);
+        const struct chip_events e = chip_events_of_core(c->prediction, core);
         write_predicted(c, &e, NULL);
     }
     jw_object_end(c->w);
@@ -224,23 +222,45 @@ static void write_sum(const struct cost *c, const struct cost_sum *t)
     write_dynamic(c, &t->s);
 }
 
-static void sum_predicted(const struct cost *c, struct cost_sum *t, const struct img_core *core)
+static void sum_core(const struct cost *c, struct cost_sum *t, uint32_t core)
 {
-    for (uint32_t g = 0; c->prediction != NULL && g < core->n_groups; g++)
-        chip_events_add(&t->e, &c->prediction->group[core->group_first + g]);
+    t->cores++;
+    sum_usage(t, &c->usage[core]);
+    if (c->stats != NULL)
+        sum_stats(t, &c->stats->core[core]);
+    if (c->prediction != NULL) {
+        const struct chip_events e = chip_events_of_core(c->prediction, &c->im->cores[core]);
+        chip_events_add(&t->e, &e);
+    }
+}
+
+/* The groups of a core, each to its layer. The core is that of its first group's layer, others are
+ * guests. */
+static void sum_layers(const struct cost *c, uint32_t core, struct cost_sum *sum)
+{
+    const struct img_core *k = &c->im->cores[core];
+    const struct img_group *group = &c->im->groups[k->group_first];
+    for (uint32_t i = 0; i < k->n_groups; i++) {
+        struct cost_sum *t = &sum[group[i].layer];
+        uint32_t same = 0;
+        while (group[same].layer != group[i].layer)
+            same++;
+        t->cores += i == 0;
+        t->guests += i > 0 && same == i;
+        sum_usage(t, &c->group_usage[k->group_first + i]);
+        if (c->stats != NULL)
+            sum_stats(t, &c->stats->group[k->group_first + i]);
+        if (c->prediction != NULL)
+            chip_events_add(&t->e, &c->prediction->group[k->group_first + i]);
+    }
 }
 
 static spk_status write_layers(const struct cost *c)
 {
     struct cost_sum *sum;
     SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *sum, &sum));
-    for (uint32_t i = 0; i < c->im->n_cores; i++) {
-        uint32_t layer = c->im->groups[c->im->cores[i].group_first].layer;
-        sum_usage(&sum[layer], &c->usage[i]);
-        if (c->stats != NULL)
-            sum_stats(&sum[layer], &c->stats->core[i]);
-        sum_predicted(c, &sum[layer], &c->im->cores[i]);
-    }
+    for (uint32_t i = 0; i < c->im->n_cores; i++)
+        sum_layers(c, i, sum);
     jw_array_begin(c->w, "layers");
     for (uint32_t i = 0; i < c->im->n_layers; i++) {
         const struct img_layer *l = &c->im->layers[i];
@@ -248,6 +268,7 @@ static spk_status write_layers(const struct cost *c)
         jw_string(c->w, "name", c->im->strings[l->name]);
         jw_string(c->w, "kind", api_layer_kind(l->kind));
         jw_u64(c->w, "start_step", l->start);
+        jw_u64(c->w, "guest_cores", sum[i].guests);
         write_sum(c, &sum[i]);
         if (c->prediction != NULL)
             write_predicted(c, &sum[i].e, NULL);
@@ -264,12 +285,8 @@ static spk_status write_chips(const struct cost *c, uint32_t *out_used)
     struct cost_sum *sum;
     SPK_TRY(spk_alloc_array(n, sizeof *sum, &sum));
     *out_used = 0;
-    for (uint32_t i = 0; i < c->im->n_cores; i++) {
-        sum_usage(&sum[c->im->cores[i].chip], &c->usage[i]);
-        if (c->stats != NULL)
-            sum_stats(&sum[c->im->cores[i].chip], &c->stats->core[i]);
-        sum_predicted(c, &sum[c->im->cores[i].chip], &c->im->cores[i]);
-    }
+    for (uint32_t i = 0; i < c->im->n_cores; i++)
+        sum_core(c, &sum[c->im->cores[i].chip], i);
     jw_array_begin(c->w, "chips");
     for (uint32_t i = 0; i < n; i++) {
         if (sum[i].cores == 0)
@@ -315,11 +332,8 @@ static void write_totals(const struct cost *c, uint32_t chips)
 {
     struct cost_sum t;
     memset(&t, 0, sizeof t);
-    for (uint32_t i = 0; i < c->im->n_cores; i++) {
-        sum_usage(&t, &c->usage[i]);
-        if (c->stats != NULL)
-            sum_stats(&t, &c->stats->core[i]);
-    }
+    for (uint32_t i = 0; i < c->im->n_cores; i++)
+        sum_core(c, &t, i);
     jw_object_begin(c->w, "totals");
     jw_u64(c->w, "chips", chips);
     write_sum(c, &t);
@@ -336,7 +350,7 @@ static void write_totals(const struct cost *c, uint32_t chips)
         jw_f64_or_null(c->w, "time_ns", run_time_ns(c, chips) / c->images);
     }
     if (c->prediction != NULL)
-        write_predicted(c, &c->prediction->total, c->prediction);
+        write_predicted(c, &t.e, c->prediction);
     jw_object_end(c->w);
 }
 
@@ -387,7 +401,9 @@ spk_status cost_write(struct json_writer *w, const struct image *im, const struc
     uint32_t chips = 0;
     c.images = stats ? (double)stats->images : 1.0;
     SPK_TRY(spk_alloc_array(im->n_cores, sizeof *c.usage, &c.usage));
-    spk_status status = chip_usage_count(im, target, c.usage);
+    spk_status status = spk_alloc_array(im->n_groups, sizeof *c.group_usage, &c.group_usage);
+    if (status == SPK_OK)
+        status = chip_usage_count(im, target, c.usage, c.group_usage);
     if (status == SPK_OK) {
         jw_string(w, "target", target->name);
         jw_string(w, "system", im->strings[im->meta.system_name]);
@@ -417,5 +433,6 @@ spk_status cost_write(struct json_writer *w, const struct image *im, const struc
         status = w->status;
     }
     spk_free(c.usage);
+    spk_free(c.group_usage);
     return status;
 }

@@ -10,7 +10,8 @@
 struct core_row {
     uint64_t id, chip, x, y, value[4], limit[4]; /* neurons, in, out, bits */
     bool limited[4];
-    const char *layer;
+    const char *layer; /* of its first tile */
+    size_t others;     /* more tiles */
     double fullest, events, messages, energy_pj;
     bool priced;
 };
@@ -38,6 +39,8 @@ static spk_status read_core(const struct json_cursor *at, bool dynamic, struct c
     SPK_TRY(js_member(at, "layers", &layers));
     SPK_TRY(js_element(&layers, 0, &first));
     SPK_TRY(js_string(&first, &r->layer));
+    SPK_TRY(js_array_length(&layers, &r->others));
+    r->others--;
     for (int i = 0; i < 4; i++) {
         char key[32];
         spk_snprintf(key, sizeof key, "%s_limit", RESOURCES[i]);
@@ -80,14 +83,16 @@ static void print_number(struct strbuf *out, bool has, double v)
 static spk_status print_layer(const struct json_cursor *at, bool dynamic, struct strbuf *out)
 {
     const char *name, *kind;
-    int64_t cores, v[4];
+    int64_t cores, guests, v[4];
     SPK_TRY(js_get_string(at, "name", &name));
     SPK_TRY(js_get_string(at, "kind", &kind));
     SPK_TRY(js_get_i64(at, "cores", 0, INT64_MAX, &cores));
+    SPK_TRY(js_get_i64(at, "guest_cores", 0, INT64_MAX, &guests));
     for (int i = 0; i < 4; i++)
         SPK_TRY(js_get_i64(at, RESOURCES[i], 0, INT64_MAX, &v[i]));
-    strbuf_printf(out, "%-34s %-9s %5lld %9lld %9lld %9lld %13lld", name, kind, (long long)cores,
-                  (long long)v[0], (long long)v[1], (long long)v[2], (long long)v[3]);
+    strbuf_printf(out, "%-34s %-9s %5lld %5lld %9lld %9lld %9lld %13lld", name, kind,
+                  (long long)cores, (long long)guests, (long long)v[0], (long long)v[1],
+                  (long long)v[2], (long long)v[3]);
     if (dynamic) {
         struct json_cursor energy;
         double events, messages, pj = 0;
@@ -99,7 +104,7 @@ static spk_status print_layer(const struct json_cursor *at, bool dynamic, struct
             SPK_TRY(get_f64(&energy, "total_priced", &pj));
         print_number(out, true, events);
         print_number(out, true, messages);
-        print_number(out, priced && cores > 0, pj * 1e-3);
+        print_number(out, priced && cores + guests > 0, pj * 1e-3);
     }
     strbuf_char(out, '\n');
     return SPK_OK;
@@ -111,8 +116,8 @@ static spk_status print_layers(const struct json_cursor *root, bool dynamic, str
     size_t n;
     SPK_TRY(js_member(root, "layers", &layers));
     SPK_TRY(js_array_length(&layers, &n));
-    strbuf_printf(out, "\n%-34s %-9s %5s %9s %9s %9s %13s", "layer", "kind", "cores", "neurons",
-                  "in-axons", "out-axons", "synapse bits");
+    strbuf_printf(out, "\n%-34s %-9s %5s %5s %9s %9s %9s %13s", "layer", "kind", "cores", "guest",
+                  "neurons", "in-axons", "out-axons", "synapse bits");
     strbuf_append(out, dynamic ? "    events/im  messages/im        nJ/im\n" : "\n");
     for (size_t i = 0; i < n; i++) {
         SPK_TRY(js_element(&layers, i, &at));
@@ -124,7 +129,7 @@ static spk_status print_layers(const struct json_cursor *root, bool dynamic, str
     SPK_TRY(js_get_i64(&at, "cores", 0, INT64_MAX, &cores));
     for (int i = 0; i < 4; i++)
         SPK_TRY(js_get_i64(&at, RESOURCES[i], 0, INT64_MAX, &v[i]));
-    strbuf_printf(out, "%-34s %3lld chips %5lld %9lld %9lld %9lld %13lld\n", "total",
+    strbuf_printf(out, "%-34s %3lld chips %5lld       %9lld %9lld %9lld %13lld\n", "total",
                   (long long)chips, (long long)cores, (long long)v[0], (long long)v[1],
                   (long long)v[2], (long long)v[3]);
     return SPK_OK;
@@ -138,9 +143,14 @@ static void print_cores(const struct core_row *row, size_t n, size_t max, bool d
     strbuf_append(out, dynamic ? "    events/im  messages/im        nJ/im\n" : "\n");
     for (size_t i = 0; i < n && i < max; i++) {
         const struct core_row *r = &row[i];
+        char name[48];
+        if (r->others > 0)
+            spk_snprintf(name, sizeof name, "%.29s + %zu", r->layer, r->others);
+        else
+            spk_snprintf(name, sizeof name, "%s", r->layer);
         strbuf_printf(out, "%5llu %4llu %3llu %3llu %-34s", (unsigned long long)r->id,
                       (unsigned long long)r->chip, (unsigned long long)r->x,
-                      (unsigned long long)r->y, r->layer);
+                      (unsigned long long)r->y, name);
         for (int k = 0; k < 4; k++) {
             char text[48];
             if (r->limited[k])

@@ -13,11 +13,13 @@ spk_status partition_json(const struct mapping *m, struct json_writer *w)
     SPK_TRY(map_bound(&m->net, &bound));
     map_fill_of(m, fill);
     jw_object_begin(w, "partition");
-    jw_u64(w, "cores", m->tiles.len - m->n_engines);
+    const uint32_t cores = m->n_cores - m->n_engines;
+    jw_u64(w, "cores", cores);
+    jw_u64(w, "tiles", m->tiles.len - m->n_engines);
     jw_u64(w, "lower_bound", bound.cores);
     jw_u64(w, "lower_bound_unshared", bound.unshared);
     if (bound.cores > 0)
-        jw_f64(w, "gap", (double)(m->tiles.len - m->n_engines) / (double)bound.cores - 1);
+        jw_f64(w, "gap", (double)cores / (double)bound.cores - 1);
     else
         jw_null(w, "gap");
     jw_object_begin(w, "bound_weights");
@@ -43,11 +45,10 @@ spk_status partition_text(const struct mapping *m, struct strbuf *out)
     struct map_fill fill[MAP_USES];
     SPK_TRY(map_bound(&m->net, &bound));
     map_fill_of(m, fill);
-    strbuf_printf(out, "%zu cores; no partition has fewer than %llu (gap %.0f %%)",
-                  m->tiles.len - m->n_engines, (unsigned long long)bound.cores,
-                  bound.cores
-                      ? 100.0 * ((double)(m->tiles.len - m->n_engines) / (double)bound.cores - 1)
-                      : 0.0);
+    const uint32_t cores = m->n_cores - m->n_engines;
+    strbuf_printf(out, "%zu tiles on %u cores; no partition has fewer than %llu (gap %.0f %%)",
+                  m->tiles.len - m->n_engines, cores, (unsigned long long)bound.cores,
+                  bound.cores ? 100.0 * ((double)cores / (double)bound.cores - 1) : 0.0);
     for (int i = 0; i < MAP_USES; i++)
         strbuf_printf(out, "%s %s %.0f %% (max %.0f %%, fullest in %llu)",
                       i ? "," : "; mean use:", map_use_name((enum map_use)i), 100 * fill[i].mean,
@@ -80,7 +81,7 @@ static void write_layer(const struct mapping *m, uint32_t pop, struct json_write
         jw_u64(w, NULL, p->gw);
         jw_u64(w, NULL, p->gc);
         jw_array_end(w);
-        jw_u64(w, "first_core", p->tile_first);
+        jw_u64(w, "first_tile", p->tile_first);
     }
     jw_array_begin(w, "sources");
     for (uint32_t i = 0; i < p->n_projs; i++) {
@@ -98,12 +99,33 @@ static void write_layer(const struct mapping *m, uint32_t pop, struct json_write
     jw_object_end(w);
 }
 
+static void write_range(struct json_writer *w, const char *key, uint32_t first, uint32_t n)
+{
+    jw_array_begin(w, key);
+    jw_u64(w, NULL, first);
+    jw_u64(w, NULL, first + n);
+    jw_array_end(w);
+}
+
+static void write_tile(const struct mapping *m, size_t i, struct json_writer *w)
+{
+    const struct map_tile *t = &m->tiles.data[i];
+    jw_object_begin_line(w, NULL);
+    jw_u64(w, "id", i);
+    jw_u64(w, "core", t->core);
+    jw_string(w, "layer", m->net.pops.data[t->pop].name);
+    write_range(w, "rows", t->y0, t->ny);
+    write_range(w, "columns", t->x0, t->nx);
+    write_range(w, "channels", t->c0, t->nc);
+    jw_object_end(w);
+}
+
 spk_status mapping_json(const struct mapping *m, const struct image *im, struct strbuf *out)
 {
     struct json_writer w;
     jw_init(&w, out, 1);
     jw_object_begin(&w, NULL);
-    jw_i64(&w, "schema", 1);
+    jw_i64(&w, "schema", 2);
     jw_string(&w, "target", m->net.target->name);
     jw_string(&w, "system", m->system->name);
     jw_string(&w, "attention", attn_of_module(m->net.module));
@@ -133,44 +155,54 @@ spk_status mapping_json(const struct mapping *m, const struct image *im, struct 
     }
     jw_array_end(&w);
     jw_array_begin(&w, "cores");
-    for (size_t i = 0; i < m->tiles.len; i++) {
-        const struct map_tile *t = &m->tiles.data[i];
+    for (uint32_t i = 0; i < m->n_cores; i++) {
         jw_object_begin_line(&w, NULL);
         jw_u64(&w, "id", i);
         jw_u64(&w, "chip", m->place[i].chip);
         jw_u64(&w, "x", m->place[i].x);
         jw_u64(&w, "y", m->place[i].y);
-        jw_string(&w, "layer", m->net.pops.data[t->pop].name);
-        jw_array_begin(&w, "rows");
-        jw_u64(&w, NULL, t->y0);
-        jw_u64(&w, NULL, t->y0 + t->ny);
-        jw_array_end(&w);
-        jw_array_begin(&w, "columns");
-        jw_u64(&w, NULL, t->x0);
-        jw_u64(&w, NULL, t->x0 + t->nx);
-        jw_array_end(&w);
-        jw_array_begin(&w, "channels");
-        jw_u64(&w, NULL, t->c0);
-        jw_u64(&w, NULL, t->c0 + t->nc);
+        jw_array_begin(&w, "tiles");
+        for (uint32_t k = m->core_first[i]; k < m->core_first[i + 1]; k++)
+            jw_u64(&w, NULL, m->core_tile[k]);
         jw_array_end(&w);
         jw_object_end(&w);
     }
+    jw_array_end(&w);
+    jw_array_begin(&w, "tiles");
+    for (size_t i = 0; i < m->tiles.len; i++)
+        write_tile(m, i, &w);
     jw_array_end(&w);
     jw_object_end(&w);
     return jw_finish(&w);
 }
 
 struct layer_sum {
-    uint64_t cores, neurons, in_axons, out_axons, synapse_bits;
+    uint64_t cores, guests, tiles, neurons, in_axons, out_axons, synapse_bits;
 };
+
+/* Cores that hold tiles first .. first + n - 1: those whose first tile is one of them, and others.
+ */
+static void count_cores(const struct mapping *m, uint32_t first, struct layer_sum *s)
+{
+    const uint64_t end = first + s->tiles;
+    for (uint64_t i = first; i < end; i++) {
+        const uint32_t at = m->core_first[m->tiles.data[i].core];
+        uint32_t k = at;
+        while (m->core_tile[k] < first || m->core_tile[k] >= end)
+            k++;
+        if (m->core_tile[k] == i) /* its only or first one there */
+            *(k == at ? &s->cores : &s->guests) += 1;
+    }
+}
 
 static struct layer_sum sum_layer(const struct mapping *m, const struct map_pop *p)
 {
     struct layer_sum s = {0};
     if (!p->has_compartments)
         return s;
-    s.cores = (uint64_t)p->gh * p->gw * p->gc;
-    for (uint64_t i = p->tile_first; i < p->tile_first + s.cores; i++) {
+    s.tiles = (uint64_t)p->gh * p->gw * p->gc;
+    count_cores(m, p->tile_first, &s);
+    for (uint64_t i = p->tile_first; i < p->tile_first + s.tiles; i++) {
         s.neurons += m->usage[i].neurons;
         s.in_axons += m->usage[i].in_axons;
         s.out_axons += m->usage[i].out_axons;
@@ -182,6 +214,7 @@ static struct layer_sum sum_layer(const struct mapping *m, const struct map_pop 
 static void write_usage(struct json_writer *w, const struct layer_sum *s)
 {
     jw_u64(w, "cores", s->cores);
+    jw_u64(w, "tiles", s->tiles);
     jw_u64(w, "neurons", s->neurons);
     jw_u64(w, "in_axons", s->in_axons);
     jw_u64(w, "out_axons", s->out_axons);
@@ -208,15 +241,17 @@ spk_status estimate_json(const struct mapping *m, struct json_writer *w)
         jw_u64(w, "start_step", p->start);
         if (p->lowering != IR_LOWER_OPEN)
             jw_string(w, "attention", attn_name(p->lowering));
+        jw_u64(w, "guest_cores", s.guests);
         write_usage(w, &s);
         jw_object_end(w);
-        total.cores += s.cores;
+        total.tiles += s.tiles;
         total.neurons += s.neurons;
         total.in_axons += s.in_axons;
         total.out_axons += s.out_axons;
         total.synapse_bits += s.synapse_bits;
     }
     jw_array_end(w);
+    total.cores = m->n_cores;
     jw_object_begin(w, "totals");
     jw_u64(w, "chips", (total.cores + t->cores_per_chip - 1) / t->cores_per_chip);
     write_usage(w, &total);
@@ -227,17 +262,16 @@ spk_status estimate_json(const struct mapping *m, struct json_writer *w)
 spk_status estimate_text(const struct mapping *m, struct strbuf *out)
 {
     const struct tgt *t = m->net.target;
-    uint64_t cores = 0;
-    strbuf_printf(out, "%-36s %6s %10s %10s %10s %14s\n", "layer", "cores", "neurons", "in-axons",
-                  "out-axons", "synapse bits");
+    const uint64_t cores = m->n_cores;
+    strbuf_printf(out, "%-36s %6s %6s %10s %10s %10s %14s\n", "layer", "cores", "guest", "neurons",
+                  "in-axons", "out-axons", "synapse bits");
     for (size_t i = 0; i < m->net.pops.len; i++) {
         const struct map_pop *p = &m->net.pops.data[i];
         struct layer_sum s = sum_layer(m, p);
-        strbuf_printf(out, "%-36s %6llu %10llu %10llu %10llu %14llu\n", p->name,
-                      (unsigned long long)s.cores, (unsigned long long)s.neurons,
-                      (unsigned long long)s.in_axons, (unsigned long long)s.out_axons,
-                      (unsigned long long)s.synapse_bits);
-        cores += s.cores;
+        strbuf_printf(out, "%-36s %6llu %6llu %10llu %10llu %10llu %14llu\n", p->name,
+                      (unsigned long long)s.cores, (unsigned long long)s.guests,
+                      (unsigned long long)s.neurons, (unsigned long long)s.in_axons,
+                      (unsigned long long)s.out_axons, (unsigned long long)s.synapse_bits);
     }
     strbuf_printf(out, "%llu cores on %llu chips (%s of %s), latency %u steps, interval %u steps\n",
                   (unsigned long long)cores,

@@ -191,6 +191,7 @@ static spk_status run(struct check *c)
     for (uint64_t i = 0; i < c->im->n_embedded; i++)
         if (c->im->embedded[i].core != IMG_NONE)
             c->core_task[c->im->embedded[i].core] = (uint32_t)i;
+    SPK_TRY(check_find_spans(c));
     SPK_TRY(check_cores(c));
     SPK_TRY(check_chips(c));
     if (!c->m)
@@ -223,8 +224,8 @@ spk_status check_image(const struct image *im, const struct tgt *t, const struct
     out->in_axons = im->n_in_axons;
     out->out_axons = im->n_out_axons;
     status = run(&c);
-    void *owned[] = {c.axon_core, c.out_core, c.route_core, c.feeder_first, c.feeders,
-                     c.layer_of,  c.rules,    c.phases,     c.core_task};
+    void *owned[] = {c.axon_core, c.out_core, c.route_core, c.feeder_first, c.feeders,  c.layer_of,
+                     c.rules,     c.phases,   c.core_task,  c.span_first,   c.span_last};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         spk_free(owned[i]);
     vec_fini(&c.sources);

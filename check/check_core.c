@@ -125,22 +125,27 @@ static void limit(struct check *c, uint32_t core, enum tgt_limit which, uint64_t
                         (unsigned long long)have, (unsigned long long)most);
 }
 
-/* Whether every group of the core is graded: its programs read plain accumulators. */
-static bool graded_core(const struct check *c, const struct img_core *k)
+/* Whether every group that an axon reaches is graded: its program reads plain accumulators. */
+static bool graded_targets(const struct check *c, uint32_t core, const struct img_in_axon *a)
 {
-    for (uint32_t i = 0; i < k->n_configs; i++) {
-        if (!img_is_graded(c->im->configs[k->config_first + i].program))
+    const struct image *im = c->im;
+    uint32_t first, last;
+
+    check_axon_groups(c, core, a, &first, &last);
+    for (uint32_t g = first; g <= last; g++) {
+        const uint32_t config = im->channel_config[im->groups[g].channel_config];
+
+        if (!img_is_graded(im->configs[im->cores[core].config_first + config].program))
             return false;
     }
-    return k->n_configs > 0;
+    return true;
 }
 
-/* second: only second ports use it, which multiply plain numbers. */
+/* plain: all its axons lead to plain numbers, at second ports or in graded groups. */
 static void check_block(struct check *c, uint32_t core, uint32_t id, const struct shape *s,
-                        bool second)
+                        bool plain)
 {
     const struct tgt_arith *a = &c->t->arith;
-    const struct img_core *k = &c->im->cores[core];
     const struct img_block *b = &c->im->blocks[id];
     int32_t base = a->current_shift + (a->weight_even ? 1 : 0);
     int32_t exponent = (int32_t)b->shift - base;
@@ -160,8 +165,7 @@ static void check_block(struct check *c, uint32_t core, uint32_t id, const struc
     if (s->high > most || s->low < -most - 1)
         check_violation(c, "E0933", IMG_NONE, core, "block %u: weights %d..%d do not fit %u bits",
                         id, s->low, s->high, b->weight_bits);
-    if ((exponent < a->weight_exp_min && !((second || graded_core(c, k)) && exponent < 0)) ||
-        exponent > a->weight_exp_max)
+    if ((exponent < a->weight_exp_min && !(plain && exponent < 0)) || exponent > a->weight_exp_max)
         check_violation(c, "E0933", IMG_NONE, core,
                         "block %u: shift %u is weight exponent %d, '%s' has %d..%d%s", id, b->shift,
                         exponent, c->t->name, a->weight_exp_min, a->weight_exp_max,
@@ -208,14 +212,15 @@ static spk_status check_blocks(struct check *c, uint32_t core, const struct shap
     uint32_t *uses;
 
     SPK_TRY(spk_alloc_array(2 * (size_t)k->n_blocks, sizeof *uses, &uses));
-    uint32_t *seconds = uses + k->n_blocks;
+    uint32_t *plain = uses + k->n_blocks;
     for (uint32_t i = 0; i < k->n_in_axons; i++) {
         const struct img_in_axon *a = &im->in_axons[k->in_axon_first + i];
 
         if (a->block == IMG_NONE)
             continue;
         uses[a->block - k->block_first]++;
-        seconds[a->block - k->block_first] += a->port == IMG_PORT_SECOND;
+        plain[a->block - k->block_first] +=
+            a->port == IMG_PORT_SECOND || graded_targets(c, core, a);
     }
     for (uint32_t i = 0; i < k->n_blocks; i++) {
         const struct img_block *b = &im->blocks[k->block_first + i];
@@ -233,7 +238,7 @@ static spk_status check_blocks(struct check *c, uint32_t core, const struct shap
                             "block %u is used by %u in-axons, '%s' shares no synapses",
                             k->block_first + i, uses[i], c->t->name);
         check_block(c, core, k->block_first + i, &shapes[b->content],
-                    uses[i] > 0 && uses[i] == seconds[i]);
+                    uses[i] > 0 && uses[i] == plain[i]);
     }
     spk_free(uses);
     limit(c, core, TGT_SYNAPSE_FORMATS, formats.n);

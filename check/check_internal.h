@@ -67,6 +67,7 @@ struct check {
     struct phase *phases; /* [n_layers] */
     uint32_t ticks;       /* of a step, as the lowerings of attention need them */
     VEC(uint32_t) sources;
+    uint32_t *span_first, *span_last; /* [n_contents] first and last target offset of a list */
     uint64_t **kernels; /* [n_layers], see check_expected.c; NULL where not RULE_PROJECT */
 };
 
@@ -156,6 +157,22 @@ bool check_feeder_source(const struct check *c, uint64_t id, uint32_t atom, stru
 uint32_t check_feeder_atoms(const struct check *c, uint64_t id);
 /* The atom of the feeder's first source. */
 uint32_t check_feeder_atom(const struct check *c, uint64_t id);
+/* Calls fn for every run of synapses of an axon's row: compartments first .. first + n - 1, whose
+ * weights begin `at` synapses behind the start of the row.                                      */
+typedef void (*check_run_fn)(void *ctx, uint32_t first, uint32_t n, const int8_t *weights,
+                             size_t at);
+void check_each_run(const struct check *c, const struct img_in_axon *a, uint32_t atom,
+                    check_run_fn fn, void *ctx);
+/* check_reach.c: targets of all lists; groups that a core's axon can reach, those between included.
+ */
+spk_status check_find_spans(struct check *c) SPK_CHECKED;
+void check_axon_groups(const struct check *c, uint32_t core, const struct img_in_axon *a,
+                       uint32_t *out_first, uint32_t *out_last);
+/* check_times.c: whether a feeder of an axon is seen when all groups from first to last start; the
+ * times of all connections of a core, in the order of its in-axons. */
+bool check_time_plain(const struct check *c, const struct img_in_axon *a, uint32_t first_group,
+                      uint32_t last_group, uint64_t feeder);
+void check_core_times(struct check *c, uint32_t core);
 bool check_is_enable(const struct check *c, uint64_t id);
 spk_status check_synapses(struct check *c) SPK_CHECKED;
 

@@ -1,4 +1,4 @@
-/* Checker, part 7: synapses, biases and times of all connections, core by core.
+/* Checker, part 7: synapses and biases of all connections, core by core.
  *
  * For every in-axon, everything that sends to it is found through the index (out-axons of source
  * cores, injections); each atom is a source neuron, each row its synapses. Per compartment the
@@ -86,11 +86,8 @@ static void reached(int64_t at, int64_t stride, int64_t kernel, int64_t first, i
     *hi = at / stride + 1 < first + n ? at / stride + 1 : first + n;
 }
 
-/* Calls fn for every run of synapses of an axon's row: compartments first .. first + n - 1, whose
- * weights begin `at` synapses behind the start of the row.                                      */
-typedef void (*run_fn)(void *ctx, uint32_t first, uint32_t n, const int8_t *weights, size_t at);
-static void each_run(const struct check *c, const struct img_in_axon *a, uint32_t atom, run_fn fn,
-                     void *ctx)
+void check_each_run(const struct check *c, const struct img_in_axon *a, uint32_t atom,
+                    check_run_fn fn, void *ctx)
 {
     const struct image *im = c->im;
     const struct img_content *t = &im->contents[im->blocks[a->block].content];
@@ -201,7 +198,7 @@ static spk_status add_feeder(const struct check *c, const struct img_in_axon *a,
                                 a->row + from, add->atoms, s.channel, &add->sums));
     if (add->sums != NULL) {
         add->scale = check_hash_place(s.layer, s.position) << add->shift;
-        each_run(c, a, from, add_sums, add);
+        check_each_run(c, a, from, add_sums, add);
         return SPK_OK;
     }
     for (uint32_t i = 0; i < add->atoms; i++) {
@@ -209,7 +206,7 @@ static spk_status add_feeder(const struct check *c, const struct img_in_axon *a,
             continue; /* padding never fires */
         if (!add->enable)
             add->scale = check_hash(c, &s) << add->shift;
-        each_run(c, a, from + i, add_run, add);
+        check_each_run(c, a, from + i, add_run, add);
     }
     return SPK_OK;
 }
@@ -342,18 +339,13 @@ static spk_status reserve(struct arrivals *a, uint32_t n)
     return SPK_OK;
 }
 
-/* Whether a connection is seen when the core's only layer starts; all others are looked at one by
- * one, by check_time.                                                                           */
-static bool time_is_plain(const struct check *c, uint32_t core, const struct img_in_axon *a,
-                          uint64_t feeder)
+/* Whether some group from `first` to `last` has weights that the module does not fix. */
+static bool open_weights(const struct check *c, uint32_t first, uint32_t last)
 {
-    const struct image *im = c->im;
-    const struct img_core *k = &im->cores[core];
-    struct source s;
-
-    return feeder < im->n_out_axons && k->n_groups == 1 && check_feeder_source(c, feeder, 0, &s) &&
-           (uint64_t)im->layers[s.layer].start + 1 + a->delay ==
-               im->layers[im->groups[k->group_first].layer].start;
+    for (uint32_t g = first; g <= last; g++)
+        if (c->rules[c->im->groups[g].layer].kind != RULE_PROJECT)
+            return true;
+    return false;
 }
 
 static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
@@ -363,21 +355,21 @@ static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
     const struct img_core *k = &c->im->cores[core];
     struct arrivals *a = &job->worker[worker];
     struct core_result *res = &job->result[core];
-    bool uniform = false;
 
     /* Only the caller's thread talks to the listener. */
     if (worker == 0)
         SPK_TRY(progress_update(c->o.progress, core));
     SPK_TRY(reserve(a, k->neurons));
-    for (uint32_t i = 0; i < k->n_groups; i++)
-        uniform |= c->rules[c->im->groups[k->group_first + i].layer].kind != RULE_PROJECT;
     for (uint32_t i = 0; i < k->n_in_axons; i++) {
         uint64_t id = (uint64_t)k->in_axon_first + i;
+        const struct img_in_axon *in = &c->im->in_axons[id];
+        uint32_t first, last;
 
-        SPK_TRY(add_axon(c, &c->im->in_axons[id], c->feeder_first[id], c->feeder_first[id + 1], a,
-                         uniform, &res->synapses));
+        check_axon_groups(c, core, in, &first, &last);
+        SPK_TRY(add_axon(c, in, c->feeder_first[id], c->feeder_first[id + 1], a,
+                         open_weights(c, first, last), &res->synapses));
         for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1] && !res->times; f++)
-            res->times = !time_is_plain(c, core, &c->im->in_axons[id], c->feeders[f]);
+            res->times = !check_time_plain(c, in, first, last, c->feeders[f]);
     }
     for (uint32_t i = 0; i < k->n_groups; i++) {
         const struct img_group *g = &c->im->groups[k->group_first + i];
@@ -493,7 +485,7 @@ static void list_found(struct check *c, uint32_t core, struct listing *l)
                 continue;
             for (uint32_t atom = 0; atom < check_feeder_atoms(c, c->feeders[f]); atom++) {
                 if (check_feeder_source(c, c->feeders[f], atom, &l->s))
-                    each_run(c, a, check_feeder_atom(c, c->feeders[f]) + atom, list_run, l);
+                    check_each_run(c, a, check_feeder_atom(c, c->feeders[f]) + atom, list_run, l);
             }
         }
     }
@@ -560,94 +552,6 @@ static spk_status report_core(struct check *c, uint32_t core, const struct core_
     return SPK_OK;
 }
 
-/* ---- times ---- */
-
-struct timing {
-    struct check *c;
-    uint32_t core;
-    uint64_t arrival; /* step at which the targets see frame 0 */
-    uint32_t wrong_layer;
-};
-
-static void time_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weights, size_t at)
-{
-    struct timing *t = ctx;
-    const struct img_core *k = &t->c->im->cores[t->core];
-
-    (void)weights;
-    (void)at;
-    for (uint32_t i = k->group_first; i < k->group_first + k->n_groups; i++) {
-        const struct img_group *g = &t->c->im->groups[i];
-
-        if (t->c->im->layers[g->layer].start == t->arrival)
-            continue;
-        for (uint32_t comp = first; comp < first + n; comp++)
-            if (img_group_neuron(g, comp) != IMG_NONE)
-                t->wrong_layer = g->layer;
-    }
-}
-
-static void check_time(struct check *c, uint32_t core, uint32_t local, uint64_t feeder)
-{
-    const struct image *im = c->im;
-    const struct img_core *k = &im->cores[core];
-    const struct img_in_axon *a = &im->in_axons[k->in_axon_first + local];
-    struct timing t = {.c = c, .core = core, .wrong_layer = IMG_NONE};
-    uint32_t from = IMG_NONE, start, rows = 1;
-    struct source s;
-
-    if (a->port >= IMG_PORT_Q)
-        return; /* an engine's, see check_engine.c */
-    if (feeder >= im->n_out_axons) {
-        const struct img_injection *j = &im->injections[feeder - im->n_out_axons];
-
-        start = j->start;
-        if (j->kind != IMG_INJECT_ENABLE) {
-            from = j->layer;
-            if (start != im->layers[from].start)
-                check_violation(c, "E0947", from, core,
-                                "injected for in-axon %u at step %u, the layer fires at %u", local,
-                                start, im->layers[from].start);
-        } else if (k->n_groups == 1 && im->groups[k->group_first].layer != j->layer) {
-            check_violation(c, "E0947", j->layer, core, "its enable spike goes to '%s'",
-                            check_layer_name(c, im->groups[k->group_first].layer));
-        }
-    } else {
-        if (!check_feeder_source(c, feeder, 0, &s))
-            return;
-        from = s.layer;
-        start = im->layers[from].start;
-    }
-    t.arrival = (uint64_t)start + 1 + a->delay;
-    if (k->n_groups == 1 && im->layers[im->groups[k->group_first].layer].start == t.arrival)
-        return;
-    if (feeder < im->n_out_axons || from != IMG_NONE)
-        rows = check_feeder_atoms(c, feeder);
-    for (uint32_t i = 0; i < rows; i++)
-        each_run(c, a, check_feeder_atom(c, feeder) + i, time_run, &t);
-    if (t.wrong_layer != IMG_NONE)
-        check_violation(
-            c, "E0947", t.wrong_layer, core,
-            "in-axon %u: %s%s%s fires at step %u and is seen at %llu with delay %u; the "
-            "layer starts at %u",
-            local, from == IMG_NONE ? "the enable spike" : "'",
-            from == IMG_NONE ? "" : check_layer_name(c, from), from == IMG_NONE ? "" : "'", start,
-            (unsigned long long)t.arrival, a->delay, im->layers[t.wrong_layer].start);
-}
-
-/* Times of one core's connections, in the order of its in-axons. */
-static void check_times(struct check *c, uint32_t core)
-{
-    const struct img_core *k = &c->im->cores[core];
-
-    for (uint32_t j = 0; j < k->n_in_axons; j++) {
-        uint64_t id = (uint64_t)k->in_axon_first + j;
-
-        for (uint64_t f = c->feeder_first[id]; f < c->feeder_first[id + 1]; f++)
-            check_time(c, core, j, c->feeders[f]);
-    }
-}
-
 static spk_status compare_cores(struct check *c, struct job *job)
 {
     progress_begin(c->o.progress, "checking", c->im->n_cores);
@@ -671,7 +575,7 @@ spk_status check_synapses(struct check *c)
         status = compare_cores(c, &job);
     for (uint32_t i = 0; i < im->n_cores && status == SPK_OK; i++) {
         if (job.result[i].times)
-            check_times(c, i);
+            check_core_times(c, i);
     }
     for (uint32_t i = 0; i < im->n_cores && status == SPK_OK; i++) {
         c->r->synapses += job.result[i].synapses;

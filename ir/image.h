@@ -319,6 +319,14 @@ uint64_t img_group_extent(const struct img_group *g);
 uint32_t img_group_neuron(const struct img_group *g, uint32_t comp);
 /* Compartment of neuron number `neuron`. */
 uint32_t img_group_comp(const struct img_group *g, uint32_t neuron);
+/* Compartments of its core that belong to a group: the first group's from 0 on, each to where the
+ * next begins, the last to the end. */
+uint32_t img_group_comps(const struct image *im, uint32_t group);
+/* Group of the core (its first one where it has several) in which compartment `comp` lies: the last
+ * that begins at or before it, so that padding belongs to the group before. */
+uint32_t img_group_at(const struct image *im, uint32_t core, uint32_t comp);
+/* Group in which the synapses of an in-axon of the core end. */
+uint32_t img_axon_group(const struct image *im, uint32_t core, const struct img_in_axon *a);
 /* i-th compartment of an out-axon entry that starts at comp_first; g: the group there, or NULL for
  * padding. */
 uint32_t img_out_comp(const struct img_group *g, uint32_t comp_first, uint32_t i);

@@ -250,9 +250,13 @@ static void check_owners(struct check *c)
     const struct image *im = c->im;
     for (uint64_t i = 0; i < im->n_cores && img_row_is(c, "cores", i); i++) {
         const struct img_core *k = &im->cores[i];
-        for (uint32_t j = 0; j < k->n_groups; j++)
-            img_equals(c, "group_first", im->groups[k->group_first + j].core, i,
-                       "the core that claims the group");
+        for (uint32_t j = 0; j < k->n_groups; j++) {
+            const struct img_group *g = &im->groups[k->group_first + j];
+            img_equals(c, "group_first", g->core, i, "the core that claims the group");
+            if (j > 0)
+                img_at_least(c, "group_first", g->comp_first, g[-1].comp_first,
+                             "the compartments of the group before it");
+        }
         for (uint32_t j = 0; j < k->n_blocks; j++)
             img_equals(c, "block_first", im->blocks[k->block_first + j].core, i,
                        "the core that claims the block");

@@ -52,7 +52,7 @@ struct sim_run {
     void *progress_ctx;                                         /* handed to both */
 };
 
-/* Events of one core over a whole run. What is counted:
+/* Events of one group, core or chip over a whole run. What is counted:
  *   synaptic_events   synapses processed: for each message that arrives, the stored synapses of
  *                     its row (zero weights included), whatever its payload;
  *   payload_events    the same, times the payload's magnitude;
@@ -69,7 +69,7 @@ struct sim_run {
  * updates; engine_additions  its additions: a row of counts per spike of q (of v where (q k^T) v is
  * its order), and one per membrane and frame; host_writes       bias words the host writes: one per
  * compartment at window start and one at its end. */
-struct sim_core_stats {
+struct sim_events {
     uint64_t synaptic_events, payload_events;
     uint64_t updates_active, updates_inactive;
     uint64_t spikes_out, messages_out, messages_in;
@@ -84,8 +84,10 @@ struct sim_core_stats {
 struct sim_stats {
     uint64_t images, steps, ticks; /* ticks of all steps */
     uint32_t n_cores;
-    struct sim_core_stats *core; /* [n_cores] */
-    struct sim_core_stats total; /* sums; embedded operations are priced here only; busy_ns is
+    uint32_t n_groups;
+    struct sim_events *core;  /* [n_cores] sums over its groups */
+    struct sim_events *group; /* [n_groups]; busy_ns is the group's part */
+    struct sim_events total; /* sums; embedded operations are priced here only; busy_ns is
                                     the busiest core's */
     uint64_t n_routes;
     uint64_t *route_messages; /* [n_routes] */

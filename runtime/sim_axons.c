@@ -83,6 +83,7 @@ static spk_status build_engine_axon(struct sim *s, uint32_t core, uint32_t i, st
         !sim_task_reads(s->im, task, (uint32_t)a->port - IMG_PORT_Q, a->row, a->atoms))
         return bad(d, "in-axon", i, "is no operand of an attention engine's task");
     s->axons[i] = (struct sim_axon){.core = core,
+                                    .group = s->cores[core].group_first,
                                     .base = a->base,
                                     .delay = (uint16_t)a->delay,
                                     .atoms = a->atoms,
@@ -121,6 +122,7 @@ static spk_status build_in_axon(struct sim *s, uint32_t core, uint32_t i, const 
                            .kind = b->kind,
                            .shift = b->shift,
                            .port = a->port};
+    o->group = img_axon_group(im, core, a);
     if (b->kind != IMG_BLOCK_CONV) {
         if (!inside(a->base, extent[b->content], c->neurons))
             return bad(d, "in-axon", i, "a target lies outside its core");

@@ -179,12 +179,16 @@ static spk_status build_group(struct sim *s, uint32_t core, uint32_t index, stru
     if (n > im->cores[core].neurons || n * ig->nc > im->cores[core].neurons ||
         !inside(ig->comp_first, img_group_extent(ig), im->cores[core].neurons))
         return bad(d, "group", index, "its compartments leave its core");
+    if (index > im->cores[core].group_first && ig->comp_first < ig[-1].comp_first)
+        return bad(d, "group", index,
+                   "the groups of its core are not in the order of compartments");
     if (s->n_neurons + n * ig->nc > s->n_comps)
         return bad(d, "group", index, "groups overlap: more neurons than compartments");
     *g = (struct sim_group){.core = core,
                             .layer = ig->layer,
                             .first = s->n_neurons,
                             .n = (uint32_t)(n * ig->nc),
+                            .comps = img_group_comps(im, index),
                             .comp = s->cores[core].first + ig->comp_first,
                             .pitch = ig->pitch,
                             .slice = ig->slice,

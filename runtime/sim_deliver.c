@@ -234,7 +234,7 @@ static spk_status deliver(struct sim *s, uint32_t chunk, const struct sim_due *d
     const struct sim_message *m = &due->message;
     const struct sim_axon *a = &s->axons[m->axon];
     const struct img_content *t = s->im->contents + a->content;
-    struct sim_core_stats *stats = &s->stats.core[a->core];
+    struct sim_events *stats = &s->stats.group[a->group];
     const struct sim_spike *spike =
         sim_spikes_of(s, s->step - a->delay, due->from)->data + m->first;
     struct batch b = {.spike = spike, .n = m->n, .neuron = spike->neuron - m->atom};

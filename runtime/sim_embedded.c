@@ -263,7 +263,7 @@ static void count_work(struct sim *s, const struct sim_task *t, uint64_t q, uint
     const struct img_embedded *e = t->def;
     const uint64_t n = e->tokens, cols = e->columns, d = t->dim;
     const uint64_t word = s->im->meta.word_bits ? s->im->meta.word_bits : 64;
-    struct sim_core_stats *c = &s->stats.core[e->core];
+    struct sim_events *c = &s->stats.group[s->cores[e->core].group_first];
 
     c->engine_words +=
         e->qk_first ? n * n * ((d + word - 1) / word) : d * cols * ((n + word - 1) / word);

@@ -112,7 +112,7 @@ spk_status sim_host_write_currents(struct sim *s)
                 *bias = (int32_t)((uint32_t)*fixed + value);
             }
         }
-        s->stats.core[g->core].host_writes += 2 * (uint64_t)g->n;
+        s->stats.group[s->layer_groups[i]].host_writes += 2 * (uint64_t)g->n;
     }
     return SPK_OK;
 }

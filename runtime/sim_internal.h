@@ -23,6 +23,7 @@ struct sim_group {
     uint32_t core, layer;
     uint32_t first; /* its first neuron */
     uint32_t n;
+    uint32_t comps; /* compartments that are visited on its account, padding included */
     uint32_t y0, x0, c0, ny, nx, nc;
     uint32_t comp;                /* its first compartment, counted through all cores */
     uint32_t pitch, slice, plane; /* as img_group; plain: neuron i is compartment comp + i */
@@ -58,7 +59,7 @@ struct sim_plastic {
 
 /* An in-axon made ready for delivery. */
 struct sim_axon {
-    uint32_t core;
+    uint32_t core, group; /* group: whose neurons it reaches */
     uint32_t content;
     uint32_t base;   /* LIST: global compartment of the base; CONV: target group */
     uint16_t sy, sx; /* CONV: source position */
@@ -198,8 +199,8 @@ struct sim {
     int64_t *counts;       /* [n_slots][head channels] */
     int32_t *pixels;       /* encoder: one image as integers */
     struct sim_stats stats;
-    uint64_t *last_events, *last_active; /* [n_cores] at the previous step's end */
-    uint64_t *active_updates;            /* [n_cores] running */
+    uint64_t *last_events, *last_active; /* [n_groups] at the previous step's end */
+    uint64_t *active_updates;            /* [n_groups] running */
     uint32_t fullest_chip;               /* cores in use on the chip that has most of them */
 };
 
@@ -278,6 +279,8 @@ spk_status sim_record_finish(struct sim *s, uint32_t image) SPK_CHECKED;
 spk_status sim_stats_create(struct sim *s) SPK_CHECKED;
 void sim_stats_reset(struct sim *s);
 void sim_stats_step(struct sim *s); /* busy times of the step just done */
+/* n messages along a route. */
+void sim_count_route(struct sim_events *e, const struct img_route *r, uint64_t n);
 spk_status sim_stats_finish(struct sim *s) SPK_CHECKED;
 void sim_stats_destroy(struct sim *s);
 

@@ -1,11 +1,12 @@
 /* Simulator, part 9: event statistics and their prices.
  *
- * Counting is done where events happen, per core; prices (pJ, ns, from the image) are applied at
- * the end. What nobody has published a price for stays NaN, its bit is set in unpriced_*, and the
- * totals cover the rest. Time of a step: the busiest core's synaptic events and updates, plus the
- * barrier, interpolated between its one-tile and all-tiles value by the used tiles of the fullest
- * chip; hop latencies overlap with computing and are not added. Link loads: every message walks
- * XY over the grid of tiles of all chips. Cost: linear in cores per step, in hops at the end.    */
+ * Counting is done where events happen, per group; prices (pJ, ns, from the image) are applied at
+ * the end, and a core is the sum of its groups. What nobody has published a price for stays NaN,
+ * its bit is set in unpriced_*, and the totals cover the rest. Time of a step: the busiest core's
+ * synaptic events and updates, plus the barrier, interpolated between its one-tile and all-tiles
+ * value by the used tiles of the fullest chip; hop latencies overlap with computing and are not
+ * added. Link loads: every message walks XY over the grid of tiles of all chips. Cost: linear in
+ * cores per step, in hops at the end.    */
 #include "runtime/sim_internal.h"
 
 #include <math.h>
@@ -43,17 +44,20 @@ spk_status sim_stats_create(struct sim *s)
 
     SPK_TRY(count_fullest_chip(s));
     t->n_cores = s->n_cores;
+    t->n_groups = s->n_groups;
     t->n_routes = s->im->n_routes;
     SPK_TRY(spk_alloc_array(s->n_cores, sizeof *t->core, &t->core));
+    SPK_TRY(spk_alloc_array(s->n_groups, sizeof *t->group, &t->group));
     SPK_TRY(spk_alloc_array(t->n_routes, sizeof *t->route_messages, &t->route_messages));
-    SPK_TRY(spk_alloc_array(s->n_cores, sizeof *s->last_events, &s->last_events));
-    SPK_TRY(spk_alloc_array(s->n_cores, sizeof *s->last_active, &s->last_active));
-    return spk_alloc_array(s->n_cores, sizeof *s->active_updates, &s->active_updates);
+    SPK_TRY(spk_alloc_array(s->n_groups, sizeof *s->last_events, &s->last_events));
+    SPK_TRY(spk_alloc_array(s->n_groups, sizeof *s->last_active, &s->last_active));
+    return spk_alloc_array(s->n_groups, sizeof *s->active_updates, &s->active_updates);
 }
 
 void sim_stats_destroy(struct sim *s)
 {
     spk_free(s->stats.core);
+    spk_free(s->stats.group);
     spk_free(s->stats.route_messages);
     spk_free(s->last_events);
     spk_free(s->last_active);
@@ -90,17 +94,20 @@ static double barrier(struct sim *s)
 void sim_stats_reset(struct sim *s)
 {
     struct sim_stats *t = &s->stats;
-    struct sim_core_stats *core = t->core;
+    struct sim_events *core = t->core, *group = t->group;
     uint64_t *messages = t->route_messages;
 
     memset(core, 0, s->n_cores * sizeof *core);
+    memset(group, 0, s->n_groups * sizeof *group);
     memset(messages, 0, s->im->n_routes * sizeof *messages);
-    memset(s->last_events, 0, s->n_cores * sizeof *s->last_events);
-    memset(s->last_active, 0, s->n_cores * sizeof *s->last_active);
-    memset(s->active_updates, 0, s->n_cores * sizeof *s->active_updates);
+    memset(s->last_events, 0, s->n_groups * sizeof *s->last_events);
+    memset(s->last_active, 0, s->n_groups * sizeof *s->last_active);
+    memset(s->active_updates, 0, s->n_groups * sizeof *s->active_updates);
     *t = (struct sim_stats){.core = core,
                             .route_messages = messages,
                             .n_cores = s->n_cores,
+                            .group = group,
+                            .n_groups = s->n_groups,
                             .n_routes = s->im->n_routes,
                             .outside_layer = IMG_NONE,
                             .outside_core = IMG_NONE};
@@ -120,26 +127,39 @@ static double priced_time(struct sim *s, enum tgt_time row, uint64_t n)
     return p * (double)n;
 }
 
+/* Time of a group in the step that ends. */
+static double group_step(struct sim *s, uint32_t i)
+{
+    const struct sim_group *g = &s->groups[i];
+    struct sim_events *c = &s->stats.group[i];
+    uint64_t events = c->synaptic_events - s->last_events[i];
+    uint64_t active = s->active_updates[i] - s->last_active[i];
+    uint64_t visited = s->core_task[g->core] == IMG_NONE ? g->comps : 0;
+    uint64_t neurons = visited * s->im->meta.ticks;
+    uint64_t quiet = neurons > active ? neurons - active : 0;
+    double ns = priced_time(s, TGT_T_SYNAPTIC_OP, events) +
+                priced_time(s, TGT_T_NEURON_ACTIVE, active) +
+                priced_time(s, TGT_T_NEURON_INACTIVE, quiet);
+
+    s->last_events[i] = c->synaptic_events;
+    s->last_active[i] = s->active_updates[i];
+    c->updates_active += active;
+    c->updates_inactive += quiet;
+    c->busy_ns += ns;
+    return ns;
+}
+
 void sim_stats_step(struct sim *s)
 {
     double busiest = 0.0;
 
-    for (uint32_t i = 0; i < s->n_cores; i++) {
-        struct sim_core_stats *c = &s->stats.core[i];
-        uint64_t events = c->synaptic_events - s->last_events[i];
-        uint64_t active = s->active_updates[i] - s->last_active[i];
-        uint64_t visited = s->core_task[i] == IMG_NONE ? s->cores[i].neurons : 0;
-        uint64_t neurons = visited * s->im->meta.ticks;
-        uint64_t quiet = neurons > active ? neurons - active : 0;
-        double ns = priced_time(s, TGT_T_SYNAPTIC_OP, events) +
-                    priced_time(s, TGT_T_NEURON_ACTIVE, active) +
-                    priced_time(s, TGT_T_NEURON_INACTIVE, quiet);
+    for (uint32_t c = 0; c < s->n_cores; c++) {
+        const struct sim_core *core = &s->cores[c];
+        double ns = 0.0;
 
-        s->last_events[i] = c->synaptic_events;
-        s->last_active[i] = s->active_updates[i];
-        c->updates_active += active;
-        c->updates_inactive += quiet;
-        c->busy_ns += ns;
+        for (uint32_t g = core->group_first; g < core->group_first + core->n_groups; g++)
+            ns += group_step(s, g);
+        s->stats.core[c].busy_ns += ns;
         busiest = ns > busiest ? ns : busiest;
     }
     s->stats.time_ns += busiest + s->stats.barrier_ns * (double)s->im->meta.ticks;
@@ -147,7 +167,7 @@ void sim_stats_step(struct sim *s)
     s->stats.ticks += s->im->meta.ticks;
 }
 
-static void price_core(struct sim *s, struct sim_core_stats *c, uint64_t embedded_ops)
+static void price_events(struct sim *s, struct sim_events *c, uint64_t embedded_ops)
 {
     const uint64_t n[TGT_ENERGY_COUNT] = {[TGT_E_SYNAPTIC_OP] = c->synaptic_events,
                                           [TGT_E_NEURON_ACTIVE] = c->updates_active,
@@ -174,7 +194,8 @@ static void price_core(struct sim *s, struct sim_core_stats *c, uint64_t embedde
     }
 }
 
-static void add_core(struct sim_core_stats *sum, const struct sim_core_stats *c)
+/* All but prices. */
+static void add_events(struct sim_events *sum, const struct sim_events *c)
 {
     sum->synaptic_events += c->synaptic_events;
     sum->payload_events += c->payload_events;
@@ -190,7 +211,34 @@ static void add_core(struct sim_core_stats *sum, const struct sim_core_stats *c)
     sum->host_writes += c->host_writes;
     sum->engine_words += c->engine_words;
     sum->engine_additions += c->engine_additions;
-    sum->busy_ns = c->busy_ns > sum->busy_ns ? c->busy_ns : sum->busy_ns;
+}
+
+void sim_count_route(struct sim_events *e, const struct img_route *r, uint64_t n)
+{
+    e->messages_out += n;
+    e->within_tile += n * r->within_tile;
+    e->hops_x += n * r->hops_x;
+    e->hops_y += n * r->hops_y;
+    e->hops_chip += n * r->hops_chip;
+}
+
+static void sum_groups(struct sim *s)
+{
+    struct sim_stats *t = &s->stats;
+
+    for (uint32_t i = 0; i < s->n_cores; i++) {
+        const struct sim_core *core = &s->cores[i];
+
+        for (uint32_t g = core->group_first; g < core->group_first + core->n_groups; g++) {
+            price_events(s, &t->group[g], 0);
+            add_events(&t->core[i], &t->group[g]);
+        }
+        price_events(s, &t->core[i], 0);
+        add_events(&t->total, &t->core[i]);
+        if (t->core[i].busy_ns > t->total.busy_ns)
+            t->total.busy_ns = t->core[i].busy_ns;
+    }
+    price_events(s, &t->total, t->embedded_ops);
 }
 
 /* Loads of the links between tiles: 4 per tile (east, west, south, north). */
@@ -239,23 +287,14 @@ spk_status sim_stats_finish(struct sim *s)
     for (uint64_t i = 0; i < t->n_routes; i++) {
         const struct img_route *r = &s->im->routes[i];
         uint64_t n = t->route_messages[i];
-        struct sim_core_stats *c;
 
         if (r->src_core >= s->n_cores || n == 0)
             continue;
-        c = &t->core[r->src_core];
-        c->messages_out += n;
-        c->within_tile += n * r->within_tile;
-        c->hops_x += n * r->hops_x;
-        c->hops_y += n * r->hops_y;
-        c->hops_chip += n * r->hops_chip;
+        if (s->cores[r->src_core].n_groups == 1)
+            sim_count_route(&t->group[s->cores[r->src_core].group_first], r, n);
         t->max_route_messages = n > t->max_route_messages ? n : t->max_route_messages;
     }
-    for (uint32_t i = 0; i < s->n_cores; i++) {
-        price_core(s, &t->core[i], 0);
-        add_core(&t->total, &t->core[i]);
-    }
-    price_core(s, &t->total, t->embedded_ops);
+    sum_groups(s);
     for (uint32_t i = 0; i < s->n_chunks; i++) {
         const struct sim_chunk *c = &s->chunks[i];
 

@@ -318,13 +318,13 @@ static void read_row(struct sim *s, const struct sim_axon *a, const struct sim_l
 static void multiply(struct sim *s, struct sim_chunk *chunk, uint32_t core)
 {
     const struct sim_core *c = &s->cores[core];
-    uint64_t active = 0;
 
     for (uint32_t i = 0; i < c->n_groups; i++) {
         const struct sim_group *g = &s->groups[c->group_first + i];
         int32_t *acc = s->acc + g->comp;
         int32_t *p0 = chunk->port[0] + (g->comp - c->first);
         int32_t *p1 = chunk->port[1] + (g->comp - c->first);
+        uint64_t active = 0;
 
         if (!two_ports(g->program))
             continue;
@@ -333,8 +333,8 @@ static void multiply(struct sim *s, struct sim_chunk *chunk, uint32_t core)
             active += (p0[j] | p1[j]) != 0;
             p0[j] = p1[j] = 0;
         }
+        s->active_updates[c->group_first + i] += active;
     }
-    s->active_updates[core] += active;
 }
 
 static void add_port(struct sim *s, struct sim_chunk *chunk, const struct sim_late *m)

@@ -120,15 +120,21 @@ spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t neuron
     return vec_push(list, m);
 }
 
-/* All messages of spikes [first, first + n) of the chunk, which are of one segment. */
-static spk_status route_spikes(struct sim *s, uint32_t chunk, uint32_t segment, size_t first,
-                               size_t n)
+/* All messages of spikes [first, first + n) of the chunk, which are of one segment of the group.
+ * Those of a core with one group are counted by its routes, in the end. */
+static spk_status route_spikes(struct sim *s, const struct sim_group *g, uint32_t chunk,
+                               uint32_t segment, size_t first, size_t n)
 {
+    struct sim_events *shared =
+        s->cores[g->core].n_groups > 1 ? &s->stats.group[g - s->groups] : NULL;
+
     for (uint32_t i = s->segment_first[segment]; i < s->segment_first[segment + 1]; i++) {
         uint32_t id = s->segment_outs[i];
         const struct sim_out *o = &s->outs[id];
 
         s->stats.route_messages[o->route] += n;
+        if (shared != NULL)
+            sim_count_route(shared, &s->im->routes[o->route], n);
         if (o->dest == IMG_DEST_CORE) {
             SPK_TRY(sim_send(s, chunk, o->target, o->first, first, n));
         } else {
@@ -175,7 +181,7 @@ static spk_status emit(struct sim *s, const struct sim_group *g, uint32_t chunk,
                 sim_record_put(s, g->layer, g->c0 + c, position, fired[i]);
             if (s->segment[g->first + i] != segment) {
                 if (list->len > first)
-                    SPK_TRY(route_spikes(s, chunk, segment, first, list->len - first));
+                    SPK_TRY(route_spikes(s, g, chunk, segment, first, list->len - first));
                 segment = s->segment[g->first + i];
                 first = list->len;
             }
@@ -183,8 +189,8 @@ static spk_status emit(struct sim *s, const struct sim_group *g, uint32_t chunk,
         }
     }
     if (list->len > first)
-        SPK_TRY(route_spikes(s, chunk, segment, first, list->len - first));
-    s->stats.core[g->core].spikes_out += list->len - before;
+        SPK_TRY(route_spikes(s, g, chunk, segment, first, list->len - first));
+    s->stats.group[g - s->groups].spikes_out += list->len - before;
     return SPK_OK;
 }
 
@@ -244,7 +250,7 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
     else
         integrate_any(&p, &out);
     g->active = out.any_v != 0;
-    s->active_updates[g->core] += out.active;
+    s->active_updates[g - s->groups] += out.active;
     s->chunks[chunk].wraps += out.wraps;
     return out.any_fired ? emit(s, g, chunk, s->chunks[chunk].fired) : SPK_OK;
 }
@@ -273,7 +279,7 @@ static spk_status update_graded(struct sim *s, struct sim_group *g, uint32_t chu
         any |= payload != 0;
         acc[i] = 0;
     }
-    s->active_updates[g->core] += active;
+    s->active_updates[g - s->groups] += active;
     return any ? emit(s, g, chunk, s->chunks[chunk].fired) : SPK_OK;
 }
 

@@ -191,9 +191,11 @@ static spk_status emit_enables(struct emit *e, const struct map_tile *t)
     for (int coarse = 0; coarse <= (p->coarse ? 1 : 0) && p->enable; coarse++) {
         struct img_in_axon in;
         struct img_injection inj;
+        uint32_t offset;
         memset(&in, 0, sizeof in);
         memset(&inj, 0, sizeof inj);
-        SPK_TRY(emit_enable_block(e, t, coarse != 0, &in.block));
+        in.base = map_axon_base(e->target, t->comp_first, &offset);
+        SPK_TRY(emit_enable_block(e, t, coarse != 0, offset, &in.block));
         in.group = IMG_NONE;
         in.atoms = 1;
         in.kind = IMG_AXON_DISCRETE;

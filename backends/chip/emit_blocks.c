@@ -205,7 +205,7 @@ spk_status emit_block_atom(struct emit *e, const struct map_tile *tile, const st
 }
 
 spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool coarse,
-                             uint32_t *out_block)
+                             uint32_t offset, uint32_t *out_block)
 {
     const struct map_pop *p = &e->net->pops.data[tile->pop];
     const uint32_t fine_shift = map_enable_shift(e->net, false);
@@ -218,7 +218,7 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
     c.row_first = e->rows.len;
     for (uint32_t comp = 0; comp < tile->comps; comp++) {
         /* bias = qf * 2^fine + qc * 2^(fine + 7), -64 <= qf <= 63; none on padding */
-        const uint32_t neuron = img_group_neuron(&vec_last(&e->groups), comp);
+        const uint32_t neuron = img_group_neuron(&vec_last(&e->groups), tile->comp_first + comp);
         const int32_t bias =
             neuron == IMG_NONE ? 0 : map_pop_bias(e->net, p, tile->c0 + neuron % tile->nc);
         const int32_t units = bias / (1 << fine_shift);
@@ -230,7 +230,7 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
     }
     SPK_TRY(emit_store_bytes(e, first, &first));
     SPK_TRY(vec_push(&e->rows, (struct img_row){e->runs.len, 1}));
-    SPK_TRY(vec_push(&e->runs, (struct img_run){0, tile->comps, first}));
+    SPK_TRY(vec_push(&e->runs, (struct img_run){offset, tile->comps, first}));
     SPK_TRY(emit_store_content(e, &c, &content));
     *out_block = (uint32_t)e->blocks.len;
     return push_block(e, content, IMG_BLOCK_LIST, map_enable_shift(e->net, coarse), 0);

@@ -80,9 +80,10 @@ SPK_CHECKED spk_status emit_block(struct emit *e, const struct map_tile *tile,
 /* As emit_block for one atom of an axon (targets with discrete axons only). */
 SPK_CHECKED spk_status emit_block_atom(struct emit *e, const struct map_tile *tile,
                                        const struct map_axon *axon, uint32_t *out_block);
-/* The block of an enable spike: weight per compartment, bias part `coarse` or fine. */
+/* The block of an enable spike: weight per compartment from `offset` on, bias part `coarse` or
+ * fine. */
 SPK_CHECKED spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool coarse,
-                                         uint32_t *out_block);
+                                         uint32_t offset, uint32_t *out_block);
 /* emit_routes.c: adds an out-axon of tile `src`, its destination's number in `route`; makes the
  * routes of all out-axons. */
 SPK_CHECKED spk_status emit_out(struct emit *e, uint32_t src, const struct img_out_axon *axon);

@@ -76,44 +76,31 @@ static uint64_t reached(uint32_t s, uint32_t pad, uint32_t stride, uint32_t kern
     return hi >= lo ? (uint64_t)(hi - lo + 1) : 0;
 }
 
-/* Synapses per arriving spike, and the group that gets them. */
-static double synapses_per_spike(const struct predict *p, const struct img_core *core,
-                                 const struct img_in_axon *a, uint32_t *out_group)
+/* Synapses per arriving spike. */
+static double synapses_per_spike(const struct predict *p, const struct img_in_axon *a)
 {
     const struct image *im = p->im;
-    uint32_t group = core->group_first;
-    if (a->block == IMG_NONE) { /* an engine latches the spike */
-        *out_group = group;
+    if (a->block == IMG_NONE) /* an engine latches the spike */
         return 0;
-    }
     const struct img_content *c = &im->contents[im->blocks[a->block].content];
     if (c->kind == IMG_BLOCK_CONV) {
         const struct img_group *g = &im->groups[a->group];
-        *out_group = a->group;
         return (
             double)(reached(a->base / a->src_width, c->pad, c->stride, c->kernel_h, g->y0, g->ny) *
                     reached(a->base % a->src_width, c->pad, c->stride, c->kernel_w, g->x0, g->nx) *
                     c->nc);
     }
     const uint64_t row = c->row_first + a->row;
-    const struct img_row *first = &im->rows[row];
-    const uint64_t target =
-        a->base + (uint64_t)(first->n_runs > 0 ? im->runs[first->run_first].start : 0);
-    for (uint32_t g = core->group_first; g < core->group_first + core->n_groups; g++)
-        if (im->groups[g].comp_first <= target)
-            group = g;
-    *out_group = group;
     return (double)(p->row_before[row + a->atoms] - p->row_before[row]) / a->atoms;
 }
 
 /* `spikes` per image arrive at an in-axon. */
 static void arrive(struct predict *p, uint32_t core, uint32_t axon, double spikes)
 {
-    const struct img_core *c = &p->im->cores[core];
-    uint32_t group;
-    double synapses = synapses_per_spike(p, c, &p->im->in_axons[c->in_axon_first + axon], &group);
-    p->out->group[group].messages_in += spikes;
-    p->out->group[group].synaptic_events += spikes * synapses;
+    const struct img_in_axon *a = &p->im->in_axons[p->im->cores[core].in_axon_first + axon];
+    struct chip_events *e = &p->out->group[img_axon_group(p->im, core, a)];
+    e->messages_in += spikes;
+    e->synaptic_events += spikes * synapses_per_spike(p, a);
 }
 
 static void count_messages(struct predict *p)
@@ -122,13 +109,10 @@ static void count_messages(struct predict *p)
     const double frames = im->meta.timesteps;
     for (uint64_t i = 0; i < im->n_cores; i++) {
         const struct img_core *core = &im->cores[i];
-        uint32_t g = core->group_first;
         for (uint32_t o = 0; o < core->n_out_axons; o++) {
             const struct img_out_axon *a = &im->out_axons[core->out_axon_first + o];
             const struct img_route *r = &im->routes[a->route];
-            for (g = core->group_first; g + 1 < core->group_first + core->n_groups &&
-                                        im->groups[g + 1].comp_first <= a->comp_first;)
-                g++;
+            const uint32_t g = img_group_at(im, (uint32_t)i, a->comp_first);
             const double n = frames * a->comp_count * p->group_sends[g];
             struct chip_events *e = &p->out->group[g];
             p->route[a->route] += n;
@@ -196,16 +180,14 @@ static void count_updates(struct predict *p)
     const double steps = (double)im->meta.interval * im->meta.ticks, frames = im->meta.timesteps;
     for (uint64_t c = 0; c < im->n_cores; c++) {
         const struct img_core *core = &im->cores[c];
-        uint64_t in_groups = 0;
         for (uint32_t i = core->group_first; i < core->group_first + core->n_groups; i++) {
             const struct img_group *g = &im->groups[i];
             const struct img_config *config =
                 &im->configs[core->config_first + im->channel_config[g->channel_config]];
             const double n = (double)g->ny * g->nx * g->nc;
             struct chip_events *e = &p->out->group[i];
-            in_groups += (uint64_t)g->ny * g->nx * g->nc;
-            if (config->program != IMG_PROG_ENGINE) { /* engines count operations */
-                e->neuron_updates += n * steps;
+            if (config->program != IMG_PROG_ENGINE) {                /* engines count operations */
+                e->neuron_updates += img_group_comps(im, i) * steps; /* padding too */
                 e->neuron_updates_active +=
                     n * active_steps(p, g, 1 - exp(-e->synaptic_events / (n * frames)), config);
             }
@@ -213,9 +195,6 @@ static void count_updates(struct predict *p)
             if (g->host_current)
                 e->host_writes += 2 * n;
         }
-        if (core->n_groups > 0 && core->neurons > in_groups) /* padding is visited too */
-            p->out->group[core->group_first].neuron_updates +=
-                (double)(core->neurons - in_groups) * steps;
     }
 }
 
@@ -261,6 +240,18 @@ void chip_events_add(struct chip_events *sum, const struct chip_events *e)
     for (int k = 0; k < TGT_ENERGY_COUNT; k++)
         sum->energy_pj[k] += e->energy_pj[k];
     sum->busy_ns = e->busy_ns > sum->busy_ns ? e->busy_ns : sum->busy_ns;
+}
+
+struct chip_events chip_events_of_core(const struct chip_prediction *p, const struct img_core *core)
+{
+    struct chip_events sum = {0};
+    double busy = 0;
+    for (uint32_t g = core->group_first; g < core->group_first + core->n_groups; g++) {
+        chip_events_add(&sum, &p->group[g]);
+        busy += p->group[g].busy_ns;
+    }
+    sum.busy_ns = busy;
+    return sum;
 }
 
 /* ---- links ---- */
@@ -360,9 +351,11 @@ spk_status chip_predict(const struct mapping *m, const struct image *im,
     if (status == SPK_OK) {
         count_messages(&p);
         count_updates(&p);
-        for (uint64_t g = 0; g < out->n_groups; g++) {
+        for (uint64_t g = 0; g < out->n_groups; g++)
             price(p.t, &out->group[g]);
-            chip_events_add(&out->total, &out->group[g]);
+        for (uint64_t c = 0; c < im->n_cores; c++) {
+            const struct chip_events e = chip_events_of_core(out, &im->cores[c]);
+            chip_events_add(&out->total, &e);
         }
         status = load_links(&p);
     }

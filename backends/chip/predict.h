@@ -48,5 +48,8 @@ SPK_CHECKED spk_status chip_predict(const struct mapping *m, const struct image 
                                     struct chip_prediction *out);
 void chip_prediction_fini(struct chip_prediction *p);
 void chip_events_add(struct chip_events *sum, const struct chip_events *e);
+/* Of all groups of a core; busy_ns is their sum. */
+struct chip_events chip_events_of_core(const struct chip_prediction *p,
+                                       const struct img_core *core);
 
 #endif

@@ -1,5 +1,5 @@
-/* Resource use of an image, core by core, from its tables (the mapper counts the same in closed
- * form; a test holds the two against each other). */
+/* Resource use of an image, core by core and group by group, from its tables (the mapper counts the
+ * same in closed form; a test holds the two against each other). */
 #include "backends/chip/usage.h"
 
 #include <string.h>
@@ -43,46 +43,107 @@ uint64_t chip_content_bits(const struct image *im, const struct tgt *target, uin
     return bits;
 }
 
-spk_status chip_usage_count(const struct image *im, const struct tgt *target,
-                            struct chip_usage *out)
-{
+struct counting {
+    const struct image *im;
+    const struct tgt *target;
     uint64_t *bits, *synapses; /* per content, for delay_bits 0; others are computed again */
-    SPK_TRY(spk_alloc_array(im->n_contents, sizeof *bits, &bits));
-    spk_status status = spk_alloc_array(im->n_contents, sizeof *synapses, &synapses);
-    if (status != SPK_OK) {
-        spk_free(bits);
-        return status;
+    uint32_t *block_group;     /* [blocks] */
+    struct chip_usage *group;  /* [groups] */
+};
+
+static void count_compartments(struct counting *c, const struct img_core *core)
+{
+    for (uint32_t g = core->group_first; g < core->group_first + core->n_groups; g++) {
+        c->group[g].neurons = img_group_comps(c->im, g);
+        c->group[g].engine =
+            core->n_configs > 0 && c->im->configs[core->config_first].program == IMG_PROG_ENGINE;
     }
+}
+
+static void count_axons(struct counting *c, uint32_t id)
+{
+    const struct image *im = c->im;
+    const struct img_core *core = &im->cores[id];
+    for (uint32_t i = 0; i < core->n_in_axons; i++) {
+        const struct img_in_axon *a = &im->in_axons[core->in_axon_first + i];
+        const uint32_t g = img_axon_group(im, id, a);
+        c->group[g].in_axons++;
+        if (a->block != IMG_NONE)
+            c->block_group[a->block] = g;
+    }
+    for (uint32_t i = 0; i < core->n_out_axons; i++) {
+        const struct img_out_axon *a = &im->out_axons[core->out_axon_first + i];
+        c->group[img_group_at(im, id, a->comp_first)].out_axons +=
+            a->kind == IMG_AXON_POP32 ? c->target->pop32_slots : c->target->pop16_slots;
+    }
+}
+
+static void count_blocks(struct counting *c, const struct img_core *core)
+{
+    for (uint32_t i = core->block_first; i < core->block_first + core->n_blocks; i++) {
+        const struct img_block *b = &c->im->blocks[i];
+        struct chip_usage *u = &c->group[c->block_group[i]];
+        uint64_t n;
+        u->synapses += c->synapses[b->content];
+        u->synapse_bits += b->delay_bits == 0
+                               ? c->bits[b->content]
+                               : chip_content_bits(c->im, c->target, b->content, b->delay_bits, &n);
+    }
+}
+
+static void count_core(struct counting *c, uint32_t id, struct chip_usage *out)
+{
+    const struct img_core *core = &c->im->cores[id];
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = core->block_first; i < core->block_first + core->n_blocks; i++)
+        c->block_group[i] = core->group_first; /* where no axon comes to it */
+    count_compartments(c, core);
+    count_axons(c, id);
+    count_blocks(c, core);
+    for (uint32_t i = core->group_first; i < core->group_first + core->n_groups; i++) {
+        const struct chip_usage *u = &c->group[i];
+        out->engine = out->engine || u->engine;
+        out->neurons += u->neurons;
+        out->in_axons += u->in_axons;
+        out->out_axons += u->out_axons;
+        out->synapse_bits += u->synapse_bits;
+        out->synapses += u->synapses;
+    }
+    out->configs = core->n_configs;
+}
+
+static spk_status count(struct counting *c, struct chip_usage *out_core)
+{
+    const struct image *im = c->im;
+    SPK_TRY(spk_alloc_array(im->n_contents, sizeof *c->bits, &c->bits));
+    SPK_TRY(spk_alloc_array(im->n_contents, sizeof *c->synapses, &c->synapses));
+    SPK_TRY(spk_alloc_array_raw(im->n_blocks, sizeof *c->block_group, &c->block_group));
+    SPK_TRY(spk_alloc_array(im->n_groups, sizeof *c->group, &c->group));
     for (uint32_t i = 0; i < im->n_contents; i++)
-        bits[i] = chip_content_bits(im, target, i, 0, &synapses[i]);
-    for (uint64_t c = 0; c < im->n_cores; c++) {
-        const struct img_core *core = &im->cores[c];
-        struct chip_usage *u = &out[c];
-        memset(u, 0, sizeof *u);
-        u->neurons = core->neurons;
-        u->in_axons = core->n_in_axons;
-        u->configs = core->n_configs;
-        u->engine = core->n_groups > 0 && core->n_configs > 0 &&
-                    im->configs[core->config_first].program == IMG_PROG_ENGINE;
-        for (uint32_t i = 0; i < core->n_out_axons; i++)
-            u->out_axons += im->out_axons[core->out_axon_first + i].kind == IMG_AXON_POP32
-                                ? target->pop32_slots
-                                : target->pop16_slots;
-        for (uint32_t i = 0; i < core->n_blocks; i++) {
-            const struct img_block *b = &im->blocks[core->block_first + i];
-            uint64_t n;
-            u->synapses += synapses[b->content];
-            u->synapse_bits += b->delay_bits == 0
-                                   ? bits[b->content]
-                                   : chip_content_bits(im, target, b->content, b->delay_bits, &n);
-        }
-    }
+        c->bits[i] = chip_content_bits(im, c->target, i, 0, &c->synapses[i]);
+    for (uint32_t i = 0; i < im->n_cores; i++)
+        count_core(c, i, &out_core[i]);
     for (uint64_t i = 0; i < im->n_embedded; i++) {
         const struct img_embedded *e = &im->embedded[i];
-        if (e->core != IMG_NONE)
-            out[e->core].synapse_bits += map_engine_task_bits(target, e);
+        if (e->core == IMG_NONE)
+            continue;
+        const uint64_t bits = map_engine_task_bits(c->target, e);
+        out_core[e->core].synapse_bits += bits;
+        c->group[im->cores[e->core].group_first].synapse_bits += bits;
     }
-    spk_free(bits);
-    spk_free(synapses);
     return SPK_OK;
+}
+
+spk_status chip_usage_count(const struct image *im, const struct tgt *target,
+                            struct chip_usage *out_core, struct chip_usage *out_group)
+{
+    struct counting c = {.im = im, .target = target};
+    spk_status status = count(&c, out_core);
+    if (status == SPK_OK && out_group != NULL)
+        memcpy(out_group, c.group, im->n_groups * sizeof *out_group);
+    spk_free(c.bits);
+    spk_free(c.synapses);
+    spk_free(c.block_group);
+    spk_free(c.group);
+    return status;
 }

@@ -120,22 +120,26 @@ void map_window_sources(uint32_t t0, uint32_t n, uint32_t pad, uint32_t stride, 
         *lo = *hi;
 }
 
+uint32_t map_axon_base(const struct tgt *t, uint32_t first, uint32_t *out_offset)
+{
+    const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
+    const uint32_t base = first > limit ? first % (uint32_t)(limit + 1) : first;
+    *out_offset = first - base;
+    return base;
+}
+
 static void axon_place(const struct map_net *net, const struct map_tile *tile,
                        const struct map_proj *p, struct map_axon *a)
 {
     const struct tgt *t = net->target;
-    const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
     const uint32_t first = p->pos == MAP_POS_TEACHER
                                ? tile->comp_first + tile->comps - tile->nc
                                : tile->comp_first + (a->ty * tile->pitch + a->tx) * tile->slice;
     a->conv = map_proj_conv(t, p);
-    a->base = first;
-    a->offset = 0;
+    a->base = map_axon_base(t, first, &a->offset);
     if (a->conv || p->pos == MAP_POS_ENGINE) {
         a->base = a->pos;
-    } else if (limit != UINT64_MAX && first > limit) {
-        a->base = first % (uint32_t)(limit + 1);
-        a->offset = first - a->base;
+        a->offset = 0;
     }
     a->kind = IMG_AXON_POP16;
     if (!t->axon_population)
@@ -324,8 +328,9 @@ uint8_t map_enable_shift(const struct map_net *net, bool coarse)
     return (uint8_t)(a->current_shift + (a->weight_even ? 1 : 0) + (coarse ? 7 : 0));
 }
 
-uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons)
+uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons, uint32_t offset)
 {
     const struct tgt *t = net->target;
-    return tgt_row_bits(&t->format, neurons, t->arith.weight_bits, 0, 0);
+    const uint32_t index = offset == 0 ? 0 : map_index_bits(&t->format, offset + neurons - 1);
+    return tgt_row_bits(&t->format, neurons, t->arith.weight_bits, 0, index);
 }

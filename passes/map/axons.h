@@ -105,8 +105,11 @@ SPK_CHECKED spk_status map_row_pieces(const struct map_net *net, const struct ma
 
 /* Shift of the weights of an enable spike: a bias is fine * 2^s + coarse * 2^(s + 7). */
 uint8_t map_enable_shift(const struct map_net *net, bool coarse);
-/* Memory of one enable row: one weight per compartment. */
-uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons);
+/* Memory of one enable row: one weight per compartment, `offset` before the first. */
+uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons, uint32_t offset);
+/* What of compartment `first` an in-axon's base can hold; the rest is an offset inside its block.
+ */
+uint32_t map_axon_base(const struct tgt *t, uint32_t first, uint32_t *out_offset);
 
 /* Out-axon slots that the entry at the source takes. */
 uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind);

@@ -192,11 +192,11 @@ void map_fill_of(const struct mapping *m, struct map_fill out[MAP_USES])
     static const enum tgt_limit limits[MAP_USES] = {TGT_NEURONS, TGT_IN_AXONS, TGT_OUT_AXONS,
                                                     TGT_SYNAPSE_BITS};
     memset(out, 0, MAP_USES * sizeof *out);
-    const size_t cores = m->tiles.len - m->n_engines;
-    for (size_t i = 0; i < cores; i++) {
-        const struct map_usage *u = &m->usage[i];
-        const double use[MAP_USES] = {(double)u->neurons, (double)u->in_axons, (double)u->out_axons,
-                                      (double)u->synapse_bits};
+    const uint32_t cores = m->n_cores - m->n_engines;
+    for (uint32_t i = 0; i < cores; i++) {
+        const struct map_usage u = map_core_usage(m, i);
+        const double use[MAP_USES] = {(double)u.neurons, (double)u.in_axons, (double)u.out_axons,
+                                      (double)u.synapse_bits};
         int fullest = 0;
         double most = -1;
         for (int k = 0; k < MAP_USES; k++) {

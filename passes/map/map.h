@@ -28,6 +28,7 @@ struct map_options {
     enum place_engine placer;
     const struct map_rate *node_rate; /* [module nodes]; NULL: declared */
     bool remarks;                     /* explain every layer's tile */
+    bool separate_cores;              /* no core holds more than one tile */
     bool no_places;                   /* estimates: stop at the system, leave `place` NULL */
     struct pool *pool;                /* may be NULL */
     struct progress *progress;        /* may be NULL */
@@ -82,18 +83,29 @@ void map_fini(struct mapping *m);
 /* partition.c: sets the tile shapes of all populations, fills tiles and usage. */
 SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options *options,
                                      struct diag_list *diags);
-/* cores.c: sets the core and the first compartment of every tile. */
+/* cores.c: sets the core and the first compartment of every tile, and what a tile uses there. */
 SPK_CHECKED spk_status map_assign_cores(struct mapping *m, const struct map_options *options);
+/* Use of a core: the sum of its tiles; configurations and formats that tiles have in common count
+ * for each. */
+struct map_usage map_core_usage(const struct mapping *m, uint32_t core);
 /* tile_usage.c: usage of one tile but for out-axons, which depend on its consumers; the sources are
  * cut already. */
 SPK_CHECKED spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile,
                                       struct map_usage *out);
 /* Whether the thresholds of a population's tiles take configurations that the target limits. */
 bool map_configs_count(const struct map_net *net, const struct map_pop *p);
+/* Number of cores that map_assign_cores would make, one order of kinds tried. */
+SPK_CHECKED spk_status map_count_cores(struct mapping *m, uint32_t *out_cores);
+/* Whether tiles may share cores at all. */
+bool map_shares_cores(const struct map_net *net, const struct map_options *options);
 /* measure.c: usage of all tiles, out-axons included. */
 SPK_CHECKED spk_status map_measure(struct mapping *m);
-/* out_axons.c: sets out_axons of all tiles' usage: consumers, read-out and embedded ports. */
-SPK_CHECKED spk_status map_count_out_axons(struct mapping *m);
+/* The same where only the cut of one population changed: of itself, of those that read it, and the
+ * out-axons of those that it reads; m->usage has room for all tiles. */
+SPK_CHECKED spk_status map_measure_around(struct mapping *m, uint32_t pop);
+/* out_axons.c: sets out_axons of the usage of all tiles of the populations in `which` (NULL: all):
+ * consumers, read-out and embedded ports. */
+SPK_CHECKED spk_status map_count_out_axons(struct mapping *m, const bool *which);
 /* Row (column) tiles [*first, *last] of a consumer with `size` rows in tiles of `tile` that read
  * source row `at`; false where none does. */
 bool map_axis_range(const struct map_proj *p, bool columns, uint32_t at, uint32_t size,

@@ -61,13 +61,11 @@ static spk_status measure_pop(struct mapping *m, const struct map_pop *p, uint32
     return SPK_OK;
 }
 
-spk_status map_measure(struct mapping *m)
+/* Usage of the tiles of the populations in `usage`, out-axons of those in `which`; NULL: of all. */
+static spk_status measure(struct mapping *m, const bool *usage, const bool *which)
 {
     struct map_net *net = &m->net;
     uint32_t *likes, rows = 1, columns = 1, channels = 1;
-    spk_free(m->usage);
-    m->usage = NULL;
-    SPK_TRY(spk_alloc_array(m->tiles.len, sizeof *m->usage, &m->usage));
     for (size_t i = 0; i < net->pops.len; i++) {
         const struct map_pop *p = &net->pops.data[i];
         rows = p->gh > rows ? p->gh : rows;
@@ -77,9 +75,45 @@ spk_status map_measure(struct mapping *m)
     SPK_TRY(spk_alloc_array_raw((size_t)rows + columns + channels, sizeof *likes, &likes));
     spk_status status = SPK_OK;
     for (size_t i = 0; i < net->pops.len && status == SPK_OK; i++)
-        if (net->pops.data[i].has_compartments)
+        if (net->pops.data[i].has_compartments && (usage == NULL || usage[i]))
             status =
                 measure_pop(m, &net->pops.data[i], likes, likes + rows, likes + rows + columns);
     spk_free(likes);
-    return status == SPK_OK ? map_count_out_axons(m) : status;
+    return status == SPK_OK ? map_count_out_axons(m, which) : status;
+}
+
+spk_status map_measure(struct mapping *m)
+{
+    spk_free(m->usage);
+    m->usage = NULL;
+    SPK_TRY(spk_alloc_array(m->tiles.len, sizeof *m->usage, &m->usage));
+    return measure(m, NULL, NULL);
+}
+
+static bool reads(const struct map_net *net, const struct map_pop *p, uint32_t source)
+{
+    for (uint32_t i = 0; i < p->n_projs; i++) {
+        const struct map_proj *j = &net->projs.data[p->proj_first + i];
+        for (uint32_t s = 0; s < j->n_sources; s++)
+            if (j->source[s].pop == source)
+                return true;
+    }
+    return false;
+}
+
+spk_status map_measure_around(struct mapping *m, uint32_t pop)
+{
+    const struct map_net *net = &m->net;
+    const size_t n = net->pops.len;
+    bool *usage;
+    SPK_TRY(spk_alloc_array(2 * n, sizeof *usage, &usage));
+    bool *out = usage + n;
+    usage[pop] = out[pop] = true;
+    for (uint32_t i = 0; i < n; i++) {
+        usage[i] = usage[i] || reads(net, &net->pops.data[i], pop);
+        out[i] = out[i] || usage[i] || reads(net, &net->pops.data[pop], i);
+    }
+    spk_status status = measure(m, usage, out);
+    spk_free(usage);
+    return status;
 }

@@ -35,6 +35,7 @@ uint32_t map_axis_tiles(const struct map_proj *p, bool columns, uint32_t at, uin
 
 struct out_ctx {
     struct mapping *m;
+    const bool *which; /* [pops] whose out-axons are counted; NULL: all */
     const struct map_proj *proj;
     const struct map_pop *target;
     uint32_t proj_id;
@@ -109,9 +110,14 @@ static bool uniform_slots(const struct map_net *net, const struct map_proj *p)
 }
 
 struct walk_ctx {
-    struct mapping *m;
+    const struct out_ctx *c;
     uint32_t slots;
 };
+
+static bool counts(const struct out_ctx *c, uint32_t pop)
+{
+    return (c->which == NULL || c->which[pop]) && c->m->net.pops.data[pop].has_compartments;
+}
 
 static spk_status count_sender(void *ctx, uint32_t tile, uint32_t channel, uint32_t n)
 {
@@ -119,24 +125,30 @@ static spk_status count_sender(void *ctx, uint32_t tile, uint32_t channel, uint3
     (void)channel;
     (void)n;
     if (tile != IR_NONE)
-        w->m->usage[tile].out_axons += w->slots;
+        w->c->m->usage[tile].out_axons += w->slots;
     return SPK_OK;
 }
 
 static spk_status count_walked(void *ctx, const struct map_tile *tile, const struct map_axon *a)
 {
     struct out_ctx *c = ctx;
-    struct walk_ctx w = {c->m, map_axon_slots(c->m->net.target, a->kind)};
+    struct walk_ctx w = {c, map_axon_slots(c->m->net.target, a->kind)};
     (void)tile;
-    return a->proj == c->proj_id ? map_axon_senders(&c->m->net, a, count_sender, &w) : SPK_OK;
+    if (a->proj != c->proj_id || !counts(c, c->proj->source[a->source].pop))
+        return SPK_OK;
+    return map_axon_senders(&c->m->net, a, count_sender, &w);
 }
 
-static spk_status count_projection(struct mapping *m, uint32_t id)
+static spk_status count_projection(struct mapping *m, uint32_t id, const bool *which)
 {
     struct map_net *net = &m->net;
-    struct out_ctx c = {.m = m, .proj_id = id, .proj = &net->projs.data[id]};
+    struct out_ctx c = {.m = m, .which = which, .proj_id = id, .proj = &net->projs.data[id]};
     const struct map_proj *p = c.proj;
-    uint32_t most = 1;
+    uint32_t most = 1, n_counted = 0;
+    for (uint32_t i = 0; i < p->n_sources; i++)
+        n_counted += counts(&c, p->source[i].pop);
+    if (n_counted == 0)
+        return SPK_OK;
     c.target = &net->pops.data[p->target];
     const uint32_t tiles = c.target->gh * c.target->gw * c.target->gc;
     if (!uniform_slots(net, p)) {
@@ -146,8 +158,7 @@ static spk_status count_projection(struct mapping *m, uint32_t id)
         return SPK_OK;
     }
     for (uint32_t i = 0; i < p->n_sources; i++)
-        if (net->pops.data[p->source[i].pop].has_compartments &&
-            net->pops.data[p->source[i].pop].gc > most)
+        if (counts(&c, p->source[i].pop) && net->pops.data[p->source[i].pop].gc > most)
             most = net->pops.data[p->source[i].pop].gc;
     SPK_TRY(spk_alloc_array_raw(p->view_h, sizeof *c.rows, &c.rows));
     spk_status status = spk_alloc_array_raw(p->view_w, sizeof *c.columns, &c.columns);
@@ -159,7 +170,7 @@ static spk_status count_projection(struct mapping *m, uint32_t id)
         for (uint32_t x = 0; x < p->view_w; x++)
             c.columns[x] = map_axis_tiles(p, true, x, c.target->width, c.target->tw);
         for (uint32_t i = 0; i < p->n_sources; i++)
-            if (net->pops.data[p->source[i].pop].has_compartments)
+            if (counts(&c, p->source[i].pop))
                 add_source(&c, &net->pops.data[p->source[i].pop]);
     }
     spk_free(c.rows);
@@ -176,24 +187,27 @@ static uint32_t port_axons(const struct mapping *m, const struct map_tile *t)
            m->net.target->pop16_slots;
 }
 
-spk_status map_count_out_axons(struct mapping *m)
+spk_status map_count_out_axons(struct mapping *m, const bool *which)
 {
     struct map_net *net = &m->net;
     for (size_t i = 0; i < m->tiles.len; i++) {
         const struct map_tile *t = &m->tiles.data[i];
-        m->usage[i].out_axons = net->pops.data[t->pop].readout ? port_axons(m, t) : 0;
+        if (which == NULL || which[t->pop])
+            m->usage[i].out_axons = net->pops.data[t->pop].readout ? port_axons(m, t) : 0;
     }
     for (size_t e = 0; e < net->pops.len; e++) {
         const struct map_pop *p = &net->pops.data[e];
         const uint32_t in[3] = {p->q, p->k, p->v};
         for (int o = 0; p->kind == IMG_LAYER_EMBEDDED && o < 3; o++) {
             const struct map_pop *s = &net->pops.data[in[o]];
+            if (which != NULL && !which[in[o]])
+                continue;
             for (uint32_t i = s->tile_first; i < s->tile_first + s->gh * s->gw * s->gc; i++)
                 m->usage[i].out_axons += port_axons(m, &m->tiles.data[i]);
         }
     }
     for (uint32_t i = 0; i < net->projs.len; i++)
         if (net->pops.data[net->projs.data[i].target].has_compartments)
-            SPK_TRY(count_projection(m, i));
+            SPK_TRY(count_projection(m, i, which));
     return SPK_OK;
 }

@@ -157,6 +157,8 @@ static spk_status partition(struct mapping *m, struct search *s, const struct ma
         if (status == SPK_OK && progress_cancelled(options->progress))
             status = SPK_ERR_CANCELLED;
     }
+    if (status == SPK_OK && map_shares_cores(&m->net, options))
+        status = map_recut(m, s);
     if (status == SPK_OK && options->remarks)
         status = map_explain_tiles(m, s, choice);
     spk_free(choice);

@@ -374,8 +374,10 @@ spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile
     SPK_TRY(status);
     if (p->enable) {
         uint32_t n = p->coarse ? 2 : 1;
+        uint32_t offset;
+        map_axon_base(net->target, tile->comp_first, &offset);
         out->in_axons += n;
-        out->synapse_bits += n * map_enable_bits(net, out->neurons);
+        out->synapse_bits += n * map_enable_bits(net, out->neurons, offset);
         add_format(&c, false, map_enable_shift(net, false), 0);
         if (p->coarse)
             add_format(&c, false, map_enable_shift(net, true), 0);

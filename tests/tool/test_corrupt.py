@@ -81,7 +81,42 @@ class Image:
         return int(first)
 
     def head_of(self, layer):
-        return self.core_range(self.group(layer)[1], "config")[0]
+        """The configuration of the first channel of the layer's first tile."""
+        group, core = self.group(layer)
+        chosen = self.table("channel_config")[self.table("groups")[group]["channel_config"]]
+        return self.table("cores")[core]["config_first"] + int(chosen)
+
+    def group_at(self, core, comp):
+        """The tile of a core on which a compartment lies."""
+        groups = self.table("groups")
+        return max(g for g in self.core_range(core, "group")
+                   if g == self.table("cores")[core]["group_first"]
+                   or groups[g]["comp_first"] <= comp)
+
+    def tile(self, layer, what):
+        """The in-axons, blocks or out-axons of the layer's first tile."""
+        group, core = self.group(layer)
+        own = []
+        rows, runs, blocks = self.table("rows"), self.table("runs"), self.table("blocks")
+        contents, axons = self.table("contents"), self.table("in_axons")
+        outs = self.table("out_axons")
+        if what == "out_axon":
+            return [i for i in self.core_range(core, what)
+                    if self.group_at(core, outs[i]["comp_first"]) == group]
+        for i in self.core_range(core, "in_axon"):
+            a = axons[i]
+            if a["group"] != 0xffffffff or a["block"] == 0xffffffff:
+                mine = a["group"] == group or a["block"] == 0xffffffff
+            else:
+                first = int(contents[blocks[a["block"]]["content"]]["row_first"]) + int(a["row"])
+                row = next(rows[r] for r in range(first, first + int(a["atoms"]))
+                           if rows[r]["n_runs"])
+                run = runs[int(row["run_first"]) + int(row["n_runs"]) - 1]
+                last = int(a["base"]) + int(run["start"]) + int(run["length"]) - 1
+                mine = self.group_at(core, last) == group
+            if mine:
+                own.append(i)
+        return own if what == "in_axon" else sorted({int(axons[i]["block"]) for i in own})
 
 
 # ---- the edits: each returns the layers of which one must be named, or None ----
@@ -92,7 +127,7 @@ CONV = "stage1.block0.lif1"
 
 def weight(layer):
     def edit(im):
-        block = im.core_range(im.group(layer)[1], "block")[0]
+        block = im.tile(layer, "block")[0]
         weights = im.table("weights")
         where = im.block_weights(block)
         weights[where] = -weights[where] if abs(int(weights[where])) > 8 else weights[where] + 64
@@ -106,8 +141,10 @@ def threshold(im):
 
 def lower_threshold(im):
     """The wrong neuron fires more: also seen in spikes."""
-    _, core = im.group(FC1)
-    for i in im.core_range(core, "config"):
+    group, core = im.group(FC1)
+    row, first = im.table("groups")[group], im.table("cores")[core]["config_first"]
+    own = im.table("channel_config")[row["channel_config"]:row["channel_config"] + row["nc"]]
+    for i in sorted({int(first + c) for c in own}):
         im.change("configs", i, vth=lambda v: (v // 256) * 64 + 1)
 
 
@@ -146,20 +183,20 @@ def config_choice(im):
 
 def in_delay(layer):
     def edit(im):
-        im.change("in_axons", im.core_range(im.group(layer)[1], "in_axon")[0], delay=lambda d: d + 1)
+        im.change("in_axons", im.tile(layer, "in_axon")[0], delay=lambda d: d + 1)
     return edit
 
 
 def in_base(im):
-    im.change("in_axons", im.core_range(im.group(CONV)[1], "in_axon")[3], base=lambda b: b + 1)
+    im.change("in_axons", im.tile(CONV, "in_axon")[3], base=lambda b: b + 1)
 
 
 def in_port(im):
-    _, core = im.group("attn_lif")
-    products = [i for i, g in enumerate(im.table("groups"))
-                if im.table("configs")[im.core_range(g["core"], "config")[0]]["program"] == 3]
-    core = im.table("groups")[products[0]]["core"]
-    im.change("in_axons", im.core_range(core, "in_axon")[0], port=lambda p: 1 - p)
+    """A factor of a product."""
+    groups, names = im.table("groups"), [im.layer_name(g["layer"]) for g in im.table("groups")]
+    name = next(n for g, n in zip(groups, names)
+                if im.table("configs")[im.head_of(n)]["program"] == 3)
+    im.change("in_axons", im.tile(name, "in_axon")[0], port=lambda p: 1 - p)
 
 
 def in_block(im):
@@ -186,7 +223,7 @@ def same_shape(im, a, b):
 def out_axons_to_cores(im, layer):
     routes = im.table("routes")
     axons = im.table("out_axons")
-    return [i for i in im.core_range(im.group(layer)[1], "out_axon")
+    return [i for i in im.tile(layer, "out_axon")
             if routes[axons[i]["route"]]["dest"] == 0]
 
 
@@ -291,11 +328,11 @@ def enable_axon(im):
 
 
 def block_shift(im):
-    im.change("blocks", im.core_range(im.group(CONV)[1], "block")[0], shift=lambda s: s + 1)
+    im.change("blocks", im.tile(CONV, "block")[0], shift=lambda s: s + 1)
 
 
 def block_weight_bits(im):
-    im.change("blocks", im.core_range(im.group(CONV)[1], "block")[0], weight_bits=4)
+    im.change("blocks", im.tile(CONV, "block")[0], weight_bits=4)
 
 
 def block_content(im):

@@ -48,10 +48,9 @@ def shared_teachers(im):
 
 
 def attention_axon(of, which=0, **fields):
-    """An in-axon of the attention neurons' first core, the which-th of port `of`."""
+    """An in-axon of the attention neurons' first tile, the which-th of port `of`."""
     def edit(im):
-        _, core = im.group(ATTN)
-        axons = im.core_range(core, "in_axon")
+        axons = im.tile(ATTN, "in_axon")
         table = im.table("in_axons")
         im.change("in_axons", [a for a in axons if table[a]["port"] == of][which], **fields)
     return edit

@@ -185,16 +185,19 @@ class Chain(t.ToolTest):
             self.run_tool("compile", "spikformer_v2_fashion", "--target", "loihi1", "--rates",
                           self.path("r"), "-o", folder, says="W0435")
             mapping = t.json.loads(t.read_text(os.path.join(folder, "mapping.json")))
-            cores = t.json.loads(t.read_text(os.path.join(folder, "cost.json")))["cores"]
-            mine = [c for c in mapping["cores"] if c["layer"] == name]
+            cost = t.json.loads(t.read_text(os.path.join(folder, "cost.json")))
+            cores, layers = cost["cores"], {x["name"]: x for x in cost["layers"]}
+            mine = [t for t in mapping["tiles"] if t["layer"] == name]
             self.assertGreater(len({tuple(c["channels"]) for c in mine}), 4)
-            sent[form] = sum(cores[c["id"]]["predicted"]["messages"] for c in mine)
-            for core in mine:
-                first, last = core["channels"]
-                rows, columns = core["rows"], core["columns"]
+            sent[form] = layers[name]["predicted"]["messages"]
+            alone = [c for c in mine if len(mapping["cores"][c["core"]]["tiles"]) == 1]
+            self.assertGreater(len(alone), 2)
+            for tile in alone:
+                first, last = tile["channels"]
+                rows, columns = tile["rows"], tile["columns"]
                 share = (rows[1] - rows[0]) * (columns[1] - columns[0])
                 expected = channels[first:last] if form == "channels" else [rate] * (last - first)
-                self.assertAlmostEqual(cores[core["id"]]["predicted"]["spikes_out"],
+                self.assertAlmostEqual(cores[tile["core"]]["predicted"]["spikes_out"],
                                        T * share * sum(expected), 6)
         self.assert_close(sent["channels"], sent["mean"], 0.3)
 

@@ -26,6 +26,7 @@ static uint32_t formats_of(const struct image *im, uint64_t core)
 /* What the mapper counted in closed form is what the tables hold. */
 static void test_usage(void **state)
 {
+    size_t shared = 0;
     (void)state;
     for (size_t k = 0; k < N_KINDS; k++) {
         struct net n;
@@ -35,18 +36,34 @@ static void test_usage(void **state)
         net_open(&n, KINDS[k].target, KINDS[k].attention);
         assert_ok(map_run(n.module, n.target, &o, &n.diags, &m));
         assert_ok(chip_emit(&m, "{}", NULL, &n.diags, &im));
-        assert_int_equal(im.n_cores, m.tiles.len);
-        struct chip_usage *u;
+        assert_int_equal(im.n_cores, m.n_cores);
+        assert_int_equal(im.n_groups, m.tiles.len);
+        shared += m.n_cores < m.tiles.len;
+        struct chip_usage *u, *group;
         assert_ok(spk_alloc_array(im.n_cores, sizeof *u, &u));
-        assert_ok(chip_usage_count(&im, n.target, u));
-        for (uint64_t i = 0; i < im.n_cores; i++) {
-            assert_int_equal(u[i].neurons, m.usage[i].neurons);
-            assert_int_equal(u[i].in_axons, m.usage[i].in_axons);
-            assert_int_equal(u[i].out_axons, m.usage[i].out_axons);
-            assert_int_equal(u[i].synapse_bits, m.usage[i].synapse_bits);
-            if (tgt_limit_value(n.target, TGT_CONFIGS) != UINT64_MAX)
-                assert_int_equal(u[i].configs, m.usage[i].configs);
-            assert_int_equal(formats_of(&im, i), m.usage[i].formats);
+        assert_ok(spk_alloc_array(im.n_groups, sizeof *group, &group));
+        assert_ok(chip_usage_count(&im, n.target, u, group));
+        for (uint32_t i = 0; i < im.n_cores; i++) {
+            const struct map_usage sum = map_core_usage(&m, i);
+            const bool alone = m.core_first[i + 1] - m.core_first[i] == 1;
+            assert_int_equal(u[i].neurons, sum.neurons);
+            assert_int_equal(u[i].in_axons, sum.in_axons);
+            assert_int_equal(u[i].out_axons, sum.out_axons);
+            assert_int_equal(u[i].synapse_bits, sum.synapse_bits);
+            assert_true(u[i].configs <= sum.configs ||
+                        tgt_limit_value(n.target, TGT_CONFIGS) == UINT64_MAX);
+            assert_true(formats_of(&im, i) <= sum.formats);
+            if (alone && tgt_limit_value(n.target, TGT_CONFIGS) != UINT64_MAX)
+                assert_int_equal(u[i].configs, sum.configs);
+            if (alone)
+                assert_int_equal(formats_of(&im, i), sum.formats);
+            for (uint32_t j = m.core_first[i]; j < m.core_first[i + 1]; j++) {
+                const struct map_usage *t = &m.usage[m.core_tile[j]];
+                const struct chip_usage *g = &group[im.cores[i].group_first + j - m.core_first[i]];
+                assert_int_equal(g->in_axons, t->in_axons);
+                assert_int_equal(g->out_axons, t->out_axons);
+                assert_int_equal(g->synapse_bits, t->synapse_bits);
+            }
             assert_true(u[i].neurons <= tgt_core_limit(n.target, TGT_NEURONS, u[i].engine));
             assert_true(u[i].in_axons <= tgt_limit_value(n.target, TGT_IN_AXONS));
             assert_true(u[i].out_axons <= tgt_limit_value(n.target, TGT_OUT_AXONS));
@@ -55,10 +72,12 @@ static void test_usage(void **state)
             assert_true(u[i].configs <= tgt_limit_value(n.target, TGT_CONFIGS));
         }
         spk_free(u);
+        spk_free(group);
         image_fini(&im);
         map_fini(&m);
         net_close(&n);
     }
+    assert_true(shared > N_KINDS / 2);
 }
 
 /* Every neuron of a population lies on exactly one tile, and map_tile_of finds it. */
@@ -214,9 +233,9 @@ static void test_places(void **state)
     net_open(&n, "loihi2", TGT_ATTN_PRODUCT);
     assert_ok(map_run(n.module, n.target, &o, &n.diags, &a));
     assert_ok(map_run(n.module, n.target, &o, &n.diags, &b));
-    assert_memory_equal(a.place, b.place, a.tiles.len * sizeof *a.place);
+    assert_memory_equal(a.place, b.place, a.n_cores * sizeof *a.place);
     assert_true(a.placed.traffic <= a.layer_order.traffic);
-    for (size_t i = 0; i < a.tiles.len; i++) {
+    for (size_t i = 0; i < a.n_cores; i++) {
         assert_true(a.place[i].x < n.target->cores_x && a.place[i].y < n.target->cores_y);
         for (size_t j = 0; j < i; j++)
             assert_memory_not_equal(&a.place[i], &a.place[j], sizeof a.place[i]);

@@ -28,9 +28,9 @@ static void map_kind(struct placed *p, size_t kind, enum tgt_routing routing,
         p->n.target->limit[TGT_SYNAPSE_BITS].value /= 4;
     }
     if (p->n.target->engine.per_chip == 0) {
-        p->n.target->cores_x = 6;
+        p->n.target->cores_x = 4;
         p->n.target->cores_y = 4;
-        p->n.target->cores_per_chip = 21;
+        p->n.target->cores_per_chip = 13;
     }
     const uint32_t nodes = p->n.module->n_nodes;
     assert_ok(spk_alloc_array(nodes, sizeof *rate, &rate));
@@ -39,7 +39,7 @@ static void map_kind(struct placed *p, size_t kind, enum tgt_routing routing,
         rate[i] = 0.03 + 0.01 * (i % 7);
         node_rate[i] = (struct map_rate){1, &rate[i]};
     }
-    const struct map_options o = {.placer = placer, .node_rate = node_rate};
+    const struct map_options o = {.placer = placer, .node_rate = node_rate, .separate_cores = cut};
     assert_ok(map_run(p->n.module, p->n.target, &o, &p->n.diags, &p->m));
     assert_ok(chip_emit(&p->m, "{}", NULL, &p->n.diags, &p->im));
     spk_free(rate);
@@ -126,7 +126,7 @@ static void assert_flows(const struct placed *p, const double *flow, double tole
     ir_cluster_graph_fini(&g);
 }
 
-/* The same with two tiles in each core: a core may then read a position by two axons. */
+/* The same with two cores made one: it may then read a position by two axons. */
 static void assert_shared_flows(struct placed *p, const double *flow, double tolerance)
 {
     const uint32_t n = p->m.n_cores, shared = (n + 1) / 2;
@@ -135,8 +135,8 @@ static void assert_shared_flows(struct placed *p, const double *flow, double tol
     for (uint32_t a = 0; a < n; a++)
         for (uint32_t b = 0; b < n; b++)
             sum[(size_t)(a / 2) * shared + b / 2] += flow[(size_t)a * n + b];
-    for (uint32_t i = 0; i < n; i++)
-        p->m.tiles.data[i].core = i / 2;
+    for (size_t i = 0; i < p->m.tiles.len; i++)
+        p->m.tiles.data[i].core /= 2;
     p->m.n_cores = shared;
     assert_flows(p, sum, tolerance);
     spk_free(sum);
@@ -331,7 +331,7 @@ static void test_placers(void **state)
         map_kind(&p, 5, TGT_UNICAST, (enum place_engine)e, true);
         assert_true(p.m.n_chips > 2);
         for (uint32_t i = 0; i < p.m.n_cores; i++) {
-            assert_true(p.m.place[i].x < 6 && p.m.place[i].y < 4);
+            assert_true(p.m.place[i].x < 4 && p.m.place[i].y < 4);
             for (uint32_t j = 0; j < i; j++)
                 assert_memory_not_equal(&p.m.place[i], &p.m.place[j], sizeof p.m.place[i]);
         }

@@ -79,8 +79,16 @@ static const struct {
 
 static void assert_limits(const struct mapping *m)
 {
+    uint32_t tiles = 0;
     for (size_t i = 0; i < m->tiles.len; i++)
         assert_int_equal(map_usage_violation(m->net.target, &m->usage[i]), MAP_N_LIMITS);
+    for (uint32_t i = 0; i < m->n_cores; i++) {
+        const struct map_usage u = map_core_usage(m, i);
+        assert_int_equal(map_usage_violation(m->net.target, &u), MAP_N_LIMITS);
+        for (uint32_t k = m->core_first[i]; k < m->core_first[i + 1]; k++, tiles++)
+            assert_int_equal(m->tiles.data[m->core_tile[k]].core, i);
+    }
+    assert_int_equal(tiles, m->tiles.len);
 }
 
 static void test_zoo(void **state)
@@ -91,15 +99,49 @@ static void test_zoo(void **state)
         struct map_bound bound;
         struct net n;
         assert_ok(net_map(&n, ZOO[i].model, NULL, 0, ZOO[i].target, ZOO[i].attention, &o));
-        if (n.m.tiles.len > ZOO[i].greedy)
-            fail_msg("%s on %s: %zu cores, greedily %llu", ZOO[i].model, ZOO[i].target,
-                     n.m.tiles.len, (unsigned long long)ZOO[i].greedy);
+        if (n.m.n_cores > ZOO[i].greedy)
+            fail_msg("%s on %s: %u cores, greedily %llu", ZOO[i].model, ZOO[i].target, n.m.n_cores,
+                     (unsigned long long)ZOO[i].greedy);
         assert_limits(&n.m);
         assert_ok(map_bound(&n.m.net, &bound));
-        assert_true(bound.cores > n.m.tiles.len / 8);
+        assert_true(bound.cores > n.m.n_cores / 8);
         assert_true(bound.cores <= bound.unshared);
         assert_true(bound.unshared <= n.m.tiles.len);
+        assert_true(bound.cores <= n.m.n_cores && n.m.n_cores <= n.m.tiles.len);
         net_close(&n);
+    }
+}
+
+/* Sharing saves cores, finer cuts of what has no weights save more, and neither is done where it is
+ * not wanted. */
+static void test_shared_cores(void **state)
+{
+    static const char *const targets[] = {"loihi1", "loihi2", "engine-mesh"};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct map_options o = {.no_places = true, .separate_cores = true};
+        const enum tgt_attention attention = i == 2 ? TGT_ATTN_ENGINE : TGT_ATTN_EMBEDDED;
+        struct net apart, shared, latency;
+        uint32_t packed = 0;
+        assert_ok(net_map(&apart, "spikformer_v2", NULL, 0, targets[i], attention, &o));
+        assert_int_equal(apart.m.n_cores, apart.m.tiles.len);
+        assert_ok(map_count_cores(&apart.m, &packed)); /* what packing alone gives */
+        assert_limits(&apart.m);
+        o.separate_cores = false;
+        assert_ok(net_map(&shared, "spikformer_v2", NULL, 0, targets[i], attention, &o));
+        assert_limits(&shared.m);
+        assert_true(packed < apart.m.n_cores - apart.m.n_engines);
+        assert_true(shared.m.n_cores - shared.m.n_engines < 0.98 * packed);
+        assert_true(shared.m.tiles.len > apart.m.tiles.len);
+        o.objective = MAP_LATENCY;
+        if (i == 0) {
+            assert_ok(
+                net_map(&latency, "spikformer_v2_fashion", NULL, 0, targets[i], attention, &o));
+            assert_int_equal(latency.m.n_cores, latency.m.tiles.len);
+            net_close(&latency);
+        }
+        net_close(&apart);
+        net_close(&shared);
     }
 }
 
@@ -180,6 +222,7 @@ static void test_bound_is_tight(void **state)
     assert_ok(map_bound(&n.m.net, &bound)); /* neurons alone give this much, and nothing less */
     assert_true(bound.cores >= (neurons + 8191) / 8192);
     assert_int_equal(bound.unshared, n.m.tiles.len); /* every layer is less than a core */
+    assert_true(n.m.n_cores < n.m.tiles.len / 3);    /* which they share */
     net_close(&n);
 }
 
@@ -230,8 +273,8 @@ static void test_remarks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zoo), cmocka_unit_test(test_objectives),
-        cmocka_unit_test(test_bound_is_tight), cmocka_unit_test(test_fan_in),
-        cmocka_unit_test(test_remarks)};
+        cmocka_unit_test(test_zoo),        cmocka_unit_test(test_shared_cores),
+        cmocka_unit_test(test_objectives), cmocka_unit_test(test_bound_is_tight),
+        cmocka_unit_test(test_fan_in),     cmocka_unit_test(test_remarks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

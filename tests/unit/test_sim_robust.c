@@ -18,6 +18,7 @@ static void test_threads(void **state)
     simulate(&t.im, conv_images, 3, 9, NULL, &serial);
     simulate(&t.im, conv_images, 3, 9, pool, &threaded);
     serial.stats.core = threaded.stats.core = NULL;
+    serial.stats.group = threaded.stats.group = NULL;
     serial.stats.route_messages = threaded.stats.route_messages = NULL;
     assert_memory_equal(&serial.tape, &threaded.tape, sizeof serial.tape);
     assert_memory_equal(serial.features, threaded.features, sizeof serial.features);

@@ -44,7 +44,7 @@ struct result {
     int64_t features[256];
     float logits[64];
     struct sim_stats stats; /* arrays are gone */
-    struct sim_core_stats core0;
+    struct sim_events core0;
 };
 
 SPK_UNUSED static void simulate(const struct image *im, const float *input, uint32_t n_images,
