@@ -32,12 +32,17 @@ static void set_costs(const struct tgt *t, struct place_grid *g)
 
 /* ---- system and chips ---- */
 
+static uint32_t chips_for_cores(const struct mapping *m)
+{
+    return (m->n_cores - m->n_engines + m->net.target->cores_per_chip - 1) /
+           m->net.target->cores_per_chip;
+}
+
 static uint64_t chips_needed(const struct mapping *m)
 {
     const struct tgt *t = m->net.target;
-    const uint64_t cores = m->n_cores - m->n_engines;
     const uint64_t procs = tgt_limit_value(t, TGT_EMBEDDED_PER_CHIP);
-    uint64_t embedded = 0, chips = (cores + t->cores_per_chip - 1) / t->cores_per_chip;
+    uint64_t embedded = 0, chips = chips_for_cores(m);
     for (size_t i = 0; i < m->net.pops.len; i++)
         embedded += m->net.pops.data[i].kind == IMG_LAYER_EMBEDDED;
     if (procs != UINT64_MAX && procs > 0 && (embedded + procs - 1) / procs > chips)
@@ -125,6 +130,7 @@ static void fill_chip(const struct mapping *m, uint32_t chip, struct map_mesh *m
 {
     const struct tgt *t = m->net.target;
     const uint32_t tiles_x = t->cores_x / t->tile_w, tiles_y = t->cores_y / t->tile_h;
+    const uint32_t cores_need = chips_for_cores(m);
     uint32_t at_x, at_y, used = 0;
     chip_in_block(m, chip, &at_x, &at_y);
     for (uint32_t i = 0; i < tiles_x * tiles_y; i++) {
@@ -135,7 +141,7 @@ static void fill_chip(const struct mapping *m, uint32_t chip, struct map_mesh *m
                 (at_y * t->cores_y + y) * mesh->grid.width + at_x * t->cores_x + x;
             if (tgt_is_engine(t, x, y)) {
                 mesh->engine[mesh->n_engines++] = cell;
-            } else if (used < t->cores_per_chip) {
+            } else if (chip < cores_need && used < t->cores_per_chip) {
                 used++;
                 mesh->blocked[cell] = 0;
                 mesh->slot[mesh->n_slots++] = cell;

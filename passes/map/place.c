@@ -98,11 +98,48 @@ static spk_status without_engines(const struct placing *p, struct ir_cluster_gra
 }
 
 /* Large models get less search for each core, so that placing takes seconds: a fifth at 30,000. */
-#define FULL_EFFORT_CORES 1200.0
+#define FULL_EFFORT_CORES 1000.0
 
 static double effort_for(uint32_t cores)
 {
     return cores > FULL_EFFORT_CORES ? sqrt(FULL_EFFORT_CORES / cores) : 1;
+}
+
+/* A second try in the cells that are filled first, SHARE times as many as there are cores: with
+ * much room a search from all over the chips does not find together. The cheaper placement counts.
+ */
+#define SHARE 1.5
+
+static spk_status confine(const struct placing *p, const struct ir_cluster_graph *flows,
+                          const struct place_options *o)
+{
+    const uint32_t n = flows->n_clusters, n_slots = (uint32_t)ceil(SHARE * n);
+    const size_t cells = (size_t)p->mesh.grid.width * p->mesh.grid.height;
+    struct place_grid grid = p->mesh.grid;
+    double whole = 0, confined = 0;
+    uint8_t *blocked = NULL;
+    uint32_t *cell = NULL;
+    if (n_slots >= p->mesh.n_slots || n < 2)
+        return SPK_OK;
+    spk_status status = spk_alloc_array_raw(cells, 1, &blocked);
+    if (status == SPK_OK)
+        status = spk_alloc_array_raw(n, sizeof *cell, &cell);
+    if (status == SPK_OK) {
+        memset(blocked, 1, cells);
+        for (uint32_t i = 0; i < n_slots; i++)
+            blocked[p->mesh.slot[i]] = 0;
+        grid.blocked = blocked;
+        status = place_run(flows, &grid, o, p->diags, cell);
+    }
+    if (status == SPK_OK)
+        status = place_cost(flows, &grid, o->objective, p->cell, &whole);
+    if (status == SPK_OK)
+        status = place_cost(flows, &grid, o->objective, cell, &confined);
+    if (status == SPK_OK && confined < whole)
+        memcpy(p->cell, cell, n * sizeof *cell);
+    spk_free(blocked);
+    spk_free(cell);
+    return status;
 }
 
 static spk_status place_neuron_cores(struct placing *p)
@@ -113,13 +150,14 @@ static spk_status place_neuron_cores(struct placing *p)
                                     .effort = effort_for(p->m->n_cores - p->m->n_engines),
                                     .pool = p->options->pool,
                                     .progress = p->options->progress};
-    struct ir_cluster_graph flows = {0};
-    if (p->m->n_engines == 0)
-        return place_run(&p->flows, &p->mesh.grid, &o, p->diags, p->cell);
-    spk_status status = without_engines(p, &flows);
+    struct ir_cluster_graph part = {0};
+    const struct ir_cluster_graph *flows = p->m->n_engines > 0 ? &part : &p->flows;
+    spk_status status = p->m->n_engines > 0 ? without_engines(p, &part) : SPK_OK;
     if (status == SPK_OK)
-        status = place_run(&flows, &p->mesh.grid, &o, p->diags, p->cell);
-    ir_cluster_graph_fini(&flows);
+        status = place_run(flows, &p->mesh.grid, &o, p->diags, p->cell);
+    if (status == SPK_OK && o.engine == PLACE_SPIKEC)
+        status = confine(p, flows, &o);
+    ir_cluster_graph_fini(&part);
     return status;
 }
 
