@@ -39,6 +39,8 @@ enum choose_lowering {
 spk_status pass_choose_attention(const struct pass_context *c, const int64_t *options,
                                  const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 
+spk_status pass_fan_out(const struct pass_context *c, const int64_t *options,
+                        const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 spk_status pass_balance_delays(const struct pass_context *c, const int64_t *options,
                                const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 

@@ -222,9 +222,11 @@ spk_status passes_compile_pipeline(const struct pass_context *c, enum passes_lev
         SPK_TRY(passes_run(c, "quantise", m));
     if (level == PASSES_QUANTISED)
         return SPK_OK;
+    const bool latency = objective && strcmp(objective, "latency") == 0; /* relays take steps */
     struct strbuf text = {0};
-    strbuf_printf(&text, "choose-attention{attention=%s,objective=%s},balance-delays",
-                  attention ? attention : "auto", objective ? objective : "cores");
+    strbuf_printf(&text, "choose-attention{attention=%s,objective=%s},%sbalance-delays",
+                  attention ? attention : "auto", objective ? objective : "cores",
+                  latency ? "" : "fan-out,");
     spk_status s = text.status;
     if (s == SPK_OK)
         s = passes_run(c, strbuf_cstr(&text), m);

@@ -141,6 +141,17 @@ static const struct pass
                                }},
             },
             {
+                .name = "fan-out",
+                .summary =
+                    "insert relays where a layer is read by more cores than its own can name",
+                .expects = "a module at stage 'lowered' or 'quantised'",
+                .changes = "operands of projections; adds `delay` values of one step",
+                .never = "recorded values, weights, neurons, any number in frame time",
+                .stages = PASS_ON_LOWERED | PASS_ON_QUANTISED,
+                .needs_target = true,
+                .run = pass_fan_out,
+            },
+            {
                 .name = "balance-delays",
                 .summary = "insert relays so that what meets at a projection arrives together",
                 .expects =

@@ -354,13 +354,13 @@ static spk_status plan_all(struct plan *p, struct relay_steps *station)
     SPK_TRY(spk_alloc_array(p->m->n_nodes, sizeof *p->reach, &p->reach));
     SPK_TRY(spk_alloc_array(p->m->n_nodes, sizeof *p->reader_of, &p->reader_of));
     SPK_TRY(find_readers(p));
-    for (uint32_t i = 0; i < p->m->n_nodes; i++)
-        relayed = relayed || p->m->node[i].op == IR_OP_DELAY;
     for (size_t i = 0; i < p->readers.len; i++) {
         const struct ir_node *n = &p->m->node[p->readers.data[i].node];
         const uint32_t most = p->readers.data[i].exact ? 0 : p->most;
-        for (uint32_t k = 0; k < n->n_operands; k++)
+        for (uint32_t k = 0; k < n->n_operands; k++) {
             late = late || p->readers.data[i].at - p->start[n->operand[k]] > most;
+            relayed = relayed || (n->n_operands > 1 && p->m->node[n->operand[k]].op == IR_OP_DELAY);
+        }
     }
     if (relayed && !late)
         return SPK_OK; /* has been planned before */

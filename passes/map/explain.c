@@ -187,7 +187,7 @@ static spk_status note_larger(struct mapping *m, const struct search *s, uint32_
     SPK_TRY(usage_between(m, s, pop, &x, &u));
     const size_t v = map_usage_violation(m->net.target, &u);
     if (v == MAP_N_LIMITS)
-        diag_note_add(s->diags, p->span, "%s %u to %u: would fit, with %" PRIu64 " cores in all",
+        diag_note_add(s->diags, p->span, "%s %u to %u: would fit, with %" PRIu64 " tiles in all",
                       names[axis], old[axis], size[axis], shape_tiles(&x));
     else
         diag_note_add(s->diags, p->span, "%s %u to %u: needs %" PRIu64 " %s, a core has %" PRIu64,
@@ -242,14 +242,14 @@ static spk_status note_next_best(struct mapping *m, const struct search *s, uint
     }
     const struct map_shape *x = &set->shape[best];
     const struct search_cost own = search_cost_of(s, pop, choice[pop], choice);
-    static const char *const units[] = {"cores", "messages x hops per frame", "pJ per frame",
+    static const char *const units[] = {"tiles", "messages x hops per frame", "pJ per frame",
                                         "ns per step in the busiest core"};
     diag_note_add(
         s->diags, p->span,
         "next best: %u x %u positions, %u channels: %.6g %s instead of %.6g, then %.6g %s "
         "instead of %.6g",
         x->th, x->tw, x->tc, least.first, units[s->objective], own.first, least.second,
-        s->objective == MAP_CORES ? "expected messages" : "cores", own.second);
+        s->objective == MAP_CORES ? "expected messages" : "tiles", own.second);
     return SPK_OK;
 }
 
@@ -283,9 +283,42 @@ spk_status map_explain_tiles(struct mapping *m, const struct search *s, const ui
                     percent(t, TGT_IN_AXONS, u.in_axons), u.out_axons,
                     percent(t, TGT_OUT_AXONS, u.out_axons), u.synapse_bits,
                     percent(t, TGT_SYNAPSE_BITS, u.synapse_bits));
+        if (p->fewest_tiles > 0) {
+            diag_note_add(s->diags, p->span,
+                          "%u tiles would do; so many fit into the gaps of other layers' cores, "
+                          "which saves %u cores",
+                          p->fewest_tiles, p->recut_saves);
+            continue;
+        }
         for (int axis = 0; axis < 3; axis++)
             SPK_TRY(note_larger(m, s, i, axis));
         SPK_TRY(note_next_best(m, s, i, choice));
     }
     return SPK_OK;
+}
+
+void map_explain_cores(const struct mapping *m, struct diag_list *diags)
+{
+    for (uint32_t i = 0; i < m->net.pops.len; i++) {
+        const struct map_pop *p = &m->net.pops.data[i];
+        const uint32_t first = p->tile_first, n = p->gh * p->gw * p->gc;
+        uint32_t guests = 0, hosts = 0, host = IR_NONE;
+        for (uint32_t t = first; t < first + n && p->has_compartments; t++) {
+            const uint32_t core = m->tiles.data[t].core, lead = m->core_tile[m->core_first[core]];
+            if (lead < first || lead >= first + n) {
+                guests++;
+                host = host == IR_NONE ? m->tiles.data[lead].pop : host;
+            } else if (lead == t) {
+                hosts += m->core_first[core + 1] - m->core_first[core] > 1;
+            }
+        }
+        if (guests > 0)
+            diag_remark(diags, p->span, "R0602",
+                        "'%s': %u of its %u tiles are guests on cores of other layers ('%s'%s)",
+                        p->name, guests, n, m->net.pops.data[host].name,
+                        guests > 1 ? " and so on" : "");
+        if (hosts > 0)
+            diag_remark(diags, p->span, "R0602", "'%s': %u of its cores also hold other tiles",
+                        p->name, hosts);
+    }
 }

@@ -16,4 +16,7 @@ SPK_CHECKED spk_status map_explain_nofit(struct map_net *net, uint32_t pop,
 SPK_CHECKED spk_status map_explain_tiles(struct mapping *m, const struct search *s,
                                          const uint8_t *choice);
 
+/* Remarks on which layers share cores; tiles have their cores. */
+void map_explain_cores(const struct mapping *m, struct diag_list *diags);
+
 #endif

@@ -1,5 +1,5 @@
 /* The mapper's main line: build the network, partition, share cores, place. */
-#include "passes/map/map.h"
+#include "passes/map/explain.h"
 
 #include <string.h>
 
@@ -30,6 +30,8 @@ spk_status map_run(const struct ir_module *module, const struct tgt *target,
     status = map_partition(out, options, diags);
     if (status == SPK_OK)
         status = map_assign_cores(out, options);
+    if (status == SPK_OK && options->remarks)
+        map_explain_cores(out, diags);
     if (status == SPK_OK)
         status = map_place_cores(out, options, diags);
     if (status != SPK_OK)

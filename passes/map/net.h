@@ -102,8 +102,9 @@ struct map_pop {
         teachers; /* every tile has one more compartment per channel, which learning synapses see */
     /* Tile shape and grid, set by partition. */
     uint32_t th, tw, tc, gh, gw, gc;
-    uint32_t slice;    /* channels of a plane, 0: all */
-    bool pad_y, pad_x; /* padding along that axis */
+    uint32_t slice;                     /* channels of a plane, 0: all */
+    bool pad_y, pad_x;                  /* padding along that axis */
+    uint32_t fewest_tiles, recut_saves; /* cut finer (recut.c): tiles before, cores saved; else 0 */
     uint32_t tile_first;
 };
 

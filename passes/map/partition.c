@@ -102,7 +102,7 @@ static spk_status search_all(struct search *s, uint8_t *choice)
     if (!found)
         SPK_TRY(search_beam(s, BEAM_WIDE, choice, &found));
     if (found)
-        return SPK_OK;
+        return search_polish(s, choice);
     spk_status status = diag_nofit(
         s->diags, spk_span_none, "E0664",
         "no partition respects the axon limits of '%s' (%llu in-axons and %llu out-axon "

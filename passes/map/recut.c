@@ -107,6 +107,10 @@ static spk_status try_shape(struct recut *r, uint32_t pop, const struct map_shap
     if (status == SPK_OK && fits)
         status = map_count_cores(m, &cores);
     if (status == SPK_OK && cores < r->cores) {
+        struct map_pop *p = &m->net.pops.data[pop];
+        if (p->fewest_tiles == 0)
+            p->fewest_tiles = (uint32_t)shape_tiles(&old.shape);
+        p->recut_saves += r->cores - cores;
         r->cores = cores;
         *out_better = true;
         spk_free(old.tile);

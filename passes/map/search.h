@@ -93,6 +93,8 @@ uint64_t search_partners(const struct search *s, uint32_t edge, uint32_t a);
 /* search_beam.c: the best assignment found, as index into each population's set. */
 SPK_CHECKED spk_status search_beam(struct search *s, uint32_t width, uint8_t *out_choice,
                                    bool *out_found);
+/* search_polish.c: makes a legal assignment locally optimal; it stays legal and gets no dearer. */
+SPK_CHECKED spk_status search_polish(struct search *s, uint8_t *inout_choice);
 /* recut.c: cuts populations without weights finer where that saves cores that tiles share. */
 SPK_CHECKED spk_status map_recut(struct mapping *m, const struct search *s);
 /* search_cost.c: what the objective counts for shape b of pop whose sources have these shapes. */

@@ -133,6 +133,20 @@ static void apply(struct golden_case *g, const struct result *want, const struct
     ir_module_destroy(m);
 }
 
+/* Pass fan-out finds something to relay. */
+static void relayed(const struct golden_case *g, const struct tgt *t, struct diag_list *d)
+{
+    struct pass_context c = {.target = t, .diags = d, .verify_each = true};
+    struct ir_module *m = NULL;
+    uint32_t relays = 0;
+    check(ir_module_clone(g->module, false, &m), d);
+    check(passes_run(&c, "prepare,choose-attention,fan-out", &m), d);
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        relays += m->node[i].op == IR_OP_DELAY;
+    assert_true(relays > 0);
+    ir_module_destroy(m);
+}
+
 static void float_passes(struct golden_case *g, struct diag_list *d)
 {
     static const char *const pipelines[] = {
@@ -161,6 +175,15 @@ static void float_passes(struct golden_case *g, struct diag_list *d)
         struct tgt t = fx_target(p);
         for (size_t i = 0; i < sizeof balance / sizeof *balance; i++)
             apply(g, &want, &t, balance[i], d);
+        /* Cores that hold one channel and name four others: relays pay. */
+        t.axon_population = true;
+        t.pop16_slots = 1;
+        t.format = (struct tgt_format){64, 64, 10, 0, 6, 13};
+        t.limit[TGT_NEURONS] = (struct tgt_const){.present = true, .value = 1024};
+        t.limit[TGT_SYNAPSE_BITS] = (struct tgt_const){.present = true, .value = 1};
+        t.limit[TGT_OUT_AXONS] = (struct tgt_const){.present = true, .value = 4};
+        relayed(g, &t, d);
+        apply(g, &want, &t, "prepare,choose-attention,fan-out,balance-delays", d);
     }
     result_fini(&want);
 }

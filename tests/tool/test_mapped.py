@@ -2,6 +2,7 @@
 attention lowering that can carry it; the cost report's sums and limits; several images back to back;
 the trained Fashion-MNIST model on IDX images."""
 import os
+import re
 import unittest
 
 import numpy as np
@@ -186,6 +187,33 @@ class BackToBack(MappedTest):
         report = self.run_tool("verify", folder, "--input", source, "--levels", "R,Q",
                                "--json").json()
         self.assertEqual((report["images"], report["values_compared"]), (3, 0))
+
+
+class FanOut(MappedTest):
+    """Chips whose memory holds a few channels and whose out-axons name a few cores: layers that are
+    read by many cores send through relays, and spike as they would without."""
+
+    def one(self, chip, bits, slots):
+        text = t.read_text(os.path.join(t.SOURCE, "backends", "targets", f"{chip}.yaml"))
+        for name, value in (("synapse_bits", bits), ("out_axons", slots)):
+            text, n = re.subn(rf"(?m)^(  {name}: {{value: )\d+", rf"\g<1>{value}", text)
+            self.assertEqual(n, 1, name)
+        target, folder = self.path("small.yaml"), self.path("d")
+        t.write_text(target, text)
+        case = "v2-tiny-exact"
+        self.compile(case, target, folder)
+        cost = t.json.loads(t.read_text(os.path.join(folder, "cost.json")))
+        relays = [layer for layer in cost["layers"] if layer["name"].startswith("fan_out.")]
+        self.assertGreaterEqual(len(relays), 2)
+        source = t.golden(case, "input.safetensors")
+        self.check_mapped(folder, source, len(t.read_tensors(source)["input"]))
+        self.check_spikes(folder, source)
+
+    def test_loihi1(self):
+        self.one("loihi1", 32768, 32)
+
+    def test_loihi2(self):
+        self.one("loihi2", 16384, 32)
 
 
 class Calibrated(MappedTest):

@@ -134,7 +134,7 @@ static void test_callback_and_levels(void **state)
                                   "order-attention ");
     log.text[0] = '\0';
     assert_ok(passes_compile_pipeline(&c, PASSES_BALANCED, "product", NULL, &m));
-    assert_string_equal(log.text, "quantise choose-attention balance-delays ");
+    assert_string_equal(log.text, "quantise choose-attention fan-out balance-delays ");
     assert_int_equal(m->stage, IR_STAGE_QUANTISED);
     assert_string_equal(m->target, "graded");
     ir_module_destroy(m);
