@@ -72,6 +72,21 @@ SPK_CHECKED spk_status api_target_load(spk_context *c, const char *name, struct 
 /* name NULL: the smallest that fits is chosen later. */
 SPK_CHECKED spk_status api_system_check(spk_context *c, const struct tgt *target, const char *name);
 
+/* Where a model is to fit; as of spk_estimate_options. */
+struct api_fit_query {
+    const char *target, *system, *attention, *objective;
+    bool separate_cores;
+};
+/* compile.c: whether a model fits, estimated in a context of its own; its cores. Fails only where
+ * memory runs out. */
+SPK_CHECKED spk_status api_fits(const struct api_fit_query *q,
+                                const struct spk_model_options *model, bool *out_fits,
+                                uint64_t *out_cores);
+/* what_fits.c: adds to the refusal of a model, the last diagnostic, what would fit. */
+SPK_CHECKED spk_status api_note_what_fits(spk_context *c, const char *target_name,
+                                          const struct api_fit_query *q,
+                                          const struct spk_model_options *model);
+
 struct api_data {
     struct fe_input input;
     struct fe_labels labels; /* n = 0: none given */

@@ -24,6 +24,7 @@ struct compile {
     struct ir_module *module; /* prepared, later quantised and balanced */
     enum map_objective objective;
     enum place_engine placer;
+    bool separate_cores;
     struct node_rates rates; /* per node of `module` */
     bool measured;           /* rates were given */
     struct cost_paper paper;
@@ -140,6 +141,7 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
                             .system = system,
                             .seed = seed,
                             .placer = k->placer,
+                            .separate_cores = k->separate_cores,
                             .node_rate = k->rates.of_node,
                             .remarks = remarks,
                             .no_places = !places,
@@ -152,79 +154,41 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
 
 static spk_status compile_passes(struct compile *k, const char *attention, bool remarks);
 
-/* The published sizes and the other models of the zoo, by falling number of neurons. */
-static const struct {
-    const char *title, *model;
-    uint32_t n_settings;
-    const char *settings[3];
-} PUBLISHED[] = {
-    {"V2-16-768 (T = 1)", "spikformer_v2", 3, {"dim=768", "depth=16", "timesteps=1"}},
-    {"V2-8-768", "spikformer_v2", 1, {"dim=768"}},
-    {"V2-8-512", "spikformer_v2", 0, {NULL}},
-    {"V2-8-384", "spikformer_v2", 1, {"dim=384"}},
-    {"spikformer_v1_imagenet", "spikformer_v1_imagenet", 0, {NULL}},
-    {"spikformer_v2_events", "spikformer_v2_events", 0, {NULL}},
-    {"spikformer_v1_cifar10", "spikformer_v1_cifar10", 0, {NULL}},
-    {"spikformer_v1_cifar10dvs", "spikformer_v1_cifar10dvs", 0, {NULL}},
-    {"spikformer_v2_fashion", "spikformer_v2_fashion", 0, {NULL}},
-};
-
-/* Whether published model i fits the target: it is estimated, in a context of its own. */
-static spk_status published_fits(const struct compile *k, size_t i, const char *target,
-                                 const char *system, const char *attention, bool *out_fits,
-                                 uint64_t *out_cores)
+spk_status api_fits(const struct api_fit_query *q, const struct spk_model_options *model,
+                    bool *out_fits, uint64_t *out_cores)
 {
     spk_context *c;
     *out_fits = false;
+    *out_cores = 0;
     SPK_TRY((spk_status)spk_context_create(NULL, &c));
-    struct compile t = {.c = c, .objective = k->objective};
-    const struct spk_model_options model = {.model = PUBLISHED[i].model,
-                                            .settings = PUBLISHED[i].settings,
-                                            .n_settings = PUBLISHED[i].n_settings};
-    spk_status status = api_target_load(c, target, &t.target);
+    struct compile t = {.c = c, .separate_cores = q->separate_cores};
+    spk_status status = api_target_load(c, q->target, &t.target);
     if (status == SPK_OK)
-        status = api_model_load(c, &model, false, &t.model);
+        status = objective_by_name(c, q->objective, t.target, &t.objective);
     if (status == SPK_OK)
-        status = compile_passes(&t, attention, false);
+        status = api_model_load(c, model, false, &t.model);
+    if (status == SPK_OK)
+        status = compile_passes(&t, q->attention, false);
     if (status == SPK_OK)
         status = load_rates(&t, NULL);
     if (status == SPK_OK)
-        status = compile_map(&t, system, 0, false, false);
+        status = compile_map(&t, q->system, 0, false, false);
     *out_fits = status == SPK_OK;
-    *out_cores = *out_fits ? t.mapping.n_cores : 0;
+    if (*out_fits)
+        *out_cores = t.mapping.n_cores;
     compile_fini(&t);
     spk_context_destroy(c);
     return status == SPK_ERR_NOMEM ? status : SPK_OK;
 }
 
-/* Adds to the refusal the largest published model that does fit. */
-static spk_status note_what_fits(struct compile *k, const char *target, const char *system,
-                                 const char *attention)
-{
-    for (size_t i = 0; i < sizeof PUBLISHED / sizeof PUBLISHED[0]; i++) {
-        bool fits;
-        uint64_t cores;
-        SPK_TRY(published_fits(k, i, target, system, attention, &fits, &cores));
-        if (!fits)
-            continue;
-        diag_note_add(&k->c->diags, spk_span_none,
-                      "the largest published model that fits '%s'%s%s is %s, on %llu cores",
-                      k->target->name, system ? " system " : "", system ? system : "",
-                      PUBLISHED[i].title, (unsigned long long)cores);
-        return SPK_OK;
-    }
-    diag_note_add(&k->c->diags, spk_span_none, "no published model fits '%s'", k->target->name);
-    return SPK_OK;
-}
-
 /* Maps; where that does not fit, says what would. */
-static spk_status compile_or_explain(struct compile *k, const char *target, const char *system,
-                                     const char *attention, uint64_t seed, bool remarks,
+static spk_status compile_or_explain(struct compile *k, const struct spk_model_options *model,
+                                     const struct api_fit_query *q, uint64_t seed, bool remarks,
                                      bool places)
 {
-    spk_status status = compile_map(k, system, seed, remarks, places);
+    spk_status status = compile_map(k, q->system, seed, remarks, places);
     if (status == SPK_ERR_NOFIT)
-        SPK_TRY(note_what_fits(k, target, system, attention));
+        SPK_TRY(api_note_what_fits(k->c, k->target->name, q, model));
     return status;
 }
 
@@ -371,6 +335,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(check_schedule(k->c, o->schedule));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_placer(k->c, o->placer, &k->placer));
+    k->separate_cores = o->separate_cores;
     SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
     if (o->calibrate != NULL) {
         struct spk_data_options d = {o->calibrate, NULL,
@@ -380,7 +345,9 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(api_poll(k->c));
     SPK_TRY(compile_passes(k, o->attention, o->remarks));
     SPK_TRY(load_rates(k, o->rates));
-    SPK_TRY(compile_or_explain(k, o->target, o->system, o->attention, o->seed, o->remarks, true));
+    const struct api_fit_query q = {o->target, o->system, o->attention, o->objective,
+                                    o->separate_cores};
+    SPK_TRY(compile_or_explain(k, &o->model, &q, o->seed, o->remarks, true));
     SPK_TRY(api_poll(k->c));
     return compile_emit(k, o, r);
 }
@@ -407,11 +374,14 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     SPK_TRY(api_system_check(k->c, k->target, o->system));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
+    k->separate_cores = o->separate_cores;
+    const struct api_fit_query q = {o->target, o->system, o->attention, o->objective,
+                                    o->separate_cores};
     spk_status status = compile_passes(k, o->attention, o->remarks);
     if (status == SPK_OK)
         SPK_TRY(load_rates(k, o->rates));
     if (status == SPK_OK)
-        status = compile_or_explain(k, o->target, o->system, o->attention, 0, o->remarks, false);
+        status = compile_or_explain(k, &o->model, &q, 0, o->remarks, false);
     if (status != SPK_OK && status != SPK_ERR_NOFIT)
         return status;
     *out_keep = true;

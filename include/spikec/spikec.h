@@ -115,6 +115,7 @@ struct spk_compile_options {
     const char *system, *rates;
     const char *placer; /* as of spk_place_options */
     uint64_t seed;
+    bool separate_cores; /* no core holds more than one tile */
     bool remarks;
 };
 int spk_compile(spk_context *context, const struct spk_compile_options *options,
@@ -125,6 +126,7 @@ int spk_compile(spk_context *context, const struct spk_compile_options *options,
 struct spk_estimate_options {
     struct spk_model_options model;
     const char *target, *attention, *objective, *system, *rates;
+    bool separate_cores;
     bool remarks;
 };
 int spk_estimate(spk_context *context, const struct spk_estimate_options *options,

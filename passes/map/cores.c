@@ -361,8 +361,9 @@ struct map_usage map_core_usage(const struct mapping *m, uint32_t core)
 
 bool map_shares_cores(const struct map_net *net, const struct map_options *options)
 {
-    /* A routing table is counted when routes are made; the busiest core is what latency is for. */
-    return !options->separate_cores && options->objective != MAP_LATENCY &&
+    /* A core with tiles of distant layers is busier and lies farther from both, so sharing serves
+     * no other objective. A routing table is counted when routes are made. */
+    return !options->separate_cores && options->objective == MAP_CORES &&
            tgt_limit_value(net->target, TGT_ROUTES) == UINT64_MAX;
 }
 

@@ -74,6 +74,27 @@ static void choose_block(struct mapping *m, uint32_t chips)
     }
 }
 
+/* The system that was asked for is too small. */
+static spk_status refuse_system(const struct tgt *t, const struct tgt_system *s, uint64_t cores,
+                                uint64_t chips, struct diag_list *diags)
+{
+    spk_status status = diag_nofit(
+        diags, spk_span_none, "E0666",
+        "the model needs %llu cores on %llu chips, system '%s' has %u chips",
+        (unsigned long long)cores, (unsigned long long)chips, s->name, s->chips_x * s->chips_y);
+    for (uint32_t i = 0; i < t->n_systems; i++) {
+        const struct tgt_system *o = &t->system[i];
+        if ((uint64_t)o->chips_x * o->chips_y < chips)
+            continue;
+        diag_help_set(diags, "the smallest listed system that fits: '%s', %u chips", o->name,
+                      o->chips_x * o->chips_y);
+        return status;
+    }
+    diag_help_set(diags, "no listed system of '%s' fits: it takes one of at least %llu chips",
+                  t->name, (unsigned long long)chips);
+    return status;
+}
+
 spk_status map_choose_system(struct mapping *m, const char *forced, struct diag_list *diags)
 {
     const struct tgt *t = m->net.target;
@@ -88,10 +109,7 @@ spk_status map_choose_system(struct mapping *m, const char *forced, struct diag_
             return SPK_OK;
         }
         if (forced != NULL)
-            return diag_nofit(diags, spk_span_none, "E0666",
-                              "the model needs %llu cores on %llu chips, system '%s' has %u chips",
-                              (unsigned long long)need, (unsigned long long)chips, s->name,
-                              s->chips_x * s->chips_y);
+            return refuse_system(t, s, need, chips, diags);
     }
     if (forced != NULL)
         return diag_error(diags, spk_span_none, "E0667", "'%s' has no system '%s'", t->name,
@@ -104,8 +122,10 @@ spk_status map_choose_system(struct mapping *m, const char *forced, struct diag_
         t->n_systems ? t->system[t->n_systems - 1].name : "none",
         t->n_systems ? t->system[t->n_systems - 1].chips_x * t->system[t->n_systems - 1].chips_y
                      : 0);
-    diag_help_set(diags, "the smallest change that fits: a smaller dim, fewer blocks, or a target "
-                         "with more neurons per core");
+    diag_help_set(diags,
+                  "the smallest change that fits: a system of at least %llu chips, a smaller dim, "
+                  "or fewer blocks",
+                  (unsigned long long)chips);
     return status;
 }
 

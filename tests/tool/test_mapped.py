@@ -189,6 +189,36 @@ class BackToBack(MappedTest):
         self.assertEqual((report["images"], report["values_compared"]), (3, 0))
 
 
+class SharedCores(MappedTest):
+    def test_figures_of_layers(self):
+        """What a layer does is its own affair: the same alone on its cores and as a guest."""
+        case, source = "v2-tiny-rect-exact", t.golden("v2-tiny-rect-exact", "input.safetensors")
+        for target, attention in (("loihi2", "serial"), ("loihi2", "plastic"),
+                                  ("engine-mesh", "engine"), ("loihi1", "embedded")):
+            with self.subTest(target=target, attention=attention):
+                layers, totals = {}, {}
+                for option in ([], ["--separate-cores"]):
+                    folder = self.path(f"{target}.{attention}.{len(option)}")
+                    self.compile(case, target, folder, "--attention", attention, *option)
+                    self.check_mapped(folder, source, 1)
+                    cost = self.run_tool("simulate", folder, "--input", source, "--json").json()
+                    self.check_cost(cost, True)
+                    layers[len(option)] = {x["name"]: x for x in cost["layers"]}
+                    totals[len(option)] = cost["totals"]
+                    guests = sum(x["guest_cores"] for x in cost["layers"])
+                    self.assertEqual(guests > 0, not option)
+                    self.assertEqual(any(len(c["layers"]) > 1 for c in cost["cores"]), not option)
+                self.assertLess(totals[0]["cores"], totals[1]["cores"])
+                for name, shared in layers[0].items():
+                    alone = layers[1][name]
+                    self.assertEqual(shared["spikes_out"], alone["spikes_out"], name)
+                    if target != "loihi1":  # whose blocks may have synapses on padding
+                        for key in ("synaptic_events", "neuron_updates_active"):
+                            self.assertEqual(shared[key], alone[key], f"{name} {key}")
+                        self.assert_close(shared["neuron_updates"], alone["neuron_updates"], 0.02,
+                                          name)
+
+
 class FanOut(MappedTest):
     """Chips whose memory holds a few channels and whose out-axons name a few cores: layers that are
     read by many cores send through relays, and spike as they would without."""

@@ -46,6 +46,7 @@ static int cmd_compile(spk_context *c, struct tool_args *a, spk_result **out)
                                     .rates = a->rates,
                                     .placer = a->placer,
                                     .seed = a->seed,
+                                    .separate_cores = a->separate_cores,
                                     .remarks = a->remarks};
     o.model.model = a->positional[0];
     return spk_compile(c, &o, out);
@@ -59,6 +60,7 @@ static int cmd_estimate(spk_context *c, struct tool_args *a, spk_result **out)
                                      .objective = a->objective,
                                      .system = a->system,
                                      .rates = a->rates,
+                                     .separate_cores = a->separate_cores,
                                      .remarks = a->remarks};
     o.model.model = a->positional[0];
     return spk_estimate(c, &o, out);

@@ -46,6 +46,7 @@ enum {
     K_QUIET,
     K_TIME,
     K_REMARKS,
+    K_SEPARATE,
     K_IN_PLACE,
     K_CHECK,
     K_LIST,
@@ -79,6 +80,7 @@ static const struct tool_option OPTIONS[] = {
     {'a', "rates", K_RATES, "FILE", "firing rates by value name (JSON, or a manifest)"},
     {'c', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'c', "seed", K_SEED, "N", "seed of the placement (default 0)"},
+    {'a', "separate-cores", K_SEPARATE, NULL, "one tile of one layer per core"},
     {'a', "remarks", K_REMARKS, NULL, "say why every layer was quantised and cut as it was"},
     {'l', "rates-out", K_RATES_OUT, "FILE", "write measured rates per channel (JSON)"},
     {'s', "rate", K_RATE, "R", "firing rate that every spiking layer shall have, between 0 and 1"},
@@ -204,6 +206,8 @@ static bool *flag_option(struct tool_args *a, int key)
         return &a->time_report;
     case K_REMARKS:
         return &a->remarks;
+    case K_SEPARATE:
+        return &a->separate_cores;
     case K_IN_PLACE:
         return &a->in_place;
     case K_CHECK:
