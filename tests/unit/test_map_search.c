@@ -145,6 +145,38 @@ static void test_shared_cores(void **state)
     }
 }
 
+/* Every tile begins where short axons can address it, however large the one before it is. */
+static void test_first_compartments(void **state)
+{
+    struct map_options o = {.no_places = true, .separate_cores = true};
+    uint32_t uneven = 0;
+    struct net n;
+    (void)state;
+    assert_ok(net_map(&n, "spikformer_v2_fashion", NULL, 0, "loihi2", TGT_ATTN_EMBEDDED, &o));
+    struct mapping *m = &n.m;
+    for (size_t i = 0; i < m->tiles.len; i++) { /* one compartment of padding more */
+        m->tiles.data[i].comps++;
+        m->usage[i].neurons++;
+    }
+    spk_free(m->core_first);
+    spk_free(m->core_tile);
+    o.separate_cores = false;
+    assert_ok(map_assign_cores(m, &o));
+    assert_limits(m);
+    for (uint32_t i = 0; i < m->n_cores; i++) {
+        uint32_t end = 0;
+        for (uint32_t k = m->core_first[i]; k < m->core_first[i + 1]; k++) {
+            const struct map_tile *t = &m->tiles.data[m->core_tile[k]];
+            assert_int_equal(t->comp_first % 4, 0);
+            assert_in_range(t->comp_first, end, end + 3);
+            uneven += t->comp_first != end;
+            end = t->comp_first + t->comps;
+        }
+    }
+    assert_true(uneven > 0);
+    net_close(&n);
+}
+
 /* Expected messages: what traffic and energy are for. */
 static double messages(const struct mapping *m)
 {
@@ -272,9 +304,12 @@ static void test_remarks(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zoo),        cmocka_unit_test(test_shared_cores),
-        cmocka_unit_test(test_objectives), cmocka_unit_test(test_bound_is_tight),
-        cmocka_unit_test(test_fan_in),     cmocka_unit_test(test_remarks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_zoo),
+                                       cmocka_unit_test(test_shared_cores),
+                                       cmocka_unit_test(test_first_compartments),
+                                       cmocka_unit_test(test_objectives),
+                                       cmocka_unit_test(test_bound_is_tight),
+                                       cmocka_unit_test(test_fan_in),
+                                       cmocka_unit_test(test_remarks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
