@@ -21,7 +21,8 @@
 #define MAX_LEVELS 40
 #define COARSEST 300      /* nodes of the coarsest level */
 #define COARSEST_HOT 2048 /* the same for the second start of a middling graph */
-#define FEW 512           /* clusters up to which there are starts of one kind */
+#define MANY_STARTS 128   /* clusters up to which there are eight starts */
+#define FEW 512           /* up to which there are four, and more moves: it takes half a second */
 #define MIDDLING 8192
 #define PROGRESS_STEPS 1000
 
@@ -48,7 +49,7 @@ struct run {
  * ever larger levels than fits into a minute. */
 static double moves_at(uint32_t n, double effort)
 {
-    const double base = 255, knee = 1024, most = 4096;
+    const double base = 240, knee = 1024, most = 4096;
     if (n <= knee)
         return effort * base * pow(n, 4.0 / 3);
     return effort * base * pow(knee, 4.0 / 3) * pow(fmin(n, most) / knee, 0.75);
@@ -180,7 +181,7 @@ static spk_status anneal_level(const struct run *r, struct start *s, uint32_t k,
 {
     struct place_level *l = &s->level[k];
     const bool coarsest = k + 1 == s->n_levels, finest = k == 0;
-    const double more = !coarsest ? 1 : s->coarsest == COARSEST ? 4 : 2;
+    const double more = !coarsest ? 1 : s->coarsest == COARSEST ? 10 : 2;
     struct place_schedule plan = {.moves = moves_at(l->n, more * r->effort),
                                   .acceptance = coarsest ? 0.8 : 0.45,
                                   .cooling = 0.95,
@@ -192,6 +193,17 @@ static spk_status anneal_level(const struct run *r, struct start *s, uint32_t k,
                                   .progress_span = PROGRESS_STEPS / s->n_levels};
     return place_anneal(l, r->chips, finest ? r->options->fixed_chip : NULL, &plan, progress,
                         &s->state, NULL);
+}
+
+static void set_cells(const struct run *r, struct start *s, const uint32_t *cell)
+{
+    const uint32_t width = r->grid->width;
+    memset(s->state.at, 0xff, (size_t)width * r->grid->height * sizeof *s->state.at);
+    for (uint32_t v = 0; v < r->graph->n_clusters; v++) {
+        s->state.pos[v] =
+            (struct place_xy){(uint16_t)(cell[v] % width), (uint16_t)(cell[v] / width)};
+        s->state.at[cell[v]] = v;
+    }
 }
 
 /* Takes the line along a Hilbert curve instead of what the levels found if it costs less. */
@@ -214,13 +226,8 @@ static spk_status try_line(const struct run *r, struct start *s)
         line.pos[v] = (struct place_xy){(uint16_t)(cell[v] % width), (uint16_t)(cell[v] / width)};
     if (status == SPK_OK)
         status = place_level_cost(l, &line, &cost);
-    if (status == SPK_OK && cost < found) {
-        memset(s->state.at, 0xff, (size_t)width * r->grid->height * sizeof *s->state.at);
-        for (uint32_t v = 0; v < n; v++) {
-            s->state.pos[v] = line.pos[v];
-            s->state.at[cell[v]] = v;
-        }
-    }
+    if (status == SPK_OK && cost < found)
+        set_cells(r, s, cell);
     spk_free(line.pos);
     spk_free(cell);
     return status;
@@ -274,7 +281,90 @@ static spk_status start_chunk(void *ctx, uint32_t chunk, uint32_t worker)
 
 static uint32_t number_of_starts(uint32_t n)
 {
-    return n <= 128 ? 8 : n <= FEW ? 4 : n <= MIDDLING ? 2 : 1;
+    return n <= MANY_STARTS ? 8 : n <= FEW ? 4 : n <= MIDDLING ? 2 : 1;
+}
+
+static spk_status keep_cheapest(const struct run *r, const struct start *s, double *io_cost,
+                                uint32_t *kept)
+{
+    const uint32_t n = r->graph->n_clusters, width = r->grid->width;
+    uint32_t *cell;
+    double cost;
+    SPK_TRY(spk_alloc_array_raw(n, sizeof *cell, &cell));
+    for (uint32_t v = 0; v < n; v++)
+        cell[v] = s->state.pos[v].y * width + s->state.pos[v].x;
+    spk_status status = place_cost(r->graph, r->grid, PLACE_MULTICAST, cell, &cost);
+    if (status == SPK_OK && cost < *io_cost) {
+        *io_cost = cost;
+        memcpy(kept, cell, n * sizeof *cell);
+    }
+    spk_free(cell);
+    return status;
+}
+
+/* Anneals the state by M; *io_cost and `kept`: the cheapest cells so far, looked at before and
+ * after.
+ */
+static spk_status anneal_multicast(const struct run *r, struct start *s, double acceptance,
+                                   double *io_cost, uint32_t *kept)
+{
+    const uint32_t n = r->graph->n_clusters;
+    const struct place_schedule plan = {.moves = moves_at(n, r->effort),
+                                        .acceptance = acceptance,
+                                        .cooling = 0.95,
+                                        .range = 8,
+                                        .seed = r->options->seed * 31 + 7};
+    SPK_TRY(keep_cheapest(r, s, io_cost, kept));
+    SPK_TRY(place_anneal_multicast(r->graph, &s->level[0].axes, r->chips, r->options->fixed_chip,
+                                   &plan, r->options->progress, &s->state, NULL));
+    return keep_cheapest(r, s, io_cost, kept);
+}
+
+/* Clusters column by column: routes go x first, so a layer in a column takes one branch. */
+static void columns(const struct run *r, uint32_t *cell)
+{
+    const struct place_grid *g = r->grid;
+    const uint32_t *order = r->options->order;
+    uint32_t i = 0;
+    for (uint32_t x = 0; x < g->width; x++) {
+        for (uint32_t y = 0; y < g->height && i < r->graph->n_clusters; y++) {
+            const uint32_t at = y * g->width + x;
+            if (g->blocked != NULL && g->blocked[at])
+                continue;
+            cell[order != NULL ? order[i] : i] = at;
+            i++;
+        }
+    }
+}
+
+/* Multicast: annealed from what is best for unicast, a little from the line along a Hilbert curve
+ * and hardly from the columns, which layers that send to all of the next are near; the cheapest
+ * counts. */
+static spk_status anneal_trees(const struct run *r, struct start *s)
+{
+    static const double acceptance[] = {0.45, 0.2, 0.02};
+    const uint32_t n = r->graph->n_clusters;
+    const bool pinned = r->chips != NULL && r->options->fixed_chip != NULL;
+    const int n_starts = n <= MIDDLING && !pinned ? 3 : 1;
+    double best = INFINITY;
+    uint32_t *cell;
+    SPK_TRY(spk_alloc_array_raw(2 * (size_t)n, sizeof *cell, &cell));
+    uint32_t *kept = cell + n;
+    spk_status status = SPK_OK;
+    for (int i = 0; i < n_starts && status == SPK_OK; i++) {
+        if (i == 1)
+            status = place_in_order(r->grid, PLACE_HILBERT, r->options->order, n, cell);
+        if (i == 2)
+            columns(r, cell);
+        if (status == SPK_OK && i > 0)
+            set_cells(r, s, cell);
+        if (status == SPK_OK)
+            status = anneal_multicast(r, s, acceptance[i], &best, kept);
+    }
+    if (status == SPK_OK)
+        set_cells(r, s, kept);
+    spk_free(cell);
+    return status;
 }
 
 static spk_status run_multilevel(struct run *r, uint32_t *out_cell)
@@ -290,16 +380,8 @@ static spk_status run_multilevel(struct run *r, uint32_t *out_cell)
         if (r->start[i].cost < r->start[best].cost)
             best = i;
     struct start *s = &r->start[best];
-    if (status == SPK_OK && r->options->objective == PLACE_MULTICAST) {
-        const struct place_schedule plan = {.moves = moves_at(n, r->effort),
-                                            .acceptance = 0.45,
-                                            .cooling = 0.95,
-                                            .range = 8,
-                                            .seed = r->options->seed * 31 + 7};
-        status =
-            place_anneal_multicast(r->graph, &s->level[0].axes, r->chips, r->options->fixed_chip,
-                                   &plan, r->options->progress, &s->state, NULL);
-    }
+    if (status == SPK_OK && r->options->objective == PLACE_MULTICAST)
+        status = anneal_trees(r, s);
     for (uint32_t v = 0; v < n && status == SPK_OK; v++)
         out_cell[v] = s->state.pos[v].y * r->grid->width + s->state.pos[v].x;
     for (uint32_t i = 0; i < r->n_starts; i++)
@@ -374,12 +456,14 @@ spk_status place_run(const struct ir_cluster_graph *graph, const struct place_gr
                      const struct place_options *options, struct diag_list *diags,
                      uint32_t *out_cell)
 {
+    const uint32_t n = graph->n_clusters;
     struct place_grid whole = *grid;
     struct run r = {.graph = graph,
                     .grid = &whole,
                     .options = options,
                     .diags = diags,
-                    .effort = options->effort > 0 ? options->effort : 1};
+                    .effort = (options->effort > 0 ? options->effort : 1) *
+                              (n > MANY_STARTS && n <= FEW ? 2.4 : 1)};
     SPK_TRY(place_grid_check(grid, diags));
     whole.chip_w = grid->chip_w == 0 || grid->chip_w > grid->width ? grid->width : grid->chip_w;
     whole.chip_h = grid->chip_h == 0 || grid->chip_h > grid->height ? grid->height : grid->chip_h;
@@ -387,7 +471,7 @@ spk_status place_run(const struct ir_cluster_graph *graph, const struct place_gr
         r.chips = &whole;
     SPK_TRY(check_room(&r));
     SPK_TRY(check_fixed(&r));
-    if (graph->n_clusters == 0)
+    if (n == 0)
         return SPK_OK;
     return dispatch(&r, out_cell);
 }
