@@ -21,8 +21,7 @@
 #define MAX_LEVELS 40
 #define COARSEST 300      /* nodes of the coarsest level */
 #define COARSEST_HOT 2048 /* the same for the second start of a middling graph */
-#define MANY_STARTS 128   /* clusters up to which there are eight starts */
-#define FEW 512           /* up to which there are four, and more moves: it takes half a second */
+#define FEW 512           /* clusters up to which there are eight starts of one kind */
 #define MIDDLING 8192
 #define PROGRESS_STEPS 1000
 
@@ -281,7 +280,7 @@ static spk_status start_chunk(void *ctx, uint32_t chunk, uint32_t worker)
 
 static uint32_t number_of_starts(uint32_t n)
 {
-    return n <= MANY_STARTS ? 8 : n <= FEW ? 4 : n <= MIDDLING ? 2 : 1;
+    return n <= FEW ? 8 : n <= MIDDLING ? 2 : 1;
 }
 
 static spk_status keep_cheapest(const struct run *r, const struct start *s, double *io_cost,
@@ -462,8 +461,7 @@ spk_status place_run(const struct ir_cluster_graph *graph, const struct place_gr
                     .grid = &whole,
                     .options = options,
                     .diags = diags,
-                    .effort = (options->effort > 0 ? options->effort : 1) *
-                              (n > MANY_STARTS && n <= FEW ? 2.4 : 1)};
+                    .effort = options->effort > 0 ? options->effort : 1};
     SPK_TRY(place_grid_check(grid, diags));
     whole.chip_w = grid->chip_w == 0 || grid->chip_w > grid->width ? grid->width : grid->chip_w;
     whole.chip_h = grid->chip_h == 0 || grid->chip_h > grid->height ? grid->height : grid->chip_h;
