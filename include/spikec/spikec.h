@@ -154,6 +154,14 @@ struct spk_verify_options {
 int spk_verify(spk_context *context, const struct spk_verify_options *options,
                spk_result **out_result);
 
+/* export: a compiled folder for another simulator, into folder `output` (replaced in one step). */
+struct spk_export_options {
+    const char *folder, *to, *output; /* to: "brian" */
+    struct spk_data_options data;     /* no labels; only for formats that are driven by images */
+};
+int spk_export(spk_context *context, const struct spk_export_options *options,
+               spk_result **out_result);
+
 /* opt: runs passes on a model or a .sir file; the text of the result is the printed module. */
 struct spk_opt_options {
     struct spk_model_options model;

@@ -83,6 +83,12 @@ static int cmd_verify(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_verify(c, &o, out);
 }
 
+static int cmd_export(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_export_options o = {a->positional[0], a->to, a->output, a->data};
+    return spk_export(c, &o, out);
+}
+
 static int cmd_opt(spk_context *c, struct tool_args *a, spk_result **out)
 {
     struct spk_opt_options o = {.model = a->model,
@@ -154,6 +160,8 @@ const struct tool_command tool_commands[] = {
     {"verify", "DIR", "Prove that the mapped network fires the spikes of the model.",
      "Runs the images back to back without reloading. Exit code 1 where M differs from Q.", "iv", 1,
      1, cmd_verify},
+    {"export", "DIR", "Write a compiled network for another simulator.",
+     "brian: a script for Brian 2, with its data.", "eo", 1, 1, cmd_export},
     {"opt", "FILE.sir|MODEL", "Run passes on a module and print it.", NULL, "mwtp", 1, 1, cmd_opt},
     {"place", "G.cg P.pl", "Place the clusters of a graph on its mesh.",
      "Writes a line \"x y\" for every cluster and prints the figures of the placement.", "x", 2, 2,

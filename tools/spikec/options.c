@@ -54,7 +54,8 @@ enum {
     K_RATE,
     K_INPUT_OUT,
     K_PLACER,
-    K_EFFORT
+    K_EFFORT,
+    K_TO
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -98,6 +99,10 @@ static const struct tool_option OPTIONS[] = {
     {'x', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'x', "effort", K_EFFORT, "E", "search E times as long as by default (0.01 to 1000)"},
     {'x', "seed", K_SEED, "N", "seed of the placement (default 0)"},
+    {'e', "to", K_TO, "FORMAT", "what to write: brian"},
+    {'e', "input", K_INPUT, "FILE",
+     "images that drive the network, where the format has no encoder"},
+    {'e', "limit", K_LIMIT, "N", "only the first N images"},
     {'o', "output", 'o', "DIR", "folder to write; replaces only one that spikec made"},
     {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
     {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
@@ -188,6 +193,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->print_after;
     case K_PLACER:
         return &a->placer;
+    case K_TO:
+        return &a->to;
     case 'o':
         return &a->output;
     default:
