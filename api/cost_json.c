@@ -44,6 +44,7 @@ static void sum_stats(struct cost_sum *t, const struct sim_events *s)
     t->s.payload_events += s->payload_events;
     t->s.updates_active += s->updates_active;
     t->s.updates_inactive += s->updates_inactive;
+    t->s.updates_touched += s->updates_touched;
     t->s.spikes_out += s->spikes_out;
     t->s.messages_out += s->messages_out;
     t->s.messages_in += s->messages_in;
@@ -103,7 +104,8 @@ static void write_dynamic(const struct cost *c, const struct sim_events *s)
     if (c->stats == NULL)
         return;
     jw_f64(c->w, "synaptic_events", (double)s->synaptic_events / c->images);
-    jw_f64(c->w, "neuron_updates", (double)(s->updates_active + s->updates_inactive) / c->images);
+    jw_f64(c->w, "neuron_updates",
+           (double)(s->updates_active + s->updates_inactive + s->updates_touched) / c->images);
     jw_f64(c->w, "neuron_updates_active", (double)s->updates_active / c->images);
     jw_f64(c->w, "spikes_out", (double)s->spikes_out / c->images);
     jw_f64(c->w, "messages", (double)s->messages_out / c->images);

@@ -130,10 +130,11 @@ static spk_status route_spikes(struct sim *s, const struct sim_group *g, uint32_
 
     for (uint32_t i = s->segment_first[segment]; i < s->segment_first[segment + 1]; i++) {
         uint32_t id = s->segment_outs[i];
+        bool counted = s->segment_repeats != NULL && s->segment_repeats[i] != 0;
         const struct sim_out *o = &s->outs[id];
 
-        s->stats.route_messages[o->route] += n;
-        if (shared != NULL)
+        s->stats.route_messages[o->route] += counted ? 0 : n;
+        if (shared != NULL && !counted)
             sim_count_route(shared, &s->im->routes[o->route], n);
         if (o->dest == IMG_DEST_CORE) {
             SPK_TRY(sim_send(s, chunk, o->target, o->first, first, n));
@@ -225,6 +226,8 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
     bool biased = g->has_bias && frame >= 0, idle = g->program != IMG_PROG_FIXED && frame < 0;
     struct outcome out;
 
+    if (dirty && s->touched != NULL)
+        sim_touched_count(s, g, biased);
     if (!dirty && (idle || (!g->active && !g->always && !biased)))
         return SPK_OK;
     struct update p = {.v = s->v + g->first,
@@ -299,10 +302,13 @@ spk_status sim_fire_chunk(void *ctx, uint32_t chunk, uint32_t worker)
             if (g->program == IMG_PROG_ENGINE) {
                 const int32_t *fired = sim_engine_fire(s, c, &s->chunks[chunk].wraps);
                 SPK_TRY(fired ? emit(s, g, chunk, fired) : SPK_OK);
-            } else if (img_has_membrane(g->program))
+            } else if (img_has_membrane(g->program)) {
                 SPK_TRY(update_neurons(s, g, chunk, dirty));
-            else if (dirty)
+            } else if (dirty) {
+                if (s->touched != NULL)
+                    sim_touched_count(s, g, false);
                 SPK_TRY(update_graded(s, g, chunk));
+            }
         }
         if (dirty && s->acc1)
             memset(s->acc1 + core->first, 0, core->neurons * sizeof *s->acc1);
