@@ -29,6 +29,7 @@ static const struct export_format {
     spk_status (*write)(struct export_job *j, struct api_report *r);
 } FORMATS[] = {
     {"brian", false, API_FOLDER_IMAGE, export_brian},
+    {"sanafe", true, API_FOLDER_IMAGE | API_FOLDER_QUANTISED, export_sanafe},
 };
 
 static spk_status find_format(spk_context *c, const char *name, const struct export_format **out)

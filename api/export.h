@@ -12,4 +12,7 @@ struct export_job {
     struct dir_writer *dir; /* the folder being written */
 };
 
+/* export_sanafe.c */
+SPK_CHECKED spk_status export_sanafe(struct export_job *j, struct api_report *r);
+
 #endif

@@ -147,6 +147,9 @@ const struct tf_field tf_fields[] = {
     TIME("barrier_min", TGT_T_BARRIER_MIN),
     TIME("barrier_max", TGT_T_BARRIER_MAX),
     TIME("embedded_op", TGT_T_EMBEDDED_OP),
+    TIME("message_in", TGT_T_MESSAGE_IN),
+    TIME("message_out", TGT_T_MESSAGE_OUT),
+    TIME("spike_out", TGT_T_SPIKE_OUT),
 
     NUMBER("power", "static_per_chip", static_mw, "mW", TF_REAL, TF_OPTIONAL, 0, 1e9),
 };

@@ -63,6 +63,9 @@ const char *tgt_time_name(enum tgt_time t)
         [TGT_T_BARRIER_MIN] = "barrier_min",
         [TGT_T_BARRIER_MAX] = "barrier_max",
         [TGT_T_EMBEDDED_OP] = "embedded_op",
+        [TGT_T_MESSAGE_IN] = "message_in",
+        [TGT_T_MESSAGE_OUT] = "message_out",
+        [TGT_T_SPIKE_OUT] = "spike_out",
     };
     return NAME_OF(names, t);
 }

@@ -70,6 +70,10 @@ enum tgt_time {
     TGT_T_BARRIER_MIN,
     TGT_T_BARRIER_MAX, /* one tile .. all tiles of one chip */
     TGT_T_EMBEDDED_OP,
+    /* Of messages and spikes, for simulators that follow them; not part of our times. */
+    TGT_T_MESSAGE_IN,
+    TGT_T_MESSAGE_OUT,
+    TGT_T_SPIKE_OUT,
     TGT_TIME_COUNT
 };
 

@@ -121,6 +121,10 @@ void sim_destroy(struct sim *s); /* NULL is allowed */
  * and whatever the recorder returns. Can be called again.                                       */
 spk_status sim_run(struct sim *s, const struct sim_run *r, struct diag_list *d) SPK_CHECKED;
 
+/* Host currents of one image [channel][position of the encoder's layer], which the image must have.
+ */
+spk_status sim_encode(const struct image *im, const float *image, int32_t *out) SPK_CHECKED;
+
 /* Statistics of the last sim_run; owned by the simulator, valid until the next run. */
 const struct sim_stats *sim_statistics(const struct sim *s);
 
