@@ -20,16 +20,17 @@ static double time_ns(const struct sanafe *s, enum tgt_time t)
     return isnan(p) ? 0.0 : p;
 }
 
-/* `value` in units of 10^exponent, as SANA-FE wants it: J or s. */
+/* `value` in units of 10^exponent, as SANA-FE wants it: J or s. Nine digits, more than any price
+ * has. */
 static void put(struct strbuf *out, const char *key, double value, int exponent)
 {
+    char text[32];
     strbuf_printf(out, "%s: ", key);
-    if (value != 0.0 && (value < 1e-4 || value >= 1e15)) /* strbuf_f64 would use an exponent */
-        strbuf_f64(out, value * pow(10.0, exponent));
-    else {
-        strbuf_f64(out, value);
-        strbuf_printf(out, "e%d", exponent);
-    }
+    spk_snprintf(text, sizeof text, "%.9g", value);
+    if (strchr(text, 'e') == NULL)
+        strbuf_printf(out, "%se%d", text, exponent);
+    else
+        strbuf_printf(out, "%.9g", value * pow(10.0, exponent));
 }
 
 static void put_pair(struct strbuf *out, const char *what, double pj, double ns)
