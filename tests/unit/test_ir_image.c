@@ -344,7 +344,7 @@ static const struct {
     {encoder_norm, "encoder[0].n_norm: 5 is not at most 4"},
     {encoder_stray, "encoder[0].enc_w: 8 is not equal to 0"},
     {head_size, "head[0].head_w: 6 is not equal to 9"},
-    {price_count, "prices[0].length: 22 is not equal to 23"},
+    {price_count, "prices[0].length: 25 is not equal to 26"},
 };
 
 static void test_broken_references(void **state)
