@@ -247,13 +247,15 @@ spk_status sim_ticks_take(struct sim *s, uint32_t chunk, const struct sim_due *d
 spk_status sim_ticks_finish(struct sim *s, uint32_t chunk, uint32_t core) SPK_CHECKED;
 
 /* sim_touched.c: compartments at rest that get input. mark: n spikes reach axon a, atoms from that
- * of `spike` on. count: before a group updates; biased: its biases act at this step. */
+ * of `spike` on. count: when a group updates: its neurons' currents, and their biases or second
+ * currents (NULL: none); input NULL: it does not update at this step. */
 spk_status sim_touched_create(struct sim *s) SPK_CHECKED;
 void sim_touched_destroy(struct sim *s);
 void sim_touched_reset(struct sim *s);
 void sim_touched_mark(const struct sim *s, const struct sim_axon *a, uint32_t neuron,
                       const struct sim_spike *spike, uint32_t n);
-void sim_touched_count(struct sim *s, const struct sim_group *g, bool biased);
+void sim_touched_count(struct sim *s, const struct sim_group *g, const int32_t *input,
+                       const int32_t *other);
 
 /* sim_host.c */
 spk_status sim_host_check_input(const struct sim *s, const struct sim_run *r,

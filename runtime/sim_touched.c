@@ -72,7 +72,8 @@ void sim_touched_mark(const struct sim *s, const struct sim_axon *a, uint32_t ne
         mark_list(s, a, spike[k].neuron - neuron);
 }
 
-void sim_touched_count(struct sim *s, const struct sim_group *g, bool biased)
+void sim_touched_count(struct sim *s, const struct sim_group *g, const int32_t *input,
+                       const int32_t *other)
 {
     const uint32_t index = (uint32_t)(g - s->groups);
     const struct img_group *row = &s->im->groups[index];
@@ -86,14 +87,8 @@ void sim_touched_count(struct sim *s, const struct sim_group *g, bool biased)
         s->touched[c] = 0;
         const uint32_t i = img_group_neuron(row, c - own);
 
-        if (i == IMG_NONE) {
-            n++;
-            continue;
-        }
-        const uint32_t at = g->first + i;
-
-        n += s->v[at] == 0 && s->acc[c] == 0 && (s->acc1 == NULL || s->acc1[c] == 0) &&
-             !(biased && s->bias[at] != 0);
+        n += input != NULL && (i == IMG_NONE || (s->v[g->first + i] == 0 && input[i] == 0 &&
+                                                 (other == NULL || other[i] == 0)));
     }
     s->touched_updates[index] = n;
 }

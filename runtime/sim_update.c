@@ -226,8 +226,6 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
     bool biased = g->has_bias && frame >= 0, idle = g->program != IMG_PROG_FIXED && frame < 0;
     struct outcome out;
 
-    if (dirty && s->touched != NULL)
-        sim_touched_count(s, g, biased);
     if (!dirty && (idle || (!g->active && !g->always && !biased)))
         return SPK_OK;
     struct update p = {.v = s->v + g->first,
@@ -242,10 +240,14 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
 
     if (idle) {
         memset(p.acc, 0, g->n * sizeof *p.acc);
+        if (s->touched != NULL)
+            sim_touched_count(s, g, NULL, NULL);
         return SPK_OK;
     }
     if (g->program != IMG_PROG_FIXED && frame == 0 && g->active)
         memset(p.v, 0, g->n * sizeof *p.v);
+    if (dirty && s->touched != NULL)
+        sim_touched_count(s, g, p.acc, p.bias);
     if (g->keep == 2048)
         integrate_half(&p, &out);
     else if (g->keep == 0)
@@ -267,6 +269,8 @@ static spk_status update_graded(struct sim *s, struct sim_group *g, uint32_t chu
     uint32_t bits = s->im->meta.payload_bits, active = 0;
     bool any = false;
 
+    if (s->touched != NULL)
+        sim_touched_count(s, g, acc, acc1);
     for (uint32_t i = 0; i < g->n; i++) {
         int64_t x = acc[i];
         int32_t payload;
@@ -305,8 +309,6 @@ spk_status sim_fire_chunk(void *ctx, uint32_t chunk, uint32_t worker)
             } else if (img_has_membrane(g->program)) {
                 SPK_TRY(update_neurons(s, g, chunk, dirty));
             } else if (dirty) {
-                if (s->touched != NULL)
-                    sim_touched_count(s, g, false);
                 SPK_TRY(update_graded(s, g, chunk));
             }
         }
