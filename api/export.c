@@ -59,6 +59,9 @@ static spk_status export_all(struct export_job *j, struct api_report *r)
     if (format->needs_input != (j->o->data.input != NULL))
         return diag_usage(&j->c->diags, spk_span_none, "E0962", "--to %s %s --input", format->name,
                           format->needs_input ? "needs" : "takes no");
+    if (j->o->segments > 0 && strcmp(format->name, "sanafe") != 0)
+        return diag_usage(&j->c->diags, spk_span_none, "E0965", "--to %s takes no --segment",
+                          format->name);
     SPK_TRY(api_folder_open(j->c, j->o->folder, format->parts, &j->f));
     SPK_TRY(dir_begin(j->o->output, &j->c->diags, &j->dir));
     spk_status status = format->write(j, r);

@@ -15,6 +15,7 @@ struct sanafe_job {
     struct sim *sim;
     int32_t **values;
     int32_t *currents;
+    double (*group_pj)[2];
 };
 
 static void job_fini(struct sanafe_job *k)
@@ -23,6 +24,7 @@ static void job_fini(struct sanafe_job *k)
         spk_free(k->values[i]);
     spk_free(k->values);
     spk_free(k->currents);
+    spk_free(k->group_pj);
     sim_destroy(k->sim);
     api_data_fini(&k->data);
 }
@@ -83,6 +85,18 @@ static spk_status encode(struct sanafe_job *k)
     return SPK_OK;
 }
 
+static spk_status group_energies(struct sanafe_job *k, const struct sim_stats *st)
+{
+    SPK_TRY(spk_alloc_array(st->n_groups, sizeof *k->group_pj, &k->group_pj));
+    for (uint32_t g = 0; g < st->n_groups; g++) {
+        const double *e = st->group[g].energy_pj;
+        k->group_pj[g][0] = e[TGT_E_SYNAPTIC_OP];
+        k->group_pj[g][1] = e[TGT_E_NEURON_ACTIVE] + e[TGT_E_NEURON_INACTIVE] +
+                            e[TGT_E_NEURON_TOUCHED] + e[TGT_E_SPIKE_OUT];
+    }
+    return SPK_OK;
+}
+
 static spk_status report(struct api_report *r, const struct sanafe_figures *f)
 {
     jw_string(&r->w, "format", f->yaml ? "yaml" : "netlist");
@@ -115,6 +129,10 @@ static spk_status export_all(struct sanafe_job *k, struct api_report *r)
                              .currents = k->currents,
                              .barrier_ns = st->barrier_ns};
     memcpy(run.energy_pj, st->total.energy_pj, sizeof run.energy_pj);
+    SPK_TRY(group_energies(k, st));
+    run.group_pj = k->group_pj;
+    run.segment = j->o->segment ? j->o->segment - 1 : 0;
+    run.n_segments = j->o->segments ? j->o->segments : 1;
     for (uint64_t i = 0; i < st->n_routes; i++)
         if (j->f.image.routes[i].dest != IMG_DEST_CORE)
             run.messages_outside += st->route_messages[i];

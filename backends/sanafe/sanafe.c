@@ -104,10 +104,8 @@ static spk_status number_groups(struct sanafe *s)
     const struct image *im = s->im;
     SPK_TRY(spk_alloc_array(im->n_layers, sizeof *s->group_first, &s->group_first));
     for (uint32_t l = 0; l < im->n_layers; l++) {
-        const uint32_t kind = im->layers[l].kind;
-        const bool host = kind == IMG_LAYER_INPUT || kind == IMG_LAYER_EMBEDDED;
-        s->group_first[l] = host ? IMG_NONE : s->n_groups;
-        s->n_groups += host ? 0 : im->layers[l].channels;
+        s->group_first[l] = s->in[l] ? s->n_groups : IMG_NONE;
+        s->n_groups += s->in[l] ? im->layers[l].channels : 0;
     }
     return spk_alloc_array(s->n_groups, sizeof *s->config, &s->config);
 }
@@ -118,7 +116,7 @@ static spk_status read_configs(struct sanafe *s)
     const struct image *im = s->im;
     for (uint64_t g = 0; g < im->n_groups; g++) {
         const struct img_group *group = &im->groups[g];
-        for (uint32_t c = 0; c < group->nc; c++) {
+        for (uint32_t c = 0; s->in[group->layer] && c < group->nc; c++) {
             const struct img_config *k =
                 &im->configs[im->cores[group->core].config_first +
                              im->channel_config[group->channel_config + c]];
@@ -146,9 +144,12 @@ static spk_status number_padding(struct sanafe *s)
     s->comp_first[im->n_cores] = n;
     SPK_TRY(spk_alloc_array(n, sizeof *s->padding, &s->padding));
     for (uint32_t c = 0; c < im->n_cores; c++)
-        for (uint32_t k = 0; k < im->cores[c].neurons; k++)
+        for (uint32_t k = 0; k < im->cores[c].neurons; k++) {
+            const bool in = sanafe_is_in(s, c, k);
+            s->mapped += in;
             s->padding[s->comp_first[c] + k] =
-                img_neuron_at(im, c, k).layer == IMG_NONE ? s->n_padding++ : IMG_NONE;
+                in && img_neuron_at(im, c, k).layer == IMG_NONE ? s->n_padding++ : IMG_NONE;
+        }
     return SPK_OK;
 }
 
@@ -161,10 +162,12 @@ static spk_status prepare(struct sanafe *s)
     s->per_tile = m->tile_w * m->tile_h;
     s->offset = s->im->encoder.present ? 1 : 0;
     SPK_TRY(check_chip(s));
+    SPK_TRY(sanafe_segment_choose(s));
     SPK_TRY(number_groups(s));
     SPK_TRY(read_configs(s));
     SPK_TRY(number_padding(s));
     s->first_input = s->n_groups + (s->n_padding > 0);
+    SPK_TRY(sanafe_segment_messages(s));
     return sanafe_inputs_make(s);
 }
 
@@ -173,6 +176,7 @@ static void sanafe_fini(struct sanafe *s)
     for (uint32_t i = 0; i < s->n_inputs; i++)
         spk_free(s->inputs[i].cores);
     spk_free(s->inputs);
+    spk_free(s->in);
     spk_free(s->group_first);
     spk_free(s->config);
     spk_free(s->comp_first);
@@ -220,7 +224,7 @@ spk_status sanafe_export(const struct image *im, const struct sanafe_run *run,
     if (status == SPK_OK)
         *out = (struct sanafe_figures){.timesteps = sanafe_timesteps(&s),
                                        .groups = s.first_input + s.n_inputs,
-                                       .neurons = s.comp_first[im->n_cores],
+                                       .neurons = s.mapped,
                                        .inputs = s.n_inputs,
                                        .edges = s.edges,
                                        .spikes = s.spikes,

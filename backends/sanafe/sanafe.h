@@ -23,8 +23,13 @@ struct sanafe_run {
     const int32_t *currents; /* host currents: [image][neuron]; NULL: no encoder */
     double barrier_ns;
     double energy_pj[TGT_ENERGY_COUNT];
-    uint64_t messages_outside; /* to host and embedded processors: not in SANA-FE's network */
+    double (*group_pj)[2]; /* of every group of the image: synapses, neurons and their spikes */
+    uint32_t segment, n_segments; /* which part of the network, of how many; 0, 1: all of it */
+    uint64_t messages_outside;    /* to host and embedded processors: not in SANA-FE's network */
 };
+/* A segment is the layers between two cuts of the image's order of layers, cut so that all segments
+ * have about the same number of synapses. Layers before it that it hears are inputs, which fire
+ * what they fired in the simulation. */
 struct sanafe_figures {
     uint64_t timesteps, groups, neurons, inputs, edges, spikes;
     double energy_pj; /* expected, inputs included */

@@ -22,12 +22,19 @@ static double price(const struct sanafe *s, enum tgt_energy e)
 static void chip_energies(const struct sanafe *s, double out[COMPONENTS])
 {
     const double *e = s->run->energy_pj;
-    out[SYNAPSE] = e[TGT_E_SYNAPTIC_OP];
-    out[DENDRITE] = 0.0;
-    out[SOMA] = e[TGT_E_NEURON_ACTIVE] + e[TGT_E_NEURON_INACTIVE] + e[TGT_E_NEURON_TOUCHED] +
-                e[TGT_E_SPIKE_OUT];
-    out[NETWORK] = e[TGT_E_HOP_X] + e[TGT_E_HOP_Y] + e[TGT_E_MESSAGE_IN] + e[TGT_E_MESSAGE_OUT] -
-                   (double)s->run->messages_outside * price(s, TGT_E_MESSAGE_OUT);
+    memset(out, 0, COMPONENTS * sizeof *out);
+    for (uint64_t g = 0; g < s->im->n_groups; g++) {
+        if (!s->in[s->im->groups[g].layer])
+            continue;
+        out[SYNAPSE] += s->run->group_pj[g][0];
+        out[SOMA] += s->run->group_pj[g][1];
+    }
+    if (s->run->n_segments > 1)
+        out[NETWORK] = s->between_pj;
+    else
+        out[NETWORK] = e[TGT_E_HOP_X] + e[TGT_E_HOP_Y] + e[TGT_E_MESSAGE_IN] +
+                       e[TGT_E_MESSAGE_OUT] -
+                       (double)s->run->messages_outside * price(s, TGT_E_MESSAGE_OUT);
 }
 
 /* What the inputs cost in SANA-FE: their tile is behind the last column, in the first row. */
@@ -35,15 +42,14 @@ static void input_energies(const struct sanafe *s, double out[COMPONENTS])
 {
     memset(out, 0, COMPONENTS * sizeof *out);
     out[SYNAPSE] = (double)s->current_events * price(s, TGT_E_SYNAPTIC_OP);
-    out[SOMA] = (double)s->comp_first[s->im->n_cores] * s->offset * price(s, TGT_E_NEURON_INACTIVE);
+    out[SOMA] = (double)s->mapped * s->offset * price(s, TGT_E_NEURON_INACTIVE);
     for (uint32_t i = 0; i < s->n_inputs; i++)
         for (uint32_t c = 0; c < s->im->n_cores; c++) {
             uint32_t within;
             const uint32_t tile = sanafe_tile(s, c, &within);
             if (s->inputs[i].cores[c])
-                out[NETWORK] += (double)s->inputs[i].spikes *
-                                ((s->tiles_x - tile / s->tiles_y) * price(s, TGT_E_HOP_X) +
-                                 tile % s->tiles_y * price(s, TGT_E_HOP_Y));
+                out[NETWORK] +=
+                    (double)s->inputs[i].spikes * sanafe_hops_pj(s, s->tiles_x * s->tiles_y, tile);
         }
 }
 
@@ -74,7 +80,9 @@ static spk_status write_json(const struct sanafe *s, const struct dir_writer *di
     jw_u64(&w, "images", s->run->n_images);
     jw_u64(&w, "timesteps", sanafe_timesteps(s));
     jw_u64(&w, "offset", s->offset);
-    jw_u64(&w, "neurons", s->comp_first[s->im->n_cores]);
+    jw_u64(&w, "segment", s->run->segment + 1);
+    jw_u64(&w, "segments", s->run->n_segments);
+    jw_u64(&w, "neurons", s->mapped);
     jw_u64(&w, "inputs", s->n_inputs);
     jw_u64(&w, "spikes", s->spikes);
     jw_object_begin(&w, "energy_pj");

@@ -1,7 +1,7 @@
-/* Spike trains of the host: event frames (a copy of the neuron per count), results of embedded
- * processors as simulated, enable spikes, and the currents of a still image, which one neuron per
- * image brings as weights because a bias of SANA-FE's cannot be switched. Cost: linear in neurons
- * of the host times frames. */
+/* Spike trains of the host, and of layers beside the segment: event frames (a copy of the neuron
+ * per count), results of embedded processors as simulated, enable spikes, and the currents of a
+ * still image, which one neuron per image brings as weights because a bias of SANA-FE's cannot be
+ * switched. Cost: linear in neurons of the host times frames. */
 #include <string.h>
 
 #include "backends/sanafe/sanafe_internal.h"
@@ -43,22 +43,48 @@ static spk_status add_layer(struct sanafe *s, uint32_t layer)
     return SPK_OK;
 }
 
-spk_status sanafe_inputs_make(struct sanafe *s)
+struct hears {
+    const struct sanafe *s;
+    uint8_t *heard; /* [sources] */
+};
+
+static spk_status hear(void *ctx, const struct img_synapse *y)
+{
+    const struct hears *h = ctx;
+    if (sanafe_is_in(h->s, y->core, y->comp))
+        h->heard[y->source] = 1;
+    return SPK_OK;
+}
+
+static spk_status add_inputs(struct sanafe *s, const uint8_t *heard)
 {
     const struct image *im = s->im;
     for (uint32_t l = 0; l < im->n_layers; l++)
-        if (im->layers[l].kind == IMG_LAYER_INPUT || im->layers[l].kind == IMG_LAYER_EMBEDDED)
+        if (!s->in[l] && heard[l])
             SPK_TRY(add_layer(s, l));
     for (uint32_t l = 0; l < im->n_layers; l++)
         for (uint64_t j = 0; j < im->n_injections; j++)
-            if (im->injections[j].kind == IMG_INJECT_ENABLE && im->injections[j].layer == l) {
+            if (s->in[l] && im->injections[j].kind == IMG_INJECT_ENABLE &&
+                im->injections[j].layer == l) {
                 SPK_TRY(add_input(s, (uint32_t)im->n_layers + l, 0, 0, im->injections[j].start));
                 break;
             }
-    for (uint32_t k = 0; im->encoder.present && k < s->run->n_images; k++)
+    const bool currents = im->encoder.present && s->in[im->encoder.layer];
+    for (uint32_t k = 0; currents && k < s->run->n_images; k++)
         SPK_TRY(
             add_input(s, s->n_sources + k, 0, 0, (int64_t)im->layers[im->encoder.layer].start - 1));
     return SPK_OK;
+}
+
+spk_status sanafe_inputs_make(struct sanafe *s)
+{
+    struct hears h = {s, NULL};
+    SPK_TRY(spk_alloc_array(s->n_sources, sizeof *h.heard, &h.heard));
+    spk_status status = img_walk_synapses(s->im, hear, &h);
+    if (status == SPK_OK)
+        status = add_inputs(s, h.heard);
+    spk_free(h.heard);
+    return status;
 }
 
 bool sanafe_input_fires(const struct sanafe *s, const struct sanafe_input *i, int64_t step)

@@ -34,20 +34,23 @@ struct sanafe {
     const struct sanafe_run *run;
     struct diag_list *d;
     uint32_t tiles_x, tiles_y, per_tile;
-    uint32_t offset;           /* step 0 of ours is step `offset` of SANA-FE, counted from 0 */
-    uint32_t n_sources;        /* layers, then enable spikes of layers */
-    uint32_t *group_first;     /* [n_layers] group of channel 0; IMG_NONE: no compartments */
+    uint32_t offset;       /* step 0 of ours is step `offset` of SANA-FE, counted from 0 */
+    uint32_t n_sources;    /* layers, then enable spikes of layers */
+    uint8_t *in;           /* [n_layers] 1: in the segment; 0: beside it, or without compartments */
+    uint32_t *group_first; /* [n_layers] group of channel 0; IMG_NONE: not in */
     struct img_config *config; /* [n_groups] */
     uint32_t n_groups;         /* of layers, one per channel; then padding where there is any */
     uint32_t n_padding;
     uint32_t first_input; /* group of the first input */
     uint64_t *comp_first; /* [n_cores + 1] */
     uint32_t *padding;    /* [all compartments] number among the padding, IMG_NONE: a neuron */
+    uint64_t mapped;      /* compartments of the segment */
     struct sanafe_input *inputs; /* in the order of source, neuron, above */
     uint32_t n_inputs, inputs_cap;
     uint32_t max_delay;
     bool yaml;
     uint64_t edges, spikes;
+    double between_pj;       /* messages between cores of a segment, see sanafe_segment.c */
     uint64_t current_events; /* synapses through which host currents come, over the run */
 };
 
@@ -63,6 +66,14 @@ uint64_t sanafe_timesteps(const struct sanafe *s);
 uint32_t sanafe_tile(const struct sanafe *s, uint32_t core, uint32_t *out_within);
 /* Input units are dealt to the cores of the input tile, which is the last. */
 #define SANAFE_INPUT_CORES 4u
+
+/* sanafe_segment.c: chooses the layers; whether a compartment is in; what messages within a segment
+ * cost (of a part of the network only: of all of it the simulation has counted them). */
+SPK_CHECKED spk_status sanafe_segment_choose(struct sanafe *s);
+bool sanafe_is_in(const struct sanafe *s, uint32_t core, uint32_t comp);
+SPK_CHECKED spk_status sanafe_segment_messages(struct sanafe *s);
+/* Energy of the hops from one tile to another. */
+double sanafe_hops_pj(const struct sanafe *s, uint32_t from_tile, uint32_t to_tile);
 
 SPK_CHECKED spk_status sanafe_write_arch(const struct sanafe *s, const struct dir_writer *dir);
 SPK_CHECKED spk_status sanafe_write_network(struct sanafe *s, const struct dir_writer *dir);

@@ -48,14 +48,21 @@ static uint32_t place_of(const struct sanafe *s, uint32_t core, uint32_t comp, u
     return s->group_first[n.layer] + n.channel;
 }
 
+static bool is_input(const struct sanafe *s, const struct img_synapse *y)
+{
+    return y->host || !s->in[y->source];
+}
+
 static spk_status edge(void *ctx, const struct img_synapse *y)
 {
     struct net *n = ctx;
     struct sanafe *s = n->s;
     const uint32_t delay = s->im->in_axons[y->axon].delay;
     uint32_t to_neuron, first = 0;
+    if (!sanafe_is_in(s, y->core, y->comp))
+        return SPK_OK;
     const uint32_t to = place_of(s, y->core, y->comp, &to_neuron);
-    if (y->host) {
+    if (is_input(s, y)) {
         const uint32_t inputs = sanafe_inputs_of(s, y->source, y->neuron, &first);
         for (uint32_t i = first; i < first + inputs; i++)
             put_edge(n, s->first_input + i, 0, to, to_neuron, y->weight, delay);
@@ -73,9 +80,11 @@ static spk_status count_edge(void *ctx, const struct img_synapse *y)
 {
     struct sanafe *s = ctx;
     uint32_t first = 0, inputs = 1;
-    if (y->host)
+    if (!sanafe_is_in(s, y->core, y->comp))
+        return SPK_OK;
+    if (is_input(s, y))
         inputs = sanafe_inputs_of(s, y->source, y->neuron, &first);
-    for (uint32_t i = first; y->host && i < first + inputs; i++)
+    for (uint32_t i = first; is_input(s, y) && i < first + inputs; i++)
         s->inputs[i].cores[y->core] = 1;
     s->edges += inputs;
     return SPK_OK;
@@ -114,7 +123,8 @@ static spk_status current_edges(struct net *n, struct sanafe *s, uint32_t k)
 static spk_status walk_edges(struct net *n, struct sanafe *s)
 {
     SPK_TRY(n ? img_walk_synapses(s->im, edge, n) : img_walk_synapses(s->im, count_edge, s));
-    for (uint32_t k = 0; s->im->encoder.present && k < s->run->n_images; k++)
+    const bool currents = s->im->encoder.present && s->in[s->im->encoder.layer];
+    for (uint32_t k = 0; currents && k < s->run->n_images; k++)
         SPK_TRY(current_edges(n, s, k));
     return SPK_OK;
 }
@@ -219,6 +229,8 @@ static spk_status put_mappings(struct net *n)
         uint32_t within, neuron;
         const uint32_t tile = sanafe_tile(s, c, &within);
         for (uint32_t comp = 0; comp < s->im->cores[c].neurons; comp++) {
+            if (!sanafe_is_in(s, c, comp))
+                continue;
             const uint32_t group = place_of(s, c, comp, &neuron);
             put_mapping(n, group, neuron, tile, within, IMG_NONE);
         }

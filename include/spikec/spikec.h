@@ -158,6 +158,7 @@ int spk_verify(spk_context *context, const struct spk_verify_options *options,
 struct spk_export_options {
     const char *folder, *to, *output; /* to: "brian", "sanafe" */
     struct spk_data_options data;     /* no labels; only for formats that are driven by images */
+    uint32_t segment, segments;       /* sanafe: part 1 .. segments of the network; 0: all */
 };
 int spk_export(spk_context *context, const struct spk_export_options *options,
                spk_result **out_result);

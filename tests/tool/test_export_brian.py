@@ -80,7 +80,8 @@ class Refused(t.ToolTest):
         source = t.golden("v2-tiny-t1-exact", "input.safetensors")
         for more, says in ((("--to", "nest", "-o", "o"), "'nest'"), (("-o", "o"), "--to"),
                            (("--to", "brian"), "-o OUT"),
-                           (("--to", "brian", "-o", "o", "--input", source), "--input")):
+                           (("--to", "brian", "-o", "o", "--input", source), "--input"),
+                           (("--to", "brian", "-o", "o", "--segment", "1/2"), "--segment")):
             self.run_tool("export", folder, *more, expect=t.USAGE, says=says, cwd=self.dir)
         self.run_tool("export", self.path("none"), "--to", "brian", "-o", self.path("o"),
                       expect=t.SYSTEM)

@@ -36,10 +36,10 @@ class SanafeTest(t.ToolTest):
                       "sanafe-loihi", "--attention", "and_lif", "-o", folder, *more)
         return folder, source
 
-    def export(self, folder, source):
+    def export(self, folder, source, *more):
         out = f"{folder}.sanafe"
         report = self.run_tool("export", folder, "--to", "sanafe", "--input", source, "-o", out,
-                               "--json").json()
+                               "--json", *more).json()
         return out, report
 
     def stand_in(self, out):
@@ -92,6 +92,32 @@ class Sanafe(SanafeTest):
                     out, report = self.export(*self.compile_mini(kind, images, *more))
                     self.assertEqual(report["format"], "yaml")
                     self.both(out)
+
+    def test_segments(self):
+        """Parts of a network, driven by what the others fired: they add up to the whole."""
+        for kind in ("events", "image"):
+            with self.subTest(kind=kind):
+                self.setUp()
+                folder, source = self.compile_mini(kind, mini_model.images(kind, 2))
+                out, whole = self.export(folder, source)
+                chip, parts = self.chip(out), []
+                for k in (1, 2, 3):
+                    out, report = self.export(folder, source, "--segment", f"{k}/3")
+                    self.both(out)
+                    parts.append((report, self.chip(out)))
+                for key in ("neurons", "spikes"):
+                    self.assertEqual(sum(r[key] for r, _ in parts), whole[key])
+                for key in ("synapse", "soma"):
+                    self.assert_close(sum(c[key] for _, c in parts), chip[key], what=key)
+                self.assertLess(sum(c["network"] for _, c in parts), chip["network"])
+                self.run_tool("export", folder, "--to", "sanafe", "--input", source, "-o", out,
+                              "--segment", "2/900", expect=t.BAD_INPUT, says="E0723")
+        self.run_tool("export", folder, "--to", "sanafe", "--input", source, "-o", out,
+                      "--segment", "4/3", expect=t.USAGE, says="K/N")
+
+    def chip(self, out):
+        with open(os.path.join(out, "expected.json"), encoding="utf-8") as f:
+            return json.load(f)["energy_pj"]["chip"]
 
     def test_golden_cases(self):
         """Attention cut out (its spikes are given), and as AND units; steps wait behind delays."""

@@ -85,7 +85,8 @@ static int cmd_verify(spk_context *c, struct tool_args *a, spk_result **out)
 
 static int cmd_export(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_export_options o = {a->positional[0], a->to, a->output, a->data};
+    struct spk_export_options o = {a->positional[0], a->to,      a->output,
+                                   a->data,          a->segment, a->segments};
     return spk_export(c, &o, out);
 }
 

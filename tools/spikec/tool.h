@@ -22,7 +22,7 @@ struct tool_args {
     double effort;
     uint64_t calibrate_limit, seed, cores;
     double rate;
-    uint32_t repeat, threads;
+    uint32_t repeat, threads, segment, segments;
     bool json, quiet, time_report, remarks, separate_cores, in_place, check_only, list;
 };
 
