@@ -364,19 +364,21 @@ static uint32_t chips_used(const struct image *im)
     return last + 1;
 }
 
+/* Chips without touched neurons have no price of them, and times of messages are for export only:
+ * nothing is left out of a sum. */
 static void write_unpriced(const struct cost *c)
 {
     jw_array_begin(c->w, "unpriced");
     for (int e = 0; e < TGT_ENERGY_COUNT; e++) {
         bool occurs = c->stats == NULL || (c->stats->unpriced_energy >> e & 1u);
-        if (!c->target->energy_pj[e].present && occurs)
+        if (!c->target->energy_pj[e].present && occurs && e != TGT_E_NEURON_TOUCHED)
             jw_string(c->w, NULL, tgt_energy_name((enum tgt_energy)e));
     }
     jw_array_end(c->w);
     jw_array_begin(c->w, "untimed");
     for (int e = 0; e < TGT_TIME_COUNT; e++) {
         bool occurs = c->stats == NULL || (c->stats->unpriced_time >> e & 1u);
-        if (!c->target->time_ns[e].present && occurs)
+        if (!c->target->time_ns[e].present && occurs && e < TGT_T_MESSAGE_IN)
             jw_string(c->w, NULL, tgt_time_name((enum tgt_time)e));
     }
     if (chips_used(c->im) > 1 && isnan(system_barrier_ns(c)))

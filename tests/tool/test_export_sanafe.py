@@ -6,6 +6,7 @@ import collections
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,7 +92,17 @@ class Sanafe(SanafeTest):
                         self.assertGreater(images.max(), 1)
                     out, report = self.export(*self.compile_mini(kind, images, *more))
                     self.assertEqual(report["format"], "yaml")
+                    self.thresholds(out)
                     self.both(out)
+
+    def thresholds(self, out):
+        """Ties are rare, so their rule is looked at: > fires from the whole number above on."""
+        network = t.read_text(os.path.join(out, "network.yaml"))
+        found = re.findall(r"\{threshold: (\S+), leak", network)
+        self.assertGreater(len(found), 8)
+        for text in found:
+            units = float(text) * 64
+            self.assertEqual(np.ceil(units) - units, 2.0 ** -20)
 
     def test_segments(self):
         """Parts of a network, driven by what the others fired: they add up to the whole."""
