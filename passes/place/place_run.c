@@ -48,7 +48,7 @@ struct run {
  * ever larger levels than fits into a minute. */
 static double moves_at(uint32_t n, double effort)
 {
-    const double base = 240, knee = 1024, most = 4096;
+    const double base = 232, knee = 1024, most = 4096;
     if (n <= knee)
         return effort * base * pow(n, 4.0 / 3);
     return effort * base * pow(knee, 4.0 / 3) * pow(fmin(n, most) / knee, 0.75);
@@ -180,7 +180,10 @@ static spk_status anneal_level(const struct run *r, struct start *s, uint32_t k,
 {
     struct place_level *l = &s->level[k];
     const bool coarsest = k + 1 == s->n_levels, finest = k == 0;
-    const double more = !coarsest ? 1 : s->coarsest == COARSEST ? 10 : 2;
+    const double more = !coarsest                 ? 1
+                        : s->coarsest != COARSEST ? 2
+                        : finest                  ? 4 /* has no levels */
+                                                  : 10;
     struct place_schedule plan = {.moves = moves_at(l->n, more * r->effort),
                                   .acceptance = coarsest ? 0.8 : 0.45,
                                   .cooling = 0.95,
