@@ -180,10 +180,10 @@ static spk_status anneal_level(const struct run *r, struct start *s, uint32_t k,
 {
     struct place_level *l = &s->level[k];
     const bool coarsest = k + 1 == s->n_levels, finest = k == 0;
-    const double more = !coarsest                 ? 1
-                        : s->coarsest != COARSEST ? 2
-                        : finest                  ? 4 /* has no levels */
-                                                  : 10;
+    const double more = !coarsest                              ? 1
+                        : s->coarsest != COARSEST              ? 2
+                        : r->graph->n_clusters <= COARSEST_HOT ? 4
+                                                               : 10;
     struct place_schedule plan = {.moves = moves_at(l->n, more * r->effort),
                                   .acceptance = coarsest ? 0.8 : 0.45,
                                   .cooling = 0.95,
