@@ -7,6 +7,7 @@
 #include "frontend/target_yaml.h"
 #include "frontend/weights.h"
 #include "runtime/compare.h"
+#include "runtime/packed.h"
 #include "runtime/reference.h"
 #include "support/alloc.h"
 #include "support/file.h"
@@ -226,11 +227,16 @@ double api_top1(const float *logits, const struct fe_labels *labels, uint32_t cl
 
 spk_status api_engine(spk_context *c, const char *name, const struct engine_vtable **out)
 {
-    *out = &rt_reference_engine;
-    if (name == NULL || strcmp(name, rt_reference_engine.name) == 0)
-        return SPK_OK;
+    static const struct engine_vtable *const engines[] = {&rt_reference_engine, &rt_packed_engine};
+    *out = engines[0];
+    for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++) {
+        if (name == NULL || strcmp(name, engines[i]->name) == 0) {
+            *out = engines[i];
+            return SPK_OK;
+        }
+    }
     spk_status status =
         diag_usage(&c->diags, spk_span_none, "E0904", "this build has no engine '%s'", name);
-    diag_help_set(&c->diags, "engines: %s", rt_reference_engine.name);
+    diag_help_set(&c->diags, "engines: %s, %s", engines[0]->name, engines[1]->name);
     return status;
 }

@@ -57,6 +57,8 @@ SPK_CHECKED spk_status st_open_memory(const void *data, size_t size, const char 
                                       struct diag_list *diags, struct st_file **out_file);
 void st_close(struct st_file *file); /* NULL is allowed */
 
+/* Whether the data lie in a map of a file, so that file_pages_release may be told of them. */
+bool st_is_mapped(const struct st_file *file);
 const char *st_name(const struct st_file *file); /* path or name given at opening */
 /* Tensors in the order of the header. */
 size_t st_count(const struct st_file *file);
