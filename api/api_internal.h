@@ -58,11 +58,12 @@ SPK_CHECKED spk_status api_placer(spk_context *c, const char *name, enum place_e
 struct api_model {
     struct ir_module *module; /* stage MODEL, weights bound where asked for */
     char *path, *weights;     /* heap; weights NULL when none */
-    char model_sha256[65], weights_sha256[65];
+    char model_sha256[65], weights_sha256[65]; /* empty until api_model_hash */
     uint32_t n_ignored;
     char **ignored;
 };
 void api_model_fini(struct api_model *m);
+SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
 /* need_weights: error where there are none (neither given nor shipped). */
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);

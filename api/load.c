@@ -71,8 +71,6 @@ static spk_status bind_weights(spk_context *c, struct api_model *m)
     report.ignored = NULL;
     report.n_ignored = 0;
     fe_weights_report_fini(&report);
-    if (status == SPK_OK)
-        status = file_sha256(m->weights, &c->diags, m->weights_sha256);
     return status;
 }
 
@@ -86,7 +84,6 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
     out->module = model.module;
     out->path = model.path;
     out->weights = model.weights;
-    SPK_TRY(file_sha256(out->path, &c->diags, out->model_sha256));
     if (o->weights != NULL) {
         spk_free(out->weights);
         out->weights = spk_strdup(o->weights);
@@ -102,6 +99,12 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
         return status;
     }
     return bind_weights(c, out);
+}
+
+spk_status api_model_hash(spk_context *c, struct api_model *m)
+{
+    SPK_TRY(file_sha256(m->path, &c->diags, m->model_sha256));
+    return m->weights ? file_sha256(m->weights, &c->diags, m->weights_sha256) : SPK_OK;
 }
 
 spk_status api_model_load(spk_context *c, const struct spk_model_options *o, bool bind,

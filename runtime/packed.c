@@ -81,6 +81,7 @@ static void fuse(const struct ir_module *m, const struct use *use, struct pk_pla
 static spk_status make_plan(const struct ir_module *m, struct pk_engine *pk)
 {
     uint64_t room = pk->options.keep_bytes ? pk->options.keep_bytes : PK_KEEP_BYTES;
+    uint64_t kept = 0;
     struct use *use = NULL;
 
     SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *use, &use));
@@ -98,15 +99,18 @@ static spk_status make_plan(const struct ir_module *m, struct pk_engine *pk)
         if (n->op != IR_OP_CONV2D && n->op != IR_OP_LINEAR)
             continue;
         p->packed = !ref_is_head(m, n) && pk_weights_plan(m, i, &p->w);
-        p->w.keep = p->packed && p->w.bytes <= room;
-        room -= p->w.keep ? p->w.bytes : 0;
+        p->w.keep = p->packed && kept + p->w.bytes <= room;
+        p->w.at = kept;
+        /* Blocks start on cache lines. */
+        kept += p->w.keep ? (p->w.bytes + 63) / 64 * 64 : 0;
         pk->n_layers++;
     }
     for (uint32_t i = 0; i < m->n_nodes; i++)
         if (pk->plan[i].packed)
             fuse(m, use, pk->plan, i);
     spk_free(use);
-    return SPK_OK;
+    pk->kept = spk_alloc_huge(kept + 64);
+    return pk->kept ? SPK_OK : SPK_ERR_NOMEM;
 }
 
 /* ---- one node ---- */
@@ -131,22 +135,29 @@ static void alias(struct ref_job *job, uint32_t id, uint32_t operand)
     }
 }
 
-/* Sums of counts as bits where their bound is known. */
-static spk_status sum(struct ref_job *job, uint32_t id)
+/* Whether the operands are counts whose sum is known to be small enough for bit planes. */
+static bool small_counts(const struct ir_module *m, const struct ir_node *n)
 {
-    const struct ir_module *m = job->e->m;
-    const struct ir_node *n = &m->node[id];
     uint64_t bound = 0;
-    struct pk_bits *b = NULL;
 
     for (uint32_t k = 0; k < n->n_operands; k++) {
         const struct ir_type *t = &m->node[n->operand[k]].type;
 
         if ((t->kind != IR_SPIKE && t->kind != IR_COUNT) || !t->bound)
-            bound = UINT32_MAX;
+            return false;
         bound += t->bound;
     }
-    if (bound > 1u << (PK_MAX_PLANES - 2)) {
+    return bound <= 1u << (PK_MAX_PLANES - 2);
+}
+
+/* Sums of counts as bits where their bound is known. */
+static spk_status sum(struct ref_job *job, uint32_t id)
+{
+    const struct ir_module *m = job->e->m;
+    const struct ir_node *n = &m->node[id];
+    struct pk_bits *b = NULL;
+
+    if (!small_counts(m, n)) {
         for (uint32_t k = 0; k < n->n_operands; k++)
             SPK_TRY(pk_value_plain(job, n->operand[k]));
         return ref_sum(job, id);
@@ -200,6 +211,11 @@ static spk_status compute_node(struct ref_job *job, uint32_t id)
     case IR_OP_OUTPUT:
         alias(job, id, n->operand[0]);
         return SPK_OK;
+    case IR_OP_ENCODE:
+        return pk_encode(job, id);
+    case IR_OP_MEAN:
+    case IR_OP_READOUT:
+        return small_counts(job->e->m, n) ? pk_read(job, id) : plainly(job, id);
     default:
         return plainly(job, id);
     }
@@ -208,16 +224,17 @@ static spk_status compute_node(struct ref_job *job, uint32_t id)
 static spk_status compute(struct ref_job *job, uint32_t id)
 {
     struct pk_engine *pk = job->e->own;
-    uint64_t start = pk->profiling ? spk_time_ns() : 0;
-    spk_status status = compute_node(job, id);
-    uint64_t taken = pk->profiling ? spk_time_ns() - start : 0;
+    uint64_t start, taken;
+    spk_status status;
 
-    for (uint32_t i = 0; pk->profiling && i < pk->n_layers; i++)
-        if (pk->layer[i].node == id) {
-            pk->layer[i].nanoseconds += taken;
-            return status;
-        }
-    pk->other_ns += taken;
+    if (!pk->nanoseconds)
+        return compute_node(job, id);
+    pk->counting_ns = 0;
+    start = spk_time_ns();
+    status = compute_node(job, id);
+    taken = spk_time_ns() - start - pk->counting_ns;
+    if (pk->nanoseconds[id] == 0 || taken < pk->nanoseconds[id])
+        pk->nanoseconds[id] = taken;
     return status;
 }
 
@@ -263,10 +280,10 @@ static void pk_engine_free(struct pk_engine *pk)
 {
     if (!pk)
         return;
-    for (uint32_t i = 0; pk->plan && i < pk->n_nodes; i++)
-        spk_free(atomic_load(&pk->plan[i].w.relaid));
+    spk_free(pk->kept);
     spk_free(pk->plan);
     spk_free(pk->layer);
+    spk_free(pk->times);
     spk_free(pk);
 }
 
@@ -310,6 +327,7 @@ static spk_status engine_init(const struct ir_module *m, struct diag_list *d, st
     SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *pk->plan, &pk->plan));
     SPK_TRY(make_plan(m, pk));
     SPK_TRY(spk_alloc_array(pk->n_layers, sizeof *pk->layer, &pk->layer));
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *pk->times, &pk->times));
     name_layers(m, pk);
     return SPK_OK;
 }
@@ -339,22 +357,38 @@ static spk_status create(const struct ir_module *m, struct diag_list *d, struct 
     return pk_create(m, &options, d, out);
 }
 
-void pk_profile(struct engine *e, bool on)
+void pk_profile(struct engine *e)
 {
     struct pk_engine *pk = e->own;
 
-    pk->profiling = on;
+    pk->nanoseconds = pk->times;
 }
 
 const struct pk_layer *pk_layers(const struct engine *e, uint32_t *out_n)
 {
-    *out_n = pk_of(e)->n_layers;
-    return pk_of(e)->layer;
+    const struct pk_engine *pk = pk_of(e);
+
+    for (uint32_t i = 0; i < pk->n_layers; i++)
+        pk->layer[i].nanoseconds = pk->times[pk->layer[i].node];
+    *out_n = pk->n_layers;
+    return pk->layer;
 }
 
 uint64_t pk_other_nanoseconds(const struct engine *e)
 {
-    return pk_of(e)->other_ns;
+    const struct pk_engine *pk = pk_of(e);
+    uint64_t total = 0;
+
+    for (uint32_t i = 0; i < pk->n_nodes; i++)
+        total += pk->times[i];
+    for (uint32_t i = 0; i < pk->n_layers; i++)
+        total -= pk->times[pk->layer[i].node];
+    return total;
+}
+
+const char *pk_kernels_name(const struct engine *e)
+{
+    return pk_of(e)->kernels->name;
 }
 
 const struct engine_vtable rt_packed_engine = {

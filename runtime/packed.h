@@ -39,22 +39,22 @@ spk_status pk_create(const struct ir_module *m, const struct pk_options *options
 bool pk_path_available(enum pk_path path);
 const char *pk_path_name(enum pk_path path);
 
-/* What a projection took, summed over the images run so far. */
+/* What a projection took: time of the fastest image, additions of the first. */
 struct pk_layer {
     const char *name; /* of the neuron behind it, else of the projection, else "" */
     uint32_t node;
-    const char *kernel; /* what summed it last: "events", "shared", "reference" */
+    const char *kernel; /* what summed it: "events", "shared", "reference" */
     uint64_t events;    /* events under the windows x output channels: additions of a plain sum */
     uint64_t additions; /* done: less where time steps share sums */
     double density;     /* events per element of its input */
     uint64_t nanoseconds;
-    double share; /* of the engine's time in all nodes */
 };
-/* Profiles of the projections in node order; the array belongs to the engine. Only filled once
- * pk_profile(e, true) was called, and by runs of one image at a time. */
-void pk_profile(struct engine *e, bool on);
+/* Measures every image from now on; images must then run one at a time. */
+void pk_profile(struct engine *e);
+/* In node order; the array belongs to the engine. */
 const struct pk_layer *pk_layers(const struct engine *e, uint32_t *out_n);
-/* Nanoseconds of all other nodes. */
+/* All other nodes: the fastest of each. */
 uint64_t pk_other_nanoseconds(const struct engine *e);
+const char *pk_kernels_name(const struct engine *e);
 
 #endif

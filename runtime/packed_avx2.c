@@ -9,6 +9,7 @@
 #define PK_BYTES 32
 
 #include "runtime/packed_fire.h"
+#include "runtime/packed_list_row.h"
 #include "runtime/packed_sum_i8.h"
 
 static const struct pk_kernels table = PK_TABLE("avx2");

@@ -76,13 +76,19 @@ static void pk_fire_f32(const struct pk_fire_f32 *f)
     }
 }
 
-/* trunc(v * keep / 4096) + u, clipped. */
-static inline pk_iv pk_leak(pk_iv v, pk_iv u, int32_t keep, int32_t limit)
+/* trunc(v * keep / 4096) + u, clipped; halves: log2(4096 / keep), or -1 where that is no integer.
+ */
+static inline pk_iv pk_leak(pk_iv v, pk_iv u, int32_t keep, int32_t halves, int32_t limit)
 {
     pk_iv sign = v >> 31, magnitude = (v ^ sign) - sign;
-    pk_iv kept = (magnitude >> 12) * keep + (((magnitude & 4095) * keep) >> 12);
+    pk_iv kept;
+
     pk_iv high = (pk_iv){0} + limit, low = -high;
 
+    if (halves >= 0)
+        kept = magnitude >> halves;
+    else
+        kept = (magnitude >> 12) * keep + (((magnitude & 4095) * keep) >> 12);
     v = ((kept ^ sign) - sign) + u;
     v = pk_select(v > high, high, v);
     return pk_select(v < low, low, v);
@@ -92,6 +98,8 @@ static void pk_fire_q(struct pk_fire_q *f)
 {
     const int32_t unused = 32 - f->bits, limit = (int32_t)((1u << (f->bits - 1)) - 1);
     const pk_iv zero = {0}, soft = zero - (int32_t)f->soft;
+    const bool power = f->keep > 0 && (f->keep & (f->keep - 1)) == 0;
+    const int32_t halves = power ? 12 - __builtin_ctz((uint32_t)f->keep) : -1;
     uint64_t wraps = 0;
 
     for (uint32_t t = 0; t < f->frames; t++)
@@ -115,7 +123,7 @@ static void pk_fire_q(struct pk_fire_q *f)
             pk_iv fired;
 
             wraps += (uint64_t)__builtin_popcountll(pk_bits_of(wrapped) & valid);
-            v = pk_leak(v, u, f->keep, limit);
+            v = pk_leak(v, u, f->keep, halves, limit);
             fired = v >= vth;
             v = pk_select(fired, (v - vth) & soft, v);
             f->out[t * f->out_stride] |= pk_bits_of(fired) << at;
@@ -154,11 +162,18 @@ static void pk_add_rows(int32_t *sum, const int32_t *row, uint32_t n)
         sum[j] += row[j];
 }
 
-#define PK_TABLE(label)                                                                     \
-    {                                                                                       \
-        .name = label, .sum_f32 = pk_sum_f32, .sum_i8 = pk_sum_i8, .fire_f32 = pk_fire_f32, \
-        .fire_q = pk_fire_q, .and_count = pk_and_count, .add_bits = pk_add_bits,            \
-        .add_rows = pk_add_rows, .count = pk_count                                          \
+static void pk_add_scaled(double *acc, const double *row, double x, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++)
+        acc[j] += x * row[j];
+}
+
+#define PK_TABLE(label)                                                                         \
+    {                                                                                           \
+        .name = label, .sum_f32 = pk_sum_f32, .sum_i8 = pk_sum_i8, .fire_f32 = pk_fire_f32,     \
+        .fire_q = pk_fire_q, .and_count = pk_and_count, .add_bits = pk_add_bits,                \
+        .add_rows = pk_add_rows, .count = pk_count, .list_row = pk_list_row, .saved = pk_saved, \
+        .add_scaled = pk_add_scaled                                                             \
     }
 
 #endif

@@ -41,15 +41,18 @@ static inline uint64_t *pk_frame(const struct pk_bits *b, uint32_t p, uint32_t t
 
 /* Weights of a projection as the kernels want them:
  * [block of out channels][slice of in channels][kernel row][kernel column][in][lane]. */
-struct pk_relaid {
-    int32_t abs_max; /* integers */
-    void *data;      /* 64-byte aligned, in the same allocation */
-};
 struct pk_weights {
-    _Atomic(struct pk_relaid *) relaid; /* kept; NULL until first used, or never kept */
-    uint64_t bytes;
+    uint64_t bytes, at; /* at: where they are kept */
     uint32_t in, out, taps, lanes, blocks, slice, n_slices, row_bytes;
     bool integer, keep;
+    atomic_int state; /* of what is kept: enum pk_state */
+    int32_t abs_max;  /* integers; once ready */
+};
+enum pk_state { PK_RAW, PK_BEING_RELAID, PK_READY };
+struct pk_relaid {
+    const uint8_t *data;
+    int32_t abs_max; /* integers */
+    void *own;       /* to be freed by who got it, or NULL */
 };
 
 /* What create found out about a node. */
@@ -66,21 +69,22 @@ struct pk_engine {
     struct pk_options options;
     struct pk_plan *plan; /* [n_nodes] */
     uint32_t n_nodes;
-    bool profiling;
+    uint8_t *kept;          /* re-laid weights of all layers that keep them */
     struct pk_layer *layer; /* [n_layers] */
     uint32_t n_layers;
-    uint64_t other_ns;
+    uint64_t *times;       /* [n_nodes] */
+    uint64_t *nanoseconds; /* the same; NULL: nobody measures */
+    uint64_t counting_ns;  /* spent on counting in the node under way */
 };
 
 /* Event lists of one value, see packed_kernels.h. */
 struct pk_lists {
-    const struct pk_bits *in;                        /* a reference; NULL: empty */
-    uint32_t in_h, in_w, slice, n_slices, row_bytes; /* with `in`: what they were made for */
+    struct pk_bits *in; /* a reference; NULL: no lists */
+    uint32_t in_h, in_w, slice, n_slices, row_bytes;
     bool shared;
-    uint32_t n_classes, frames;
+    uint32_t n_classes;
     struct pk_class *cls;
-    uint32_t **first; /* [n_slices] */
-    uint32_t **entry;
+    struct pk_row **row; /* [n_slices][in_h] */
 };
 
 struct pk_job {
@@ -121,22 +125,23 @@ bool pk_wants_extremes(const struct ref_job *job);
 
 /* ---- lists (packed_lists.c) ---- */
 /* Lists of the job for a projection with these weights over an in_h x in_w image. */
-spk_status pk_lists_make(struct ref_job *job, const struct pk_bits *in, const struct pk_weights *w,
+spk_status pk_lists_make(struct ref_job *job, struct pk_bits *in, const struct pk_weights *w,
                          uint32_t in_h, uint32_t in_w, uint32_t kernel_h) SPK_CHECKED;
 void pk_lists_fini(struct pk_lists *l);
 
 /* ---- weights (packed_weights.c) ---- */
 /* False where the kernels cannot take the projection. */
 bool pk_weights_plan(const struct ir_module *m, uint32_t id, struct pk_weights *out);
-/* The re-laid weights; *out_own tells whether the caller has to free them. */
-spk_status pk_weights_get(struct ref_job *job, uint32_t id, struct pk_relaid **out,
-                          bool *out_own) SPK_CHECKED;
+spk_status pk_weights_get(struct ref_job *job, uint32_t id, struct pk_relaid *out) SPK_CHECKED;
 
 /* ---- ops ---- */
 spk_status pk_project(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status pk_neuron(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status pk_attention(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status pk_maxpool(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status pk_encode(struct ref_job *job, uint32_t id) SPK_CHECKED;
+/* Mean or read-out of counts with known bounds. */
+spk_status pk_read(struct ref_job *job, uint32_t id) SPK_CHECKED;
 /* Whether the engine computes the neuron itself; fills in lif for floats (packed_neuron.c). */
 bool pk_neuron_plan(const struct ir_module *m, const struct ir_node *node, struct pk_lif *lif);
 

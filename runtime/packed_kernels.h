@@ -21,6 +21,8 @@
 #define PK_LANES_F32 64u
 #define PK_LANES_I8 128u
 #define PK_WORD 64u
+/* Entries that may be read and written behind a list. */
+#define PK_SLACK 32u
 
 struct pk_class {
     uint8_t n; /* steps */
@@ -28,10 +30,27 @@ struct pk_class {
     uint8_t plane; /* events count 2^plane */
 };
 
-/* One block of output channels, one slice of input channels, positions [begin, end). */
-struct pk_sum {
+/* Lists of an image row, one class behind the other. */
+struct pk_row {
     const uint32_t *entry; /* byte offsets of weight rows: (x * channels + c) * row_bytes */
-    const uint32_t *first; /* [in_h][in_w + 1][classes] into entry */
+    const uint32_t *first; /* [in_w + 1][classes] into entry */
+    void *memory;
+};
+
+/* How the lists of a row are made: events as they come, their classes, and how many there are. */
+struct pk_list_row {
+    const uint64_t *bits; /* of the slice at the first position of the row */
+    uint64_t plane_words, frame_words, position_words;
+    uint32_t planes, frames, in_w, words, channels, row_bytes, n_classes, plane_classes;
+    bool shared;
+    uint32_t *value; /* offsets, as in pk_row.entry */
+    uint16_t *cls;
+    uint32_t *count; /* [in_w + 1][classes], zero: position x is counted at x + 1 */
+};
+
+/* One block of output channels, one slice of input channels, positions [begin, end_position). */
+struct pk_sum {
+    const struct pk_row *row; /* [in_h] */
     const struct pk_class *cls;
     uint32_t n_classes, frames;
     uint32_t in_h, in_w, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
@@ -39,8 +58,10 @@ struct pk_sum {
     uint32_t row_bytes; /* weights of one input under one tap: lanes * element size */
     const void *weights;
     uint32_t row_limit; /* integers: rows whose sum fits 16 bits for sure */
-    uint64_t begin, end;
-    void *acc; /* [end - begin][frames][lanes], float or int32: added to */
+    uint64_t begin, end_position;
+    uint32_t *window; /* scratch: events of a position, PK_SLACK more than there can be */
+    uint32_t *end;    /* scratch: [classes] */
+    void *acc;        /* [end_position - begin][frames][lanes], float or int32: added to */
 };
 
 /* Float leaky integrator, in the model's own order of operations. */
@@ -90,6 +111,12 @@ struct pk_kernels {
     /* sum[j] += factor * bit j of the words, j < n. */
     void (*add_bits)(int32_t *sum, const uint64_t *bits, int32_t factor, uint32_t n);
     void (*add_rows)(int32_t *sum, const int32_t *row, uint32_t n);
+    /* Makes the lists of a row; returns the number of events. */
+    uint32_t (*list_row)(const struct pk_list_row *r);
+    /* Events that sharing saves in n words of a plane. */
+    uint64_t (*saved)(const uint64_t *bits, uint64_t frame_words, uint32_t frames, uint64_t n);
+    /* acc[j] += x * row[j]. */
+    void (*add_scaled)(double *acc, const double *row, double x, uint32_t n);
     /* Bits set in n words. */
     uint64_t (*count)(const uint64_t *bits, uint64_t n);
 };

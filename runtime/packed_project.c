@@ -93,20 +93,21 @@ static spk_status project_chunk(void *ctx, uint32_t chunk, uint32_t worker)
         ref_range_of(p->positions, p->grain, (uint32_t)(chunk % p->chunks_per_block));
     size_t position_bytes = (size_t)p->sum.frames * p->w->lanes * 4;
     uint8_t *acc = p->acc + worker * p->acc_bytes;
-    const uint8_t *weights = (const uint8_t *)p->relaid->data +
-                             (uint64_t)p->w->in * p->w->taps * p->w->row_bytes * block;
+    const uint8_t *weights =
+        p->relaid->data + (uint64_t)p->w->in * p->w->taps * p->w->row_bytes * block;
     struct pk_sum s = p->sum;
 
     s.begin = range.begin;
-    s.end = range.end;
+    s.end_position = range.end;
     s.acc = acc;
+    s.end = (uint32_t *)(void *)(acc + p->grain * position_bytes);
+    s.window = s.end + s.n_classes;
     memset(acc, 0, (range.end - range.begin) * position_bytes);
     for (uint32_t q = 0; q < p->w->n_slices; q++) {
         uint32_t first = q * p->w->slice;
 
         s.channels = p->w->in - first < p->w->slice ? p->w->in - first : p->w->slice;
-        s.entry = p->lists->entry[q];
-        s.first = p->lists->first[q];
+        s.row = p->lists->row[q];
         s.weights = weights + (uint64_t)first * p->w->taps * p->w->row_bytes;
         if (p->w->integer)
             p->kernels->sum_i8(&s);
@@ -179,7 +180,7 @@ static void count_additions(const struct project *p, struct pk_layer *layer)
             int64_t y = y0 + ky;
 
             for (uint32_t q = 0; y >= 0 && y < s->in_h && q < l->n_slices; q++) {
-                const uint32_t *row = l->first[q] + (uint64_t)y * (s->in_w + 1) * l->n_classes;
+                const uint32_t *row = l->row[q][y].first;
 
                 for (uint32_t k = 0; k < l->n_classes; k++) {
                     uint64_t n = row[(uint64_t)right * l->n_classes + k] -
@@ -196,17 +197,19 @@ static void count_additions(const struct project *p, struct pk_layer *layer)
 static void profile(const struct project *p, uint32_t id, const struct pk_bits *in)
 {
     struct pk_engine *pk = p->job->e->own;
+    uint64_t start = spk_time_ns();
 
-    for (uint32_t i = 0; pk->profiling && i < pk->n_layers; i++) {
+    for (uint32_t i = 0; i < pk->n_layers; i++) {
         struct pk_layer *layer = &pk->layer[i];
 
-        if (layer->node != id)
+        if (layer->node != id || layer->events)
             continue;
         layer->kernel = p->lists->shared ? "shared" : "events";
         layer->density = (double)pk->kernels->count(in->data, in->planes * pk_plane_words(in)) /
                          ((double)in->frames * (double)in->positions * in->channels);
         count_additions(p, layer);
     }
+    pk->counting_ns += spk_time_ns() - start;
 }
 
 /* Sums, then neurons or currents. */
@@ -214,18 +217,21 @@ static spk_status run_chunks(struct project *p, uint32_t id, struct pk_bits *in)
 {
     struct ref_job *job = p->job;
     uint64_t position_bytes = (uint64_t)p->sum.frames * p->w->lanes * 4, chunks;
+    uint64_t window = (uint64_t)p->w->taps * p->w->slice * in->planes * in->frames;
     spk_status status;
 
     p->grain = ACC_BYTES / position_bytes + 1;
     if (p->w->n_slices == 1 && p->grain > POSITIONS)
         p->grain = POSITIONS;
-    p->acc_bytes = p->grain * position_bytes;
     p->chunks_per_block = ref_chunks(p->positions, p->grain);
     chunks = p->chunks_per_block * p->w->blocks;
     p->sum.cls = p->lists->cls;
     p->sum.n_classes = p->lists->n_classes;
+    p->acc_bytes = p->grain * position_bytes + 4 * ((uint64_t)p->sum.n_classes + window + PK_SLACK);
+    p->acc_bytes = (p->acc_bytes + 63) / 64 * 64;
     p->sum.row_limit = p->relaid->abs_max ? (uint32_t)(INT16_MAX / p->relaid->abs_max) : INT16_MAX;
-    profile(p, id, in);
+    if (pk_of(job->e)->nanoseconds)
+        profile(p, id, in);
     p->acc = spk_alloc_aligned(p->acc_bytes * pool_threads(job->pool), 64);
     if (!p->acc)
         return SPK_ERR_NOMEM;
@@ -268,9 +274,8 @@ spk_status pk_project(struct ref_job *job, uint32_t id)
     const struct ir_module *m = job->e->m;
     const struct pk_engine *pk = pk_of(job->e);
     struct project p = {.job = job, .node = &m->node[id], .kernels = pk->kernels};
-    struct pk_relaid *relaid = NULL;
+    struct pk_relaid relaid;
     struct pk_bits *in = NULL;
-    bool own = false;
     spk_status status;
 
     p.w = &pk->plan[id].w;
@@ -279,10 +284,9 @@ spk_status pk_project(struct ref_job *job, uint32_t id)
     p.sum.frames = in->frames;
     SPK_TRY(pk_lists_make(job, in, p.w, p.sum.in_h, p.sum.in_w, p.sum.kernel_h));
     p.lists = &pk_job_of(job)->lists;
-    SPK_TRY(pk_weights_get(job, id, &relaid, &own));
-    p.relaid = relaid;
+    SPK_TRY(pk_weights_get(job, id, &relaid));
+    p.relaid = &relaid;
     status = with_weights(&p, id, in);
-    if (own)
-        spk_free(relaid);
+    spk_free(relaid.own);
     return status;
 }

@@ -68,72 +68,59 @@ struct pk_narrow {
     uint32_t rows[PK_MAX_FRAMES];
 };
 
-#define PK_SUM_I8(name, NV)                                                                   \
-    static inline void name##_add(const struct pk_sum *s, const struct pk_class *c,           \
-                                  struct pk_narrow *t, const pk_i16v *sum, uint32_t rows,     \
-                                  int32_t *acc)                                               \
-    {                                                                                         \
-        uint64_t weight = (uint64_t)rows << c->plane;                                         \
-                                                                                              \
-        for (uint32_t i = 0; i < c->n; i++) {                                                 \
-            uint32_t f = c->step[i];                                                          \
-            int32_t *wide = acc + (size_t)f * (NV)*PK_HALF;                                   \
-                                                                                              \
-            if (weight > s->row_limit) {                                                      \
-                pk_widen(wide, sum, NV, c->plane);                                            \
-                continue;                                                                     \
-            }                                                                                 \
-            if (t->rows[f] + weight > s->row_limit) {                                         \
-                pk_widen(wide, t->sum[f], NV, 0);                                             \
-                t->rows[f] = 0;                                                               \
-            }                                                                                 \
-            pk_i16v any = (pk_i16v){0} - (int16_t)(t->rows[f] > 0);                           \
-            for (uint32_t v = 0; v < (NV); v++) {                                             \
-                pk_i16v scaled = sum[v] << (int16_t)c->plane;                                 \
-                                                                                              \
-                t->sum[f][v] = (t->sum[f][v] & any) + scaled;                                 \
-            }                                                                                 \
-            t->rows[f] += (uint32_t)weight;                                                   \
-        }                                                                                     \
-    }                                                                                         \
-    static inline void name(const struct pk_sum *s, const struct pk_piece *piece, uint32_t n, \
-                            struct pk_narrow *t, int32_t *acc)                                \
-    {                                                                                         \
-        memset(t->rows, 0, s->frames * sizeof *t->rows);                                      \
-        for (uint32_t k = 0; k < s->n_classes; k++) {                                         \
-            const struct pk_class *c = &s->cls[k];                                            \
-            pk_i16v sum[NV] = {{0}};                                                          \
-            uint32_t rows = 0;                                                                \
-                                                                                              \
-            for (uint32_t r = 0; r < n; r++) {                                                \
-                const uint32_t *e = s->entry + piece[r].from[k];                              \
-                const uint32_t *end = s->entry + piece[r].to[k];                              \
-                                                                                              \
-                while (e < end) {                                                             \
-                    uint32_t room = s->row_limit - rows;                                      \
-                    const uint32_t *stop = (uint64_t)(end - e) > room ? e + room : end;       \
-                                                                                              \
-                    rows += (uint32_t)(stop - e);                                             \
-                    for (; e < stop; e++) {                                                   \
-                        const uint8_t *w = (const uint8_t *)(piece[r].weights + *e);          \
-                                                                                              \
-                        for (uint32_t v = 0; v < (NV); v++)                                   \
-                            sum[v] += pk_load_i8(w + (size_t)v * PK_HALF);                    \
-                    }                                                                         \
-                    if (rows == s->row_limit && e < end) {                                    \
-                        name##_add(s, c, t, sum, rows, acc);                                  \
-                        rows = 0;                                                             \
-                        for (uint32_t v = 0; v < (NV); v++)                                   \
-                            sum[v] = (pk_i16v){0};                                            \
-                    }                                                                         \
-                }                                                                             \
-            }                                                                                 \
-            if (rows)                                                                         \
-                name##_add(s, c, t, sum, rows, acc);                                          \
-        }                                                                                     \
-        for (uint32_t f = 0; f < s->frames; f++)                                              \
-            if (t->rows[f])                                                                   \
-                pk_widen(acc + (size_t)f * (NV)*PK_HALF, t->sum[f], NV, 0);                   \
+#define PK_SUM_I8(name, NV)                                                                  \
+    static inline void name##_add(const struct pk_sum *s, const struct pk_class *c,          \
+                                  struct pk_narrow *t, const pk_i16v *sum, uint32_t rows,    \
+                                  int32_t *acc)                                              \
+    {                                                                                        \
+        uint64_t weight = (uint64_t)rows << c->plane;                                        \
+                                                                                             \
+        for (uint32_t i = 0; i < c->n; i++) {                                                \
+            uint32_t f = c->step[i];                                                         \
+            int32_t *wide = acc + (size_t)f * (NV)*PK_HALF;                                  \
+                                                                                             \
+            if (weight > s->row_limit) {                                                     \
+                pk_widen(wide, sum, NV, c->plane);                                           \
+                continue;                                                                    \
+            }                                                                                \
+            if (t->rows[f] + weight > s->row_limit) {                                        \
+                pk_widen(wide, t->sum[f], NV, 0);                                            \
+                t->rows[f] = 0;                                                              \
+            }                                                                                \
+            pk_i16v any = (pk_i16v){0} - (int16_t)(t->rows[f] > 0);                          \
+            for (uint32_t v = 0; v < (NV); v++) {                                            \
+                pk_i16v scaled = sum[v] << (int16_t)c->plane;                                \
+                                                                                             \
+                t->sum[f][v] = (t->sum[f][v] & any) + scaled;                                \
+            }                                                                                \
+            t->rows[f] += (uint32_t)weight;                                                  \
+        }                                                                                    \
+    }                                                                                        \
+    static inline void name(const struct pk_sum *s, struct pk_narrow *t, int32_t *acc)       \
+    {                                                                                        \
+        const uint32_t *e = s->window;                                                       \
+                                                                                             \
+        memset(t->rows, 0, s->frames * sizeof *t->rows);                                     \
+        for (uint32_t k = 0; k < s->n_classes; k++) {                                        \
+            const uint32_t *end = s->window + s->end[k];                                     \
+                                                                                             \
+            while (e < end) {                                                                \
+                uint32_t rows = end - e > s->row_limit ? s->row_limit : (uint32_t)(end - e); \
+                const uint32_t *stop = e + rows;                                             \
+                pk_i16v sum[NV] = {{0}};                                                     \
+                                                                                             \
+                for (; e < stop; e++) {                                                      \
+                    const uint8_t *w = (const uint8_t *)s->weights + *e;                     \
+                                                                                             \
+                    for (uint32_t v = 0; v < (NV); v++)                                      \
+                        sum[v] += pk_load_i8(w + (size_t)v * PK_HALF);                       \
+                }                                                                            \
+                name##_add(s, &s->cls[k], t, sum, rows, acc);                                \
+            }                                                                                \
+        }                                                                                    \
+        for (uint32_t f = 0; f < s->frames; f++)                                             \
+            if (t->rows[f])                                                                  \
+                pk_widen(acc + (size_t)f * (NV)*PK_HALF, t->sum[f], NV, 0);                  \
     }
 PK_SUM_I8(pk_window_i8_128, 128 / PK_HALF)
 PK_SUM_I8(pk_window_i8_64, 64 / PK_HALF)
@@ -141,19 +128,17 @@ PK_SUM_I8(pk_window_i8_32, 32 / PK_HALF)
 
 static void pk_sum_i8(const struct pk_sum *s)
 {
-    struct pk_piece piece[PK_PIECES];
     struct pk_narrow t;
     int32_t *acc = s->acc;
 
-    for (uint64_t p = s->begin; p < s->end; p++, acc += (size_t)s->frames * s->row_bytes) {
-        uint32_t n = pk_window(s, p, piece);
-
+    for (uint64_t p = s->begin; p < s->end_position; p++, acc += (size_t)s->frames * s->row_bytes) {
+        pk_window(s, p);
         if (s->row_bytes == 128)
-            pk_window_i8_128(s, piece, n, &t, acc);
+            pk_window_i8_128(s, &t, acc);
         else if (s->row_bytes == 64)
-            pk_window_i8_64(s, piece, n, &t, acc);
+            pk_window_i8_64(s, &t, acc);
         else
-            pk_window_i8_32(s, piece, n, &t, acc);
+            pk_window_i8_32(s, &t, acc);
     }
 }
 

@@ -119,52 +119,49 @@ static spk_status relay_block(void *ctx, uint32_t block, uint32_t worker)
 }
 
 static spk_status relay(struct ref_job *job, const struct ir_param *p, const struct pk_weights *w,
-                        struct pk_relaid **out)
+                        uint8_t *to, int32_t *out_abs_max)
 {
-    struct pk_relaid *made = spk_alloc_aligned(w->bytes + 128, 64);
-    struct relay r = {p, w, NULL, NULL};
+    struct relay r = {p, w, to, NULL};
     spk_status status;
 
-    if (!made)
-        return SPK_ERR_NOMEM;
-    made->data = r.out = (uint8_t *)made + 64;
-    made->abs_max = 0;
-    status = spk_alloc_array(w->blocks, sizeof *r.abs_max, &r.abs_max);
-    if (status == SPK_OK)
-        status = ref_parallel(job, w->blocks, 1, relay_block, &r);
+    *out_abs_max = 0;
+    SPK_TRY(spk_alloc_array(w->blocks, sizeof *r.abs_max, &r.abs_max));
+    status = ref_parallel(job, w->blocks, 1, relay_block, &r);
     for (uint32_t b = 0; status == SPK_OK && b < w->blocks; b++)
-        made->abs_max = r.abs_max[b] > made->abs_max ? r.abs_max[b] : made->abs_max;
+        *out_abs_max = r.abs_max[b] > *out_abs_max ? r.abs_max[b] : *out_abs_max;
     spk_free(r.abs_max);
-    if (status != SPK_OK) {
-        spk_free(made);
-        return status;
-    }
-    *out = made;
-    return SPK_OK;
+    if (status == SPK_OK && p->mapped)
+        file_pages_release(p->data, ir_param_elements(p) * ir_dtype_size(p->dtype));
+    return status;
 }
 
-spk_status pk_weights_get(struct ref_job *job, uint32_t id, struct pk_relaid **out, bool *out_own)
+spk_status pk_weights_get(struct ref_job *job, uint32_t id, struct pk_relaid *out)
 {
     const struct ir_module *m = job->e->m;
     const struct ir_param *p = &m->param[m->node[id].param[0]];
     struct pk_engine *pk = job->e->own;
     struct pk_weights *w = &pk->plan[id].w;
-    struct pk_relaid *none = NULL;
+    int state = w->keep ? atomic_load(&w->state) : PK_BEING_RELAID;
+    spk_status status;
 
-    *out_own = false;
-    *out = atomic_load(&w->relaid);
-    if (*out)
-        return SPK_OK;
-    SPK_TRY(relay(job, p, w, out));
-    if (p->mapped)
-        file_pages_release(p->data, ir_param_elements(p) * ir_dtype_size(p->dtype));
-    if (!w->keep) {
-        *out_own = true;
+    *out = (struct pk_relaid){.data = pk->kept + w->at};
+    if (state == PK_RAW && atomic_compare_exchange_strong(&w->state, &state, PK_BEING_RELAID)) {
+        status = relay(job, p, w, pk->kept + w->at, &w->abs_max);
+        state = status == SPK_OK ? PK_READY : PK_RAW;
+        atomic_store(&w->state, state);
+        SPK_TRY(status);
+    }
+    if (state == PK_READY) {
+        out->abs_max = w->abs_max;
         return SPK_OK;
     }
-    if (!atomic_compare_exchange_strong(&w->relaid, &none, *out)) {
-        spk_free(*out);
-        *out = none;
-    }
-    return SPK_OK;
+    /* Not kept, or in the hands of another run. */
+    out->own = spk_alloc_huge(w->bytes);
+    out->data = out->own;
+    if (!out->own)
+        return SPK_ERR_NOMEM;
+    status = relay(job, p, w, out->own, &out->abs_max);
+    if (status != SPK_OK)
+        spk_free(out->own);
+    return status;
 }

@@ -190,6 +190,9 @@ spk_status ref_maxpool(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_mean(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_head(struct ref_job *job, uint32_t id) SPK_CHECKED; /* linear, one position */
 spk_status ref_readout(struct ref_job *job, uint32_t id) SPK_CHECKED;
+/* The same from the sums of all operands over T and positions, [channels]. */
+spk_status ref_mean_of(struct ref_job *job, uint32_t id, const double *sum) SPK_CHECKED;
+spk_status ref_readout_of(struct ref_job *job, uint32_t id, const double *count) SPK_CHECKED;
 
 /* Weights (reference_project.c): shape and abs_max; then the data, in job->scratch or cached. */
 spk_status ref_weights_plan(const struct engine *e, const struct ir_node *node, struct diag_list *d,

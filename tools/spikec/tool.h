@@ -23,7 +23,7 @@ struct tool_args {
     uint64_t calibrate_limit, seed, cores;
     double rate;
     uint32_t repeat, threads, segment, segments;
-    bool json, quiet, time_report, remarks, separate_cores, in_place, check_only, list;
+    bool json, quiet, time_report, profile, remarks, separate_cores, in_place, check_only, list;
 };
 
 struct tool_command {
