@@ -218,6 +218,13 @@ static int order_stored(const void *x, const void *y)
     return a->bytes == b->bytes ? 0 : (a->bytes < b->bytes ? -1 : 1);
 }
 
+/* The old format gives the classes of a whole model persistent ids, too. */
+static bool is_class(const struct pk_value *persistent)
+{
+    const struct pk_value *id = persistent->list.item[0];
+    return id->kind == PK_TUPLE && id->list.n > 0 && pk_is_text(id->list.item[0], "module");
+}
+
 /* The table of all storages that the value refers to. */
 static spk_status list_stored(struct pth *f)
 {
@@ -228,18 +235,20 @@ static spk_status list_stored(struct pth *f)
         const struct pk_value *persistent = f->persistent.data[i];
         struct pth_storage storage;
         uint64_t bytes;
+        if (is_class(persistent))
+            continue;
         SPK_TRY(pth_storage_parse(f, persistent, &storage));
         SPK_TRY(storage_bytes(f, persistent, &storage, &bytes));
-        f->stored[i] = (struct pth_stored){
+        f->stored[f->n_stored++] = (struct pth_stored){
             .key = storage.key, .key_length = storage.key_length, .n = storage.n, .bytes = bytes};
     }
     size_t n = 0;
-    if (f->persistent.len)
-        qsort(f->stored, f->persistent.len, sizeof *f->stored, order_stored);
-    for (size_t i = 0; i < f->persistent.len; i++) {
+    if (f->n_stored)
+        qsort(f->stored, f->n_stored, sizeof *f->stored, order_stored);
+    for (size_t i = 0; i < f->n_stored; i++) {
         const struct pth_stored *s = &f->stored[i];
         if (n > 0 && compare_keys(&f->stored[n - 1], s->key, s->key_length) == 0) {
-            if (f->stored[n - 1].bytes != s->bytes)
+            if (f->stored[n - 1].bytes != s->bytes || f->stored[n - 1].n != s->n)
                 return pth_fail(f, 0, "one storage is given two sizes");
             continue;
         }

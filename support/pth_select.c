@@ -35,6 +35,9 @@ static void describe_global(const struct pk_value *v, struct strbuf *out)
 {
     if (v->kind == PK_CALL)
         v = v->list.item[0];
+    if (v->kind == PK_PERSISTENT && v->list.item[0]->kind == PK_TUPLE &&
+        v->list.item[0]->list.n > 1)
+        v = v->list.item[0]->list.item[1]; /* a class in the old format */
     if (v->kind == PK_GLOBAL)
         strbuf_printf(out, "%s.%s", v->global.module, v->global.name);
     else
