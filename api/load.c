@@ -61,10 +61,10 @@ void api_model_fini(struct api_model *m)
     memset(m, 0, sizeof *m);
 }
 
-static spk_status bind_weights(spk_context *c, struct api_model *m)
+static spk_status bind_weights(spk_context *c, bool ema, struct api_model *m)
 {
     struct fe_weights_report report = {0};
-    spk_status status = fe_weights_bind(m->module, m->weights, &c->diags, &report);
+    spk_status status = fe_weights_bind_ema(m->module, m->weights, ema, &c->diags, &report);
     m->ignored = report.ignored;
     m->n_ignored = report.n_ignored;
     report.ignored = NULL;
@@ -100,7 +100,7 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
         diag_help_set(&c->diags, "give them with --weights FILE.safetensors");
         return status;
     }
-    return bind_weights(c, out);
+    return bind_weights(c, o->ema, out);
 }
 
 spk_status api_model_load(spk_context *c, const struct spk_model_options *o, bool bind,

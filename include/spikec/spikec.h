@@ -63,7 +63,8 @@ void spk_result_free(spk_result *result); /* NULL is allowed */
 /* What every job with a model takes. `settings` are "NAME=VALUE", `binds` "FROM=TO" texts. */
 struct spk_model_options {
     const char *model;   /* path, or name of a zoo model; where allowed a compiled folder */
-    const char *weights; /* safetensors; NULL: the zoo model's own */
+    const char *weights; /* safetensors or PyTorch checkpoint; NULL: the zoo model's own */
+    bool ema;            /* of a checkpoint the copy averaged over training */
     const char *const *settings;
     size_t n_settings;
     const char *const *binds;
@@ -197,6 +198,18 @@ int spk_format(spk_context *context, const char *path, spk_result **out_result);
 int spk_target_list(spk_context *context, spk_result **out_result);
 int spk_target_show(spk_context *context, const char *target, spk_result **out_result);
 int spk_target_check(spk_context *context, const char *target, spk_result **out_result);
+
+/* weights: the tensors of a file (safetensors, or a PyTorch checkpoint; told by its content). */
+struct spk_weights_options {
+    const char *input;
+    const char *output; /* convert: .safetensors, or .pth, .pt, .pth.tar; replaced in one step */
+    const char *dtype;  /* convert: of all float tensors, "f32" or "f16"; NULL: as they are */
+    bool ema;           /* of a checkpoint the copy averaged over training */
+};
+int spk_weights_list(spk_context *context, const struct spk_weights_options *options,
+                     spk_result **out_result);
+int spk_weights_convert(spk_context *context, const struct spk_weights_options *options,
+                        spk_result **out_result);
 
 /* The table of layers and cores of a compiled (or simulated) folder, from its cost.json. */
 int spk_cost_table(spk_context *context, const char *folder, size_t max_cores,

@@ -148,6 +148,21 @@ static int cmd_target(spk_context *c, struct tool_args *a, spk_result **out)
     return SPIKEC_ERR_USAGE;
 }
 
+static int cmd_weights(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    const char *verb = a->positional[0];
+    struct spk_weights_options o = {.input = a->positional[1],
+                                    .output = a->positional[2],
+                                    .dtype = a->dtype,
+                                    .ema = a->model.ema};
+    if (a->n_positional == 2 && strcmp(verb, "list") == 0 && a->dtype == NULL)
+        return spk_weights_list(c, &o, out);
+    if (a->n_positional == 3 && strcmp(verb, "convert") == 0)
+        return spk_weights_convert(c, &o, out);
+    fprintf(stderr, "spikec weights: expected 'list FILE' or 'convert IN OUT'\n");
+    return SPIKEC_ERR_USAGE;
+}
+
 const struct tool_command tool_commands[] = {
     {"run", "MODEL|DIR", "Run a network: level R of a model, R or Q of a compiled folder.",
      "MODEL is a path or the name of a zoo model.", "mwilyl", 1, 1, cmd_run},
@@ -185,6 +200,10 @@ const struct tool_command tool_commands[] = {
      cmd_cost},
     {"target", "list|show T|check T", "List, show or check chip descriptions.", NULL, "", 1, 2,
      cmd_target},
+    {"weights", "list F|convert F G",
+     "List the tensors of a file, or write them in another format.",
+     "Reads safetensors and PyTorch checkpoints; writes what the name of the output says.", "h", 2,
+     3, cmd_weights},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 

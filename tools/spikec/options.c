@@ -57,11 +57,15 @@ enum {
     K_PLACER,
     K_EFFORT,
     K_TO,
-    K_SEGMENT
+    K_SEGMENT,
+    K_EMA,
+    K_DTYPE
 };
 
 static const struct tool_option OPTIONS[] = {
-    {'w', "weights", K_WEIGHTS, "FILE", "trained weights (safetensors); default: the zoo model's"},
+    {'w', "weights", K_WEIGHTS, "FILE",
+     "trained weights (safetensors, .pth); default: the zoo model's"},
+    {'w', "ema", K_EMA, NULL, "of a PyTorch checkpoint the weights averaged over training"},
     {'m', "set", K_SET, "NAME=VALUE", "set a parameter of the model (repeatable; the last wins)"},
     {'m', "bind", K_BIND, "FROM=TO", "checkpoint name FROM is the model's TO (repeatable)"},
     {'i', "input", K_INPUT, "FILE", "images: safetensors with tensor `input`, or IDX (.gz)"},
@@ -109,6 +113,8 @@ static const struct tool_option OPTIONS[] = {
     {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
     {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
     {'k', "cores", K_CORES, "N", "list the N fullest cores (default 16)"},
+    {'h', "ema", K_EMA, NULL, "of a PyTorch checkpoint the weights averaged over training"},
+    {'h', "dtype", K_DTYPE, "TYPE", "convert float tensors to f32 or f16; default: as they are"},
     {'*', "threads", K_THREADS, "N", "threads (default: all processors)"},
     {'*', "json", K_JSON, NULL, "machine-readable result on stdout, the rest on stderr"},
     {'*', "quiet", K_QUIET, NULL, "no progress, no text"},
@@ -205,6 +211,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->placer;
     case K_TO:
         return &a->to;
+    case K_DTYPE:
+        return &a->dtype;
     case 'o':
         return &a->output;
     default:
@@ -231,6 +239,8 @@ static bool *flag_option(struct tool_args *a, int key)
         return &a->check_only;
     case K_LIST:
         return &a->list;
+    case K_EMA:
+        return &a->model.ema;
     default:
         return NULL;
     }
