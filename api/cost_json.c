@@ -44,6 +44,7 @@ static void sum_stats(struct cost_sum *t, const struct sim_events *s)
     t->s.payload_events += s->payload_events;
     t->s.updates_active += s->updates_active;
     t->s.updates_inactive += s->updates_inactive;
+    t->s.updates_touched += s->updates_touched;
     t->s.spikes_out += s->spikes_out;
     t->s.messages_out += s->messages_out;
     t->s.messages_in += s->messages_in;
@@ -103,7 +104,8 @@ static void write_dynamic(const struct cost *c, const struct sim_events *s)
     if (c->stats == NULL)
         return;
     jw_f64(c->w, "synaptic_events", (double)s->synaptic_events / c->images);
-    jw_f64(c->w, "neuron_updates", (double)(s->updates_active + s->updates_inactive) / c->images);
+    jw_f64(c->w, "neuron_updates",
+           (double)(s->updates_active + s->updates_inactive + s->updates_touched) / c->images);
     jw_f64(c->w, "neuron_updates_active", (double)s->updates_active / c->images);
     jw_f64(c->w, "spikes_out", (double)s->spikes_out / c->images);
     jw_f64(c->w, "messages", (double)s->messages_out / c->images);
@@ -362,19 +364,21 @@ static uint32_t chips_used(const struct image *im)
     return last + 1;
 }
 
+/* Chips without touched neurons have no price of them, and times of messages are for export only:
+ * nothing is left out of a sum. */
 static void write_unpriced(const struct cost *c)
 {
     jw_array_begin(c->w, "unpriced");
     for (int e = 0; e < TGT_ENERGY_COUNT; e++) {
         bool occurs = c->stats == NULL || (c->stats->unpriced_energy >> e & 1u);
-        if (!c->target->energy_pj[e].present && occurs)
+        if (!c->target->energy_pj[e].present && occurs && e != TGT_E_NEURON_TOUCHED)
             jw_string(c->w, NULL, tgt_energy_name((enum tgt_energy)e));
     }
     jw_array_end(c->w);
     jw_array_begin(c->w, "untimed");
     for (int e = 0; e < TGT_TIME_COUNT; e++) {
         bool occurs = c->stats == NULL || (c->stats->unpriced_time >> e & 1u);
-        if (!c->target->time_ns[e].present && occurs)
+        if (!c->target->time_ns[e].present && occurs && e < TGT_T_MESSAGE_IN)
             jw_string(c->w, NULL, tgt_time_name((enum tgt_time)e));
     }
     if (chips_used(c->im) > 1 && isnan(system_barrier_ns(c)))

@@ -96,9 +96,14 @@ static spk_status dim_fits(const struct api_fit_query *q, const struct spk_model
 static spk_status note_dim(spk_context *c, const struct api_fit_query *q,
                            const struct spk_model_options *model, uint32_t dim, uint32_t step)
 {
-    uint32_t low = 0, high = (dim + step - 1) / step; /* low fits (0: nothing), high does not */
+    uint32_t low, high = (dim + step - 1) / step; /* low fits, high does not */
     const uint32_t all = high;
     uint64_t cores = 0;
+    bool any;
+    SPK_TRY(dim_fits(q, model, step, &any, &cores)); /* soon told, and often enough */
+    if (!any || high < 2)
+        return SPK_OK;
+    low = 1;
     spk_status status = SPK_OK;
     progress_begin(&c->progress, "looking for a dim that fits", all);
     while (high - low > 1 && status == SPK_OK) {
@@ -114,10 +119,9 @@ static spk_status note_dim(spk_context *c, const struct api_fit_query *q,
     }
     progress_end(&c->progress);
     SPK_TRY(status);
-    if (low > 0)
-        diag_note_add(&c->diags, spk_span_none,
-                      "dim = %u instead of %u (in steps of %u) fits, on %llu cores", low * step,
-                      dim, step, (unsigned long long)cores);
+    diag_note_add(&c->diags, spk_span_none,
+                  "dim = %u instead of %u (in steps of %u) fits, on %llu cores", low * step, dim,
+                  step, (unsigned long long)cores);
     return SPK_OK;
 }
 

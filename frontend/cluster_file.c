@@ -17,6 +17,8 @@
 
 #define MAX_NUMBER 40u
 #define MAX_SIDE 65535u
+#define MAX_CELLS (1u << 26) /* placing takes some 64 bytes for each */
+#define MAX_WEIGHT 1e100     /* sums and squares of loads stay finite */
 #define MAX_CLUSTERS 0x7fffffffu
 
 struct cg_reader {
@@ -126,8 +128,10 @@ static spk_status weight(struct cg_reader *r, double *out)
     *out = v;
     if (i == length && length > 0)
         return SPK_OK;
-    if (length == 0 || length > MAX_NUMBER || !spk_parse_f64(begin, length, out) || *out < 0)
-        return bad_number(r, begin, "the weight", "a number of at least 0 is needed");
+    if (length == 0 || length > MAX_NUMBER || !spk_parse_f64(begin, length, out) || *out < 0 ||
+        *out > MAX_WEIGHT)
+        return bad_number(r, begin, "the weight",
+                          "a number of at least 0, at most 1e100, is needed");
     return SPK_OK;
 }
 
@@ -161,6 +165,10 @@ static spk_status header(struct cg_reader *r)
     SPK_TRY(keyword(r, "mesh"));
     SPK_TRY(integer(r, "the mesh's width", MAX_SIDE, &c->mesh_w));
     SPK_TRY(integer(r, "the mesh's height", MAX_SIDE, &c->mesh_h));
+    const uint64_t cells = (uint64_t)c->mesh_w * c->mesh_h;
+    if (cells == 0 || cells > MAX_CELLS)
+        return bad(r, "E0453", "the mesh of %u x %u has %llu cells; 1 to %u are allowed", c->mesh_w,
+                   c->mesh_h, (unsigned long long)cells, MAX_CELLS);
     SPK_TRY(end_of_line(r));
     SPK_TRY(keyword(r, "clusters"));
     SPK_TRY(integer(r, "the number of clusters", MAX_CLUSTERS, &c->graph.n_clusters));

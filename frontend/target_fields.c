@@ -43,6 +43,7 @@
 /* In the order of the enums of ir/target.h. */
 static const char *const neuron_words[] = {"fixed", "programmable"};
 static const char *const routing_words[] = {"unicast", "multicast"};
+static const char *const message_words[] = {"entry", "core"};
 static const char *const sharing_words[] = {"none", "population", "convolution"};
 static const char *const attention_words[] = {"and_lif", "embedded", "product",
                                               "serial",  "plastic",  "engine"};
@@ -119,11 +120,13 @@ const struct tf_field tf_fields[] = {
     NUMBER("mesh", "cores", cores_x, "cores", TF_PAIR, TF_REQUIRED, 1, 1024),
     NUMBER("mesh", "tile", tile_w, "cores", TF_PAIR, TF_REQUIRED, 1, 1024),
     OPTIONAL_WORD("mesh", "routing", routing, "word", routing_words),
+    OPTIONAL_WORD("mesh", "message", message, "word", message_words),
     NUMBER("mesh", "cores_per_chip", cores_per_chip, "cores", TF_U32, TF_REQUIRED, 1, 1 << 20),
 
     ENERGY("synaptic_op", TGT_E_SYNAPTIC_OP),
     ENERGY("neuron_active", TGT_E_NEURON_ACTIVE),
     ENERGY("neuron_inactive", TGT_E_NEURON_INACTIVE),
+    ENERGY("neuron_touched", TGT_E_NEURON_TOUCHED),
     ENERGY("spike_within_tile", TGT_E_SPIKE_WITHIN_TILE),
     ENERGY("hop_x", TGT_E_HOP_X),
     ENERGY("hop_y", TGT_E_HOP_Y),
@@ -144,6 +147,9 @@ const struct tf_field tf_fields[] = {
     TIME("barrier_min", TGT_T_BARRIER_MIN),
     TIME("barrier_max", TGT_T_BARRIER_MAX),
     TIME("embedded_op", TGT_T_EMBEDDED_OP),
+    TIME("message_in", TGT_T_MESSAGE_IN),
+    TIME("message_out", TGT_T_MESSAGE_OUT),
+    TIME("spike_out", TGT_T_SPIKE_OUT),
 
     NUMBER("power", "static_per_chip", static_mw, "mW", TF_REAL, TF_OPTIONAL, 0, 1e9),
 };

@@ -25,7 +25,8 @@
 
 _Static_assert(sizeof(enum tgt_neuron_model) == sizeof(unsigned) &&
                    sizeof(enum tgt_sharing) == sizeof(unsigned) &&
-                   sizeof(enum tgt_routing) == sizeof(unsigned),
+                   sizeof(enum tgt_routing) == sizeof(unsigned) &&
+                   sizeof(enum tgt_message) == sizeof(unsigned),
                "words are stored as unsigned");
 
 static const char *const top_keys[] = {"spikec_target", "name", "description", "systems"};

@@ -24,7 +24,7 @@
 #include "support/diag.h"
 #include "support/status.h"
 
-#define IMG_SCHEMA 2
+#define IMG_SCHEMA 3
 #define IMG_NONE 0xffffffffu
 
 struct img_core {
@@ -278,6 +278,7 @@ struct img_meta {
     uint32_t threshold_shift;
     uint32_t ticks;     /* of a step */
     uint32_t word_bits; /* of an attention engine, 0: none */
+    uint32_t message;   /* what one message is for: enum tgt_message */
     uint64_t seed;
     uint32_t target_name, system_name, provenance; /* strings[]; provenance: JSON text */
 };

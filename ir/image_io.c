@@ -88,7 +88,7 @@
     F(schema, U32, 1) F(timesteps, U32, 1) F(interval, U32, 1) F(latency, U32, 1) \
     F(state_bits, U32, 1) F(payload_bits, U32, 1) F(chips_x, U32, 1) F(chips_y, U32, 1) \
     F(cores_x, U32, 1) F(cores_y, U32, 1) F(tile_w, U32, 1) F(tile_h, U32, 1) \
-    F(threshold_shift, U32, 1) F(ticks, U32, 1) F(word_bits, U32, 1) \
+    F(threshold_shift, U32, 1) F(ticks, U32, 1) F(word_bits, U32, 1) F(message, U32, 1) \
     F(seed, U64, 1) F(target_name, U32, 1) F(system_name, U32, 1) \
     F(provenance, U32, 1)
 /* clang-format on */
@@ -174,7 +174,7 @@ COMPLETE(HEAD, 0);
 #undef ROW_TYPE
 #define ROW_TYPE struct img_meta
 static const struct h5_field fields_meta[] = {META(FIELD)};
-COMPLETE(META, 8);
+COMPLETE(META, 4);
 #undef ROW_TYPE
 
 #define N_FIELDS(fields) (sizeof(fields) / sizeof((fields)[0]))

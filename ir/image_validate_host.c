@@ -21,6 +21,7 @@ void img_check_meta(struct check *c)
     img_at_least(c, "ticks", m->ticks, 1, "");
     img_at_most(c, "ticks", m->ticks, 65535, "");
     img_at_most(c, "word_bits", m->word_bits, 65536, "");
+    img_at_most(c, "message", m->message, TGT_MESSAGE_CORE, "");
     img_at_most(c, "state_bits", m->state_bits, 32, "");
     img_at_most(c, "payload_bits", m->payload_bits, 32, "");
     img_at_most(c, "threshold_shift", m->threshold_shift, MAX_SHIFT, "");

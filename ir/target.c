@@ -36,6 +36,7 @@ const char *tgt_energy_name(enum tgt_energy e)
         [TGT_E_SYNAPTIC_OP] = "synaptic_op",
         [TGT_E_NEURON_ACTIVE] = "neuron_active",
         [TGT_E_NEURON_INACTIVE] = "neuron_inactive",
+        [TGT_E_NEURON_TOUCHED] = "neuron_touched",
         [TGT_E_SPIKE_WITHIN_TILE] = "spike_within_tile",
         [TGT_E_HOP_X] = "hop_x",
         [TGT_E_HOP_Y] = "hop_y",
@@ -62,6 +63,9 @@ const char *tgt_time_name(enum tgt_time t)
         [TGT_T_BARRIER_MIN] = "barrier_min",
         [TGT_T_BARRIER_MAX] = "barrier_max",
         [TGT_T_EMBEDDED_OP] = "embedded_op",
+        [TGT_T_MESSAGE_IN] = "message_in",
+        [TGT_T_MESSAGE_OUT] = "message_out",
+        [TGT_T_SPIKE_OUT] = "spike_out",
     };
     return NAME_OF(names, t);
 }

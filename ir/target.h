@@ -46,6 +46,7 @@ enum tgt_energy {
     TGT_E_SYNAPTIC_OP,
     TGT_E_NEURON_ACTIVE,
     TGT_E_NEURON_INACTIVE,
+    TGT_E_NEURON_TOUCHED, /* at rest, with input that adds up to nothing; absent: inactive */
     TGT_E_SPIKE_WITHIN_TILE,
     TGT_E_HOP_X,
     TGT_E_HOP_Y,
@@ -69,6 +70,10 @@ enum tgt_time {
     TGT_T_BARRIER_MIN,
     TGT_T_BARRIER_MAX, /* one tile .. all tiles of one chip */
     TGT_T_EMBEDDED_OP,
+    /* Of messages and spikes, for simulators that follow them; not part of our times. */
+    TGT_T_MESSAGE_IN,
+    TGT_T_MESSAGE_OUT,
+    TGT_T_SPIKE_OUT,
     TGT_TIME_COUNT
 };
 
@@ -85,6 +90,11 @@ enum tgt_sharing {
 enum tgt_routing {
     TGT_UNICAST,  /* a message for each destination core */
     TGT_MULTICAST /* one message that routers copy where routes part */
+};
+/* What one message is for. */
+enum tgt_message {
+    TGT_MESSAGE_ENTRY, /* one spike and out-axon entry */
+    TGT_MESSAGE_CORE   /* one spike and destination core, whatever its entries there */
 };
 enum tgt_attention {
     TGT_ATTN_AND_LIF = 1,
@@ -170,6 +180,7 @@ struct tgt {
     /* Mesh of one chip: cores_x * cores_y positions, tile_w * tile_h cores share a router. */
     uint32_t cores_x, cores_y, tile_w, tile_h;
     enum tgt_routing routing;
+    enum tgt_message message;
     uint32_t cores_per_chip; /* usable cores, <= cores_x * cores_y */
     uint32_t n_systems;
     struct tgt_system *system;  /* smallest first */

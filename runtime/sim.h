@@ -57,10 +57,13 @@ struct sim_run {
  *                     its row (zero weights included), whatever its payload;
  *   payload_events    the same, times the payload's magnitude;
  *   updates_active    compartment-steps with state, input or bias not all zero;
+ *   updates_touched   of the others those at which synapses were processed, where that has a price
+ *                     (padding too); on other chips they are inactive;
  *   updates_inactive  all other compartment-steps (every compartment of the core is visited once
  *                     per step, padding included);
  *   spikes_out        spikes fired, graded or not, however many destinations they have;
- *   messages_out      one per spike and out-axon entry: one destination core (or port); a graded
+ *   messages_out      one per spike and out-axon entry: one destination core (or port); where the
+ *                     chip sends one message per core, one per spike and route; a graded
  *                     spike is one message;
  *   messages_in       messages that arrive from cores, host or embedded processors; a host count
  *                     wider than the payload takes several (binary chips: count of them);
@@ -71,7 +74,7 @@ struct sim_run {
  * compartment at window start and one at its end. */
 struct sim_events {
     uint64_t synaptic_events, payload_events;
-    uint64_t updates_active, updates_inactive;
+    uint64_t updates_active, updates_inactive, updates_touched;
     uint64_t spikes_out, messages_out, messages_in;
     uint64_t within_tile, hops_x, hops_y, hops_chip;
     uint64_t host_writes;
@@ -87,8 +90,8 @@ struct sim_stats {
     uint32_t n_groups;
     struct sim_events *core;  /* [n_cores] sums over its groups */
     struct sim_events *group; /* [n_groups]; busy_ns is the group's part */
-    struct sim_events total; /* sums; embedded operations are priced here only; busy_ns is
-                                    the busiest core's */
+    struct sim_events total;  /* sums; embedded operations are priced here only; busy_ns is
+                                     the busiest core's */
     uint64_t n_routes;
     uint64_t *route_messages; /* [n_routes] */
     uint64_t max_route_messages;
@@ -117,6 +120,10 @@ void sim_destroy(struct sim *s); /* NULL is allowed */
  * (E0842: input not finite, event counts negative or fractional), SPK_ERR_CANCELLED, SPK_ERR_NOMEM,
  * and whatever the recorder returns. Can be called again.                                       */
 spk_status sim_run(struct sim *s, const struct sim_run *r, struct diag_list *d) SPK_CHECKED;
+
+/* Host currents of one image [channel][position of the encoder's layer], which the image must have.
+ */
+spk_status sim_encode(const struct image *im, const float *image, int32_t *out) SPK_CHECKED;
 
 /* Statistics of the last sim_run; owned by the simulator, valid until the next run. */
 const struct sim_stats *sim_statistics(const struct sim *s);

@@ -339,6 +339,26 @@ static spk_status build_segments(struct sim *s)
     return SPK_OK;
 }
 
+/* Where a message is one per destination core: the entries of a segment whose route another entry
+ * of it has too, save one. */
+static spk_status mark_repeats(struct sim *s)
+{
+    const uint32_t entries = s->segment_first[s->n_segments];
+
+    if (s->im->meta.message != TGT_MESSAGE_CORE)
+        return SPK_OK;
+    SPK_TRY(spk_alloc_array(entries, sizeof *s->segment_repeats, &s->segment_repeats));
+    for (uint64_t g = 0; g < s->n_segments; g++) {
+        const uint32_t first = s->segment_first[g];
+
+        for (uint32_t i = first; i < s->segment_first[g + 1]; i++)
+            for (uint32_t j = first; j < i && !s->segment_repeats[i]; j++)
+                s->segment_repeats[i] =
+                    s->outs[s->segment_outs[j]].route == s->outs[s->segment_outs[i]].route;
+    }
+    return SPK_OK;
+}
+
 static spk_status check_injections(const struct sim *s, struct diag_list *d)
 {
     const struct image *im = s->im;
@@ -374,6 +394,7 @@ spk_status sim_build_axons(struct sim *s, struct diag_list *d)
     SPK_TRY(build_in_axons(s, d));
     SPK_TRY(build_out_axons(s, d));
     SPK_TRY(build_segments(s));
+    SPK_TRY(mark_repeats(s));
     SPK_TRY(check_injections(s, d));
     SPK_TRY(spk_alloc_array((size_t)s->ring * (s->n_chunks + 1), sizeof *s->spikes, &s->spikes));
     return spk_alloc_array((size_t)s->ring * (s->n_chunks + 1) * s->n_chunks, sizeof *s->lists,

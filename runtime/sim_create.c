@@ -414,6 +414,7 @@ void sim_destroy(struct sim *s)
                      s->segment,
                      s->segment_first,
                      s->segment_outs,
+                     s->segment_repeats,
                      s->vth,
                      s->bias,
                      s->static_bias,

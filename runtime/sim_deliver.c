@@ -252,6 +252,8 @@ static spk_status deliver(struct sim *s, uint32_t chunk, const struct sim_due *d
         deliver_list(s, a, t, &b);
     else
         deliver_conv(s, a, t, &b);
+    if (s->touched != NULL)
+        sim_touched_mark(s, a, b.neuron, spike, b.n);
     s->dirty[a->core] = 1;
     stats->messages_in += b.copies;
     stats->synaptic_events += b.events;

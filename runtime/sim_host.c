@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "support/alloc.h"
+
 static uint64_t input_elements(const struct sim *s, bool *out_events)
 {
     const struct img_encoder *e = &s->im->encoder;
@@ -53,24 +55,24 @@ spk_status sim_host_check_input(const struct sim *s, const struct sim_run *r, st
 }
 
 /* x_q = clip(round_half_even(x * 2^x_shift), +-32767). */
-static void quantise_pixels(struct sim *s, const float *x)
+static void quantise_pixels(const struct img_encoder *e, const float *x, int32_t *pixels)
 {
-    const struct img_encoder *e = &s->im->encoder;
     size_t n = (size_t)e->in_channels * e->in_height * e->in_width;
 
     for (size_t i = 0; i < n; i++) {
         double q = rint(ldexp((double)x[i], (int)e->x_shift));
 
         q = q > 32767.0 ? 32767.0 : q < -32767.0 ? -32767.0 : q;
-        s->pixels[i] = (int32_t)q;
+        pixels[i] = (int32_t)q;
     }
 }
 
-static int32_t encode(const struct sim *s, uint32_t c, uint32_t oy, uint32_t ox)
+static int32_t encode(const struct image *im, const int32_t *pixels, uint32_t c, uint32_t oy,
+                      uint32_t ox)
 {
-    const struct img_encoder *e = &s->im->encoder;
-    const int16_t *w = s->im->enc_w + (size_t)c * e->in_channels * e->kernel_h * e->kernel_w;
-    int64_t a = s->im->enc_b[c], m;
+    const struct img_encoder *e = &im->encoder;
+    const int16_t *w = im->enc_w + (size_t)c * e->in_channels * e->kernel_h * e->kernel_w;
+    int64_t a = im->enc_b[c], m;
 
     for (uint32_t ic = 0; ic < e->in_channels; ic++) {
         for (uint32_t ky = 0; ky < e->kernel_h; ky++) {
@@ -80,13 +82,31 @@ static int32_t encode(const struct sim *s, uint32_t c, uint32_t oy, uint32_t ox)
                 uint32_t x = ox * e->stride_w + kx - e->pad_w;
 
                 if (y < e->in_height && x < e->in_width)
-                    a += (int64_t)*w * s->pixels[((size_t)ic * e->in_height + y) * e->in_width + x];
+                    a += (int64_t)*w * pixels[((size_t)ic * e->in_height + y) * e->in_width + x];
             }
         }
     }
     m = e->out_shift == 0 ? a : (a + ((int64_t)1 << (e->out_shift - 1))) >> e->out_shift;
     m = m > e->m_max ? e->m_max : m < -(int64_t)e->m_max ? -(int64_t)e->m_max : m;
     return (int32_t)(uint32_t)((uint64_t)m << e->m_exp);
+}
+
+spk_status sim_encode(const struct image *im, const float *image, int32_t *out)
+{
+    const struct img_encoder *e = &im->encoder;
+    const struct img_layer *l = &im->layers[e->layer];
+    const uint32_t positions = l->height * l->width;
+    int32_t *pixels;
+
+    SPK_TRY(spk_alloc_array((size_t)e->in_channels * e->in_height, e->in_width * sizeof *pixels,
+                            &pixels));
+    quantise_pixels(e, image, pixels);
+    for (uint32_t i = 0; i < l->channels * positions; i++)
+        out[i] = i / positions < e->out_channels
+                     ? encode(im, pixels, i / positions, i % positions / l->width, i % l->width)
+                     : 0;
+    spk_free(pixels);
+    return SPK_OK;
 }
 
 spk_status sim_host_write_currents(struct sim *s)
@@ -96,7 +116,7 @@ spk_status sim_host_write_currents(struct sim *s)
 
     if (!e->present || s->frame[e->layer] != 0)
         return SPK_OK;
-    quantise_pixels(s, in->data + s->image[e->layer] * in->image_stride);
+    quantise_pixels(e, in->data + s->image[e->layer] * in->image_stride, s->pixels);
     for (uint32_t i = s->layer_group_first[e->layer]; i < s->layer_group_first[e->layer + 1]; i++) {
         const struct sim_group *g = &s->groups[s->layer_groups[i]];
         int32_t *bias = s->bias + g->first;
@@ -108,7 +128,8 @@ spk_status sim_host_write_currents(struct sim *s)
             for (uint32_t c = 0; c < g->nc; c++, bias++, fixed++) {
                 uint32_t value = 0;
                 if (g->c0 + c < e->out_channels)
-                    value = (uint32_t)encode(s, g->c0 + c, g->y0 + p / g->nx, g->x0 + p % g->nx);
+                    value = (uint32_t)encode(s->im, s->pixels, g->c0 + c, g->y0 + p / g->nx,
+                                             g->x0 + p % g->nx);
                 *bias = (int32_t)((uint32_t)*fixed + value);
             }
         }

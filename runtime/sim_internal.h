@@ -167,6 +167,7 @@ struct sim {
     uint32_t *segment;       /* [n_neurons] segment of equal out-axons */
     uint32_t *segment_first; /* CSR over segments into segment_outs */
     uint32_t *segment_outs;
+    uint8_t *segment_repeats; /* of segment_outs: its route has been counted; NULL: none has */
     uint64_t n_segments;
     uint32_t ring; /* depth of the message ring: largest delay + 1 */
 
@@ -174,9 +175,10 @@ struct sim {
     int32_t *v;                        /* [n_neurons] */
     int32_t *acc, *acc1;               /* [n_comps]; acc1 (port 1) may be NULL */
     uint8_t *dirty;                    /* [n_cores]: accumulators hold input */
-    struct sim_messages *lists;        /* [ring][n_chunks + 1][n_chunks], by due step */
-    struct sim_spikes *spikes;         /* [ring][n_chunks + 1], by the step fired at */
-    struct sim_chunk *chunks;          /* [n_chunks] */
+    uint8_t *touched;           /* [n_comps]: synapses were processed; NULL: that has no price */
+    struct sim_messages *lists; /* [ring][n_chunks + 1][n_chunks], by due step */
+    struct sim_spikes *spikes;  /* [ring][n_chunks + 1], by the step fired at */
+    struct sim_chunk *chunks;   /* [n_chunks] */
     uint32_t n_tasks;
     struct sim_task *tasks;
     uint32_t *core_task; /* [n_cores] task of an attention engine, IMG_NONE: neuron core */
@@ -201,6 +203,7 @@ struct sim {
     struct sim_stats stats;
     uint64_t *last_events, *last_active; /* [n_groups] at the previous step's end */
     uint64_t *active_updates;            /* [n_groups] running */
+    uint64_t *touched_updates;           /* [n_groups] of this step; NULL as `touched` */
     uint32_t fullest_chip;               /* cores in use on the chip that has most of them */
 };
 
@@ -242,6 +245,17 @@ void sim_ticks_reset(struct sim *s);
 spk_status sim_ticks_take(struct sim *s, uint32_t chunk, const struct sim_due *due,
                           const struct sim_spike *spike) SPK_CHECKED;
 spk_status sim_ticks_finish(struct sim *s, uint32_t chunk, uint32_t core) SPK_CHECKED;
+
+/* sim_touched.c: compartments at rest that get input. mark: n spikes reach axon a, atoms from that
+ * of `spike` on. count: when a group updates: its neurons' currents, and their biases or second
+ * currents (NULL: none); input NULL: it does not update at this step. */
+spk_status sim_touched_create(struct sim *s) SPK_CHECKED;
+void sim_touched_destroy(struct sim *s);
+void sim_touched_reset(struct sim *s);
+void sim_touched_mark(const struct sim *s, const struct sim_axon *a, uint32_t neuron,
+                      const struct sim_spike *spike, uint32_t n);
+void sim_touched_count(struct sim *s, const struct sim_group *g, const int32_t *input,
+                       const int32_t *other);
 
 /* sim_host.c */
 spk_status sim_host_check_input(const struct sim *s, const struct sim_run *r,

@@ -51,7 +51,8 @@ spk_status sim_stats_create(struct sim *s)
     SPK_TRY(spk_alloc_array(t->n_routes, sizeof *t->route_messages, &t->route_messages));
     SPK_TRY(spk_alloc_array(s->n_groups, sizeof *s->last_events, &s->last_events));
     SPK_TRY(spk_alloc_array(s->n_groups, sizeof *s->last_active, &s->last_active));
-    return spk_alloc_array(s->n_groups, sizeof *s->active_updates, &s->active_updates);
+    SPK_TRY(spk_alloc_array(s->n_groups, sizeof *s->active_updates, &s->active_updates));
+    return sim_touched_create(s);
 }
 
 void sim_stats_destroy(struct sim *s)
@@ -62,6 +63,7 @@ void sim_stats_destroy(struct sim *s)
     spk_free(s->last_events);
     spk_free(s->last_active);
     spk_free(s->active_updates);
+    sim_touched_destroy(s);
 }
 
 static double price(const struct sim *s, uint32_t row)
@@ -103,6 +105,7 @@ void sim_stats_reset(struct sim *s)
     memset(s->last_events, 0, s->n_groups * sizeof *s->last_events);
     memset(s->last_active, 0, s->n_groups * sizeof *s->last_active);
     memset(s->active_updates, 0, s->n_groups * sizeof *s->active_updates);
+    sim_touched_reset(s);
     *t = (struct sim_stats){.core = core,
                             .route_messages = messages,
                             .n_cores = s->n_cores,
@@ -136,15 +139,19 @@ static double group_step(struct sim *s, uint32_t i)
     uint64_t active = s->active_updates[i] - s->last_active[i];
     uint64_t visited = s->core_task[g->core] == IMG_NONE ? g->comps : 0;
     uint64_t neurons = visited * s->im->meta.ticks;
-    uint64_t quiet = neurons > active ? neurons - active : 0;
+    uint64_t touched = s->touched_updates != NULL ? s->touched_updates[i] : 0;
+    uint64_t quiet = neurons > active + touched ? neurons - active - touched : 0;
     double ns = priced_time(s, TGT_T_SYNAPTIC_OP, events) +
-                priced_time(s, TGT_T_NEURON_ACTIVE, active) +
+                priced_time(s, TGT_T_NEURON_ACTIVE, active + touched) +
                 priced_time(s, TGT_T_NEURON_INACTIVE, quiet);
 
     s->last_events[i] = c->synaptic_events;
     s->last_active[i] = s->active_updates[i];
     c->updates_active += active;
     c->updates_inactive += quiet;
+    c->updates_touched += touched;
+    if (s->touched_updates != NULL)
+        s->touched_updates[i] = 0;
     c->busy_ns += ns;
     return ns;
 }
@@ -172,6 +179,7 @@ static void price_events(struct sim *s, struct sim_events *c, uint64_t embedded_
     const uint64_t n[TGT_ENERGY_COUNT] = {[TGT_E_SYNAPTIC_OP] = c->synaptic_events,
                                           [TGT_E_NEURON_ACTIVE] = c->updates_active,
                                           [TGT_E_NEURON_INACTIVE] = c->updates_inactive,
+                                          [TGT_E_NEURON_TOUCHED] = c->updates_touched,
                                           [TGT_E_SPIKE_WITHIN_TILE] = c->within_tile,
                                           [TGT_E_HOP_X] = c->hops_x,
                                           [TGT_E_HOP_Y] = c->hops_y,
@@ -201,6 +209,7 @@ static void add_events(struct sim_events *sum, const struct sim_events *c)
     sum->payload_events += c->payload_events;
     sum->updates_active += c->updates_active;
     sum->updates_inactive += c->updates_inactive;
+    sum->updates_touched += c->updates_touched;
     sum->spikes_out += c->spikes_out;
     sum->messages_out += c->messages_out;
     sum->messages_in += c->messages_in;

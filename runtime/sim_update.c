@@ -130,10 +130,11 @@ static spk_status route_spikes(struct sim *s, const struct sim_group *g, uint32_
 
     for (uint32_t i = s->segment_first[segment]; i < s->segment_first[segment + 1]; i++) {
         uint32_t id = s->segment_outs[i];
+        bool counted = s->segment_repeats != NULL && s->segment_repeats[i] != 0;
         const struct sim_out *o = &s->outs[id];
 
-        s->stats.route_messages[o->route] += n;
-        if (shared != NULL)
+        s->stats.route_messages[o->route] += counted ? 0 : n;
+        if (shared != NULL && !counted)
             sim_count_route(shared, &s->im->routes[o->route], n);
         if (o->dest == IMG_DEST_CORE) {
             SPK_TRY(sim_send(s, chunk, o->target, o->first, first, n));
@@ -239,10 +240,14 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
 
     if (idle) {
         memset(p.acc, 0, g->n * sizeof *p.acc);
+        if (s->touched != NULL)
+            sim_touched_count(s, g, NULL, NULL);
         return SPK_OK;
     }
     if (g->program != IMG_PROG_FIXED && frame == 0 && g->active)
         memset(p.v, 0, g->n * sizeof *p.v);
+    if (dirty && s->touched != NULL)
+        sim_touched_count(s, g, p.acc, p.bias);
     if (g->keep == 2048)
         integrate_half(&p, &out);
     else if (g->keep == 0)
@@ -264,6 +269,8 @@ static spk_status update_graded(struct sim *s, struct sim_group *g, uint32_t chu
     uint32_t bits = s->im->meta.payload_bits, active = 0;
     bool any = false;
 
+    if (s->touched != NULL)
+        sim_touched_count(s, g, acc, acc1);
     for (uint32_t i = 0; i < g->n; i++) {
         int64_t x = acc[i];
         int32_t payload;
@@ -299,10 +306,11 @@ spk_status sim_fire_chunk(void *ctx, uint32_t chunk, uint32_t worker)
             if (g->program == IMG_PROG_ENGINE) {
                 const int32_t *fired = sim_engine_fire(s, c, &s->chunks[chunk].wraps);
                 SPK_TRY(fired ? emit(s, g, chunk, fired) : SPK_OK);
-            } else if (img_has_membrane(g->program))
+            } else if (img_has_membrane(g->program)) {
                 SPK_TRY(update_neurons(s, g, chunk, dirty));
-            else if (dirty)
+            } else if (dirty) {
                 SPK_TRY(update_graded(s, g, chunk));
+            }
         }
         if (dirty && s->acc1)
             memset(s->acc1 + core->first, 0, core->neurons * sizeof *s->acc1);

@@ -231,6 +231,7 @@ spk_status emit_host(struct emit *e, const char *provenance)
     m->tile_h = t->tile_h;
     m->threshold_shift = t->arith.threshold_shift;
     m->ticks = e->net->ticks;
+    m->message = (uint32_t)t->message;
     m->word_bits = t->engine.per_chip ? t->engine.word_bits : 0;
     m->seed = e->m->seed;
     SPK_TRY(image_string(e->im, t->name, &m->target_name));

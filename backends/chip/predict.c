@@ -23,6 +23,7 @@ struct predict {
     uint64_t *row_before; /* [rows + 1] synapses in rows before it */
     uint32_t *core_at;    /* [chip][y][x] core, IMG_NONE */
     double *route;        /* [routes] messages per image */
+    uint32_t *fresh;      /* [out-axons] compartments whose spike is a message of this entry */
 };
 
 static void predict_fini(struct predict *p)
@@ -31,6 +32,7 @@ static void predict_fini(struct predict *p)
     spk_free(p->row_before);
     spk_free(p->core_at);
     spk_free(p->route);
+    spk_free(p->fresh);
 }
 
 static spk_status tabulate(struct predict *p)
@@ -42,6 +44,7 @@ static spk_status tabulate(struct predict *p)
     SPK_TRY(spk_alloc_array_raw(im->n_rows + 1, sizeof *p->row_before, &p->row_before));
     SPK_TRY(spk_alloc_array_raw(places, sizeof *p->core_at, &p->core_at));
     SPK_TRY(spk_alloc_array(im->n_routes, sizeof *p->route, &p->route));
+    SPK_TRY(spk_alloc_array(im->n_out_axons, sizeof *p->fresh, &p->fresh));
     SPK_TRY(spk_alloc_array(im->n_groups, sizeof *p->out->group, &p->out->group));
     p->out->n_groups = im->n_groups;
     for (uint64_t i = 0; i < im->n_groups; i++) {
@@ -103,17 +106,38 @@ static void arrive(struct predict *p, uint32_t core, uint32_t axon, double spike
     e->synaptic_events += spikes * synapses_per_spike(p, a);
 }
 
+/* Where a spike is one message per core: an entry's compartments less those that an entry before it
+ * sends along the same route. Entries of a core are few, and alike as a rule. */
+static void share_messages(struct predict *p, const struct img_core *core)
+{
+    const struct img_out_axon *a = &p->im->out_axons[core->out_axon_first];
+    uint32_t *fresh = &p->fresh[core->out_axon_first];
+    for (uint32_t i = 0; i < core->n_out_axons; i++) {
+        uint32_t from = a[i].comp_first, to = from + a[i].comp_count;
+        for (uint32_t j = i; p->im->meta.message == TGT_MESSAGE_CORE && j-- > 0 && from < to;) {
+            const uint32_t first = a[j].comp_first, end = first + a[j].comp_count;
+            if (a[j].route != a[i].route || end <= from || first >= to)
+                continue;
+            from = first <= from ? end : from;
+            to = first > from ? first : to;
+        }
+        fresh[i] = from < to ? to - from : 0;
+    }
+}
+
 static void count_messages(struct predict *p)
 {
     const struct image *im = p->im;
     const double frames = im->meta.timesteps;
     for (uint64_t i = 0; i < im->n_cores; i++) {
         const struct img_core *core = &im->cores[i];
+        share_messages(p, core);
         for (uint32_t o = 0; o < core->n_out_axons; o++) {
             const struct img_out_axon *a = &im->out_axons[core->out_axon_first + o];
             const struct img_route *r = &im->routes[a->route];
             const uint32_t g = img_group_at(im, (uint32_t)i, a->comp_first);
-            const double n = frames * a->comp_count * p->group_sends[g];
+            const double sends = frames * p->group_sends[g];
+            const double n = sends * p->fresh[core->out_axon_first + o];
             struct chip_events *e = &p->out->group[g];
             p->route[a->route] += n;
             e->messages += n;
@@ -122,14 +146,14 @@ static void count_messages(struct predict *p)
             e->hops_y += n * r->hops_y;
             e->hops_chip += n * r->hops_chip;
             if (r->dest == IMG_DEST_HOST)
-                p->out->host_out += n;
+                p->out->host_out += sends * a->comp_count;
             else if (r->dest == IMG_DEST_EMBEDDED)
-                p->out->embedded_in += n;
+                p->out->embedded_in += sends * a->comp_count;
             else
                 arrive(p,
                        p->core_at[((size_t)r->chip * im->meta.cores_y + r->y) * im->meta.cores_x +
                                   r->x],
-                       a->dest_axon, n);
+                       a->dest_axon, sends * a->comp_count);
         }
     }
     for (uint64_t i = 0; i < im->n_injections; i++) {

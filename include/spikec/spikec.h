@@ -165,6 +165,20 @@ struct spk_verify_options {
 int spk_verify(spk_context *context, const struct spk_verify_options *options,
                spk_result **out_result);
 
+/* export: a compiled folder for another simulator, into folder `output` (replaced in one step). */
+struct spk_export_options {
+    const char *folder, *to, *output; /* to: "brian", "sanafe" */
+    struct spk_data_options data;     /* no labels; only for formats that are driven by images */
+    uint32_t segment, segments;       /* sanafe: part 1 .. segments of the network; 0: all */
+};
+int spk_export(spk_context *context, const struct spk_export_options *options,
+               spk_result **out_result);
+
+/* compare-sanafe: results of SANA-FE (its folder) against what the exported folder expects.
+ * SPIKEC_DIFFERENCE where a spike differs or an energy by more than 0.1 %. */
+int spk_compare_sanafe(spk_context *context, const char *folder, const char *results,
+                       spk_result **out_result);
+
 /* opt: runs passes on a model or a .sir file; the text of the result is the printed module. */
 struct spk_opt_options {
     struct spk_model_options model;

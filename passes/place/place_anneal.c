@@ -6,9 +6,13 @@
  * neighbouring columns, so that the change for a member of the other side is read off (and an
  * accepted move changes the slopes it crosses only). Pairs within the two that swap are counted
  * twice that way and put right: a swap leaves their distance as it was.
- * Schedule as in VPR (Betz, Rose 1997): the range follows the acceptance of 44 %, cooling is slow
- * between 80 % and 15 %. Acceptance counts only moves that change U. Same seed, same result.
- * Cost: O(links + parts x range) per move. */
+ * AIMED of 256 moves go towards a random neighbour: the length of the step is as drawn, its
+ * direction is the neighbour's, and along an axis on which the two already agree there is no step.
+ * So steps follow the pull of the links (after the directed moves of VPR 8, Murray et al. 2020).
+ * Not on several chips, where such steps pile up at the borders. Schedule as in VPR (Betz, Rose
+ * 1997): the range follows the acceptance of 44 %, cooling is slow between 80 % and 15 %.
+ * Acceptance counts only moves that change U. Same seed, same result. Cost: O(links + parts x
+ * range) per move. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +23,14 @@
 #define SAMPLES 2048
 #define THRESHOLDS 4096
 #define MAX_ROUNDS 600
+#define AIMED 154
+#define LARGE 65536 /* nodes above which moves are made window by window */
+#define WINDOW 64u  /* columns and rows */
+#define MAX_SWEEPS 64
+
+struct spot {
+    int32_t x, y;
+};
 
 struct annealer {
     const struct place_level *l;
@@ -26,7 +38,9 @@ struct annealer {
     const struct place_grid *chips;
     const uint32_t *fixed;
     struct place_xy *pos;
+    struct spot *spot; /* [n] coordinates of a node's column and row */
     uint32_t *at;
+    uint32_t window, window_x, window_y; /* 0: all of the grid */
     int32_t *slope;   /* [groups][2 sides][w + h]; side 0: sources, 1: destinations */
     size_t line;      /* w + h */
     float *threshold; /* -ln of the middle of each of THRESHOLDS equal parts of (0, 1) */
@@ -95,8 +109,7 @@ static inline int64_t move_delta(const struct annealer *an, uint32_t a, struct p
     int64_t delta = 0;
     for (uint32_t k = l->link_first[a], end = l->link_first[a + 1]; k < end; k++) {
         const struct place_link e = l->link[k];
-        const struct place_xy r = an->pos[e.node];
-        const int32_t rx = x[r.x], ry = y[r.y];
+        const int32_t rx = an->spot[e.node].x, ry = an->spot[e.node].y;
         delta += (int64_t)e.weight * (abs(qx - rx) + abs(qy - ry) - abs(px - rx) - abs(py - ry));
         *io_pair += e.node == b ? e.weight : 0;
     }
@@ -162,6 +175,7 @@ static inline void move_node(struct annealer *an, uint32_t a, struct place_xy p,
         }
     }
     an->pos[a] = q;
+    an->spot[a] = (struct spot){an->axes->x[q.x], an->axes->y[q.y]};
     an->at[(size_t)q.y * an->axes->w + q.x] = a;
 }
 
@@ -182,16 +196,43 @@ static bool may_be_at(const struct annealer *an, uint32_t node, struct place_xy 
     return chip == PLACE_NONE || chip == q.y / g->chip_h * across + q.x / g->chip_w;
 }
 
+/* From p the drawn step, towards r; may wrap below 0. */
+static inline uint32_t step_to(uint32_t p, uint32_t r, uint32_t drawn)
+{
+    const int32_t offset = (int32_t)(drawn - p);
+    const uint32_t step = (uint32_t)abs(offset);
+    return r > p ? p + step : r < p ? p - step : p;
+}
+
+/* A random node; of a large graph one of the window at hand (or none: an empty cell). */
+static inline uint32_t next_node(struct annealer *an)
+{
+    if (an->window == 0)
+        return place_below(&an->rng, an->l->n);
+    const uint32_t x = an->window_x + place_below(&an->rng, an->window);
+    const uint32_t y = an->window_y + place_below(&an->rng, an->window);
+    return x < an->axes->w && y < an->axes->h ? an->at[(size_t)y * an->axes->w + x] : PLACE_NONE;
+}
+
 /* A random move: false where it leads outside, to a blocked cell, or nowhere. */
 static inline bool propose(struct annealer *an, uint32_t range, uint32_t *out_a, uint32_t *out_b,
                            struct place_xy *out_p, struct place_xy *out_q)
 {
     const struct place_axes *ax = an->axes;
-    const uint32_t a = place_below(&an->rng, an->l->n);
+    const uint32_t a = next_node(an);
+    if (a == PLACE_NONE)
+        return false;
     const struct place_xy p = an->pos[a];
     const uint32_t span = 2 * range + 1;
-    const uint32_t x = p.x + place_below(&an->rng, span) - range;
-    const uint32_t y = p.y + place_below(&an->rng, span) - range;
+    uint32_t x = p.x + place_below(&an->rng, span) - range;
+    uint32_t y = p.y + place_below(&an->rng, span) - range;
+    const uint32_t first = an->l->link_first[a], degree = an->l->link_first[a + 1] - first;
+    if (an->chips == NULL && degree > 0 && place_rand(&an->rng) >> 24 < AIMED) {
+        const uint32_t k = first + place_below(&an->rng, degree);
+        const struct place_xy r = an->pos[an->l->link[k].node];
+        x = step_to(p.x, r.x, x);
+        y = step_to(p.y, r.y, y);
+    }
     if (x >= ax->w || y >= ax->h) /* also what wrapped below 0 */
         return false;
     const size_t cell = (size_t)y * ax->w + x;
@@ -238,9 +279,13 @@ static spk_status first_temperature(struct annealer *an, uint32_t range, double 
     return SPK_OK;
 }
 
-/* One round of moves at one temperature; the share of moves accepted of those that change U. */
-static double round_of_moves(struct annealer *an, uint64_t moves, double temperature,
-                             uint32_t range)
+/* Moves tried and accepted, of those that change U. */
+struct tally {
+    uint64_t tried, accepted;
+};
+
+static void some_moves(struct annealer *an, uint64_t moves, double temperature, uint32_t range,
+                       struct tally *io)
 {
     uint64_t tried = 0, accepted = 0;
     for (uint64_t i = 0; i < moves; i++) {
@@ -257,7 +302,31 @@ static double round_of_moves(struct annealer *an, uint64_t moves, double tempera
         an->change += delta;
         accepted += delta != 0;
     }
-    return tried > 0 ? (double)accepted / (double)tried : 0;
+    io->tried += tried;
+    io->accepted += accepted;
+}
+
+/* One round of moves at one temperature; the share of moves accepted. The nodes of a large graph do
+ * not fit a cache: they are taken window by window. */
+static double round_of_moves(struct annealer *an, uint64_t moves, double temperature,
+                             uint32_t range)
+{
+    struct tally t = {0};
+    an->window = an->l->n > LARGE ? WINDOW : 0;
+    if (an->window == 0) {
+        some_moves(an, moves, temperature, range, &t);
+    } else {
+        const uint32_t across = (an->axes->w + WINDOW - 1) / WINDOW;
+        const uint32_t down = (an->axes->h + WINDOW - 1) / WINDOW;
+        for (uint32_t i = 0; i < across * down; i++) {
+            const uint32_t row = i / across, column = i % across;
+            an->window_x = (row % 2 ? across - 1 - column : column) * WINDOW;
+            an->window_y = row * WINDOW;
+            some_moves(an, moves / (across * down) + 1, temperature, range, &t);
+        }
+        an->window = 0;
+    }
+    return t.tried > 0 ? (double)t.accepted / (double)t.tried : 0;
 }
 
 static double next_temperature(double t, double acceptance, double cooling)
@@ -269,14 +338,16 @@ static double next_temperature(double t, double acceptance, double cooling)
     return acceptance > 0.15 ? t * cooling : t * cooling * cooling * cooling * cooling;
 }
 
-/* Swaps of neighbouring cells as long as they help. */
-static void descend(struct annealer *an)
+/* Swaps of neighbouring cells as long as they help, of about so many moves at most. */
+static void descend(struct annealer *an, double moves)
 {
     const struct place_axes *ax = an->axes;
+    const size_t cells = (size_t)ax->w * ax->h;
+    const double sweeps = fmin(fmax(moves / (2.0 * (double)cells), 1), MAX_SWEEPS);
     bool better = true;
-    for (uint32_t sweep = 0; better && sweep < 64; sweep++) {
+    for (uint32_t sweep = 0; better && sweep < sweeps; sweep++) {
         better = false;
-        for (size_t i = 0; i < (size_t)ax->w * ax->h; i++) {
+        for (size_t i = 0; i < cells; i++) {
             for (int down = 0; down < 2; down++) {
                 struct place_xy p = {(uint16_t)(i % ax->w), (uint16_t)(i / ax->w)};
                 struct place_xy q = {(uint16_t)(p.x + !down), (uint16_t)(p.y + down)};
@@ -327,7 +398,8 @@ static spk_status cool(struct annealer *an, const struct place_schedule *s,
         t = next_temperature(t, accepted, s->cooling);
         range = fmin(fmax(range * (1 - 0.44 + accepted), 1), side);
     }
-    descend(an);
+    if (s->descend)
+        descend(an, s->moves);
     return SPK_OK;
 }
 
@@ -342,6 +414,9 @@ static spk_status init(struct annealer *an, const struct place_level *level,
     SPK_TRY(spk_alloc_array_raw(THRESHOLDS, sizeof *an->threshold, &an->threshold));
     for (uint32_t i = 0; i < THRESHOLDS; i++)
         an->threshold[i] = (float)-log((i + 0.5) / THRESHOLDS);
+    SPK_TRY(spk_alloc_array_raw(level->n, sizeof *an->spot, &an->spot));
+    for (uint32_t v = 0; v < level->n; v++)
+        an->spot[v] = (struct spot){an->axes->x[an->pos[v].x], an->axes->y[an->pos[v].y]};
     return make_slopes(an);
 }
 
@@ -359,6 +434,7 @@ spk_status place_anneal(const struct place_level *level, const struct place_grid
     if (out_change != NULL)
         *out_change = an.change;
     spk_free(an.slope);
+    spk_free(an.spot);
     spk_free(an.threshold);
     return status;
 }

@@ -111,6 +111,7 @@ struct place_schedule {
     double acceptance; /* of uphill and downhill moves together, at the first temperature */
     double cooling;    /* factor per round */
     uint32_t range;    /* of the first moves, in cells */
+    bool descend;      /* end in swaps of neighbours that help: for what is not annealed again */
     uint64_t seed;
     uint64_t progress_base, progress_span;
 };

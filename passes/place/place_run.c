@@ -5,8 +5,11 @@
  * level members start at their node's place (a little towards their neighbours), are legalised and
  * annealed from a temperature at which about half of the moves are accepted, so that what the
  * coarser level found is bent but not lost. (Multilevel annealing: Sankar, Rose 1999; legalisation
- * by rank: place_legalise.c.) Small graphs get several starts of which the best counts; starts run
- * side by side, and which one wins does not depend on the threads. */
+ * by rank: place_legalise.c.) Small and middling graphs get several starts of which the best
+ * counts; starts run side by side, and which one wins does not depend on the threads. Middling
+ * graphs have two that differ in how far they coarsen: pairing finds the large structure of some,
+ * and hides that of others. A large graph is annealed last from its line along a Hilbert curve
+ * where that costs less than what the coarser levels found (long chains in order). */
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +19,10 @@
 #include "support/alloc.h"
 
 #define MAX_LEVELS 40
-#define COARSEST 300 /* nodes of the coarsest level */
+#define COARSEST 300      /* nodes of the coarsest level */
+#define COARSEST_HOT 2048 /* the same for the second start of a middling graph */
+#define FEW 512           /* clusters up to which there are eight starts of one kind */
+#define MIDDLING 8192
 #define PROGRESS_STEPS 1000
 
 struct start {
@@ -24,7 +30,7 @@ struct start {
     uint32_t n_levels;
     struct place_state state;
     struct place_wish *wish;
-    spk_status status;
+    uint32_t coarsest; /* most nodes of the last level */
     int64_t cost;
 };
 
@@ -38,14 +44,14 @@ struct run {
     double effort;
 };
 
-/* Moves at a level of n nodes: n^(4/3) each at small sizes as in VPR, ever fewer per node beyond
- * what fits into a minute. */
+/* Moves at a level of n nodes: n^(4/3) as in VPR up to 1024, less than so beyond, and no more for
+ * ever larger levels than fits into a minute. */
 static double moves_at(uint32_t n, double effort)
 {
-    const double knee = 4096, base = 300;
+    const double base = 232, knee = 1024, most = 4096;
     if (n <= knee)
         return effort * base * pow(n, 4.0 / 3);
-    return effort * base * pow(knee, 4.0 / 3) * cbrt(n / knee);
+    return effort * base * pow(knee, 4.0 / 3) * pow(fmin(n, most) / knee, 0.75);
 }
 
 static spk_status build_levels(const struct run *r, struct start *s, uint64_t seed,
@@ -56,7 +62,7 @@ static spk_status build_levels(const struct run *r, struct start *s, uint64_t se
     SPK_TRY(place_level_build(r->graph, around, diags, &s->level[0]));
     s->n_levels = 1;
     SPK_TRY(place_axes_of_grid(r->grid, &s->level[0].axes));
-    while (s->level[s->n_levels - 1].n > COARSEST && s->n_levels < MAX_LEVELS) {
+    while (s->level[s->n_levels - 1].n > s->coarsest && s->n_levels < MAX_LEVELS) {
         struct place_level *fine = &s->level[s->n_levels - 1], *coarse = fine + 1;
         SPK_TRY(place_coarsen(fine, max_size, seed + s->n_levels, coarse));
         s->n_levels++;
@@ -174,16 +180,59 @@ static spk_status anneal_level(const struct run *r, struct start *s, uint32_t k,
 {
     struct place_level *l = &s->level[k];
     const bool coarsest = k + 1 == s->n_levels, finest = k == 0;
-    struct place_schedule plan = {.moves = moves_at(l->n, coarsest ? 4 * r->effort : r->effort),
+    const double more = !coarsest                              ? 1
+                        : s->coarsest != COARSEST              ? 2
+                        : r->graph->n_clusters <= COARSEST_HOT ? 4
+                                                               : 10;
+    struct place_schedule plan = {.moves = moves_at(l->n, more * r->effort),
                                   .acceptance = coarsest ? 0.8 : 0.45,
                                   .cooling = 0.95,
                                   .range = coarsest ? PLACE_MAX_SIDE : 4,
+                                  .descend = finest,
                                   .seed = seed + k,
                                   .progress_base = (uint64_t)(s->n_levels - 1 - k) *
                                                    PROGRESS_STEPS / s->n_levels,
                                   .progress_span = PROGRESS_STEPS / s->n_levels};
     return place_anneal(l, r->chips, finest ? r->options->fixed_chip : NULL, &plan, progress,
                         &s->state, NULL);
+}
+
+static void set_cells(const struct run *r, struct start *s, const uint32_t *cell)
+{
+    const uint32_t width = r->grid->width;
+    memset(s->state.at, 0xff, (size_t)width * r->grid->height * sizeof *s->state.at);
+    for (uint32_t v = 0; v < r->graph->n_clusters; v++) {
+        s->state.pos[v] =
+            (struct place_xy){(uint16_t)(cell[v] % width), (uint16_t)(cell[v] / width)};
+        s->state.at[cell[v]] = v;
+    }
+}
+
+/* Takes the line along a Hilbert curve instead of what the levels found if it costs less. */
+static spk_status try_line(const struct run *r, struct start *s)
+{
+    const uint32_t n = r->graph->n_clusters, width = r->grid->width;
+    const struct place_level *l = &s->level[0];
+    struct place_state line = {0};
+    int64_t found = 0, cost = 0;
+    uint32_t *cell = NULL;
+    if (n <= MIDDLING || (r->chips != NULL && r->options->fixed_chip != NULL))
+        return SPK_OK;
+    SPK_TRY(place_level_cost(l, &s->state, &found));
+    spk_status status = spk_alloc_array_raw(n, sizeof *cell, &cell);
+    if (status == SPK_OK)
+        status = spk_alloc_array_raw(n, sizeof *line.pos, &line.pos);
+    if (status == SPK_OK)
+        status = place_in_order(r->grid, PLACE_HILBERT, r->options->order, n, cell);
+    for (uint32_t v = 0; v < n && status == SPK_OK; v++)
+        line.pos[v] = (struct place_xy){(uint16_t)(cell[v] % width), (uint16_t)(cell[v] / width)};
+    if (status == SPK_OK)
+        status = place_level_cost(l, &line, &cost);
+    if (status == SPK_OK && cost < found)
+        set_cells(r, s, cell);
+    spk_free(line.pos);
+    spk_free(cell);
+    return status;
 }
 
 static spk_status run_start(const struct run *r, struct start *s, uint64_t seed,
@@ -205,6 +254,8 @@ static spk_status run_start(const struct run *r, struct start *s, uint64_t seed,
                                    finest ? r->options->fixed_chip : NULL, s->wish, s->level[k].n,
                                    &s->state));
         }
+        if (finest)
+            SPK_TRY(try_line(r, s));
         SPK_TRY(anneal_level(r, s, k, seed * 977, progress));
     }
     return place_level_cost(&s->level[0], &s->state, &s->cost);
@@ -225,13 +276,97 @@ static spk_status start_chunk(void *ctx, uint32_t chunk, uint32_t worker)
     const struct progress *listener = r->options->progress;
     const struct progress silent = {.cancel = listener != NULL ? listener->cancel : NULL};
     (void)worker;
+    r->start[chunk].coarsest = r->graph->n_clusters > FEW && chunk == 1 ? COARSEST_HOT : COARSEST;
     return run_start(r, &r->start[chunk], r->options->seed * 4099 + chunk,
                      chunk == 0 ? listener : &silent, chunk == 0 ? r->diags : NULL);
 }
 
 static uint32_t number_of_starts(uint32_t n)
 {
-    return n <= 128 ? 8 : n <= 512 ? 4 : 1;
+    return n <= FEW ? 8 : n <= MIDDLING ? 2 : 1;
+}
+
+static spk_status keep_cheapest(const struct run *r, const struct start *s, double *io_cost,
+                                uint32_t *kept)
+{
+    const uint32_t n = r->graph->n_clusters, width = r->grid->width;
+    uint32_t *cell;
+    double cost;
+    SPK_TRY(spk_alloc_array_raw(n, sizeof *cell, &cell));
+    for (uint32_t v = 0; v < n; v++)
+        cell[v] = s->state.pos[v].y * width + s->state.pos[v].x;
+    spk_status status = place_cost(r->graph, r->grid, PLACE_MULTICAST, cell, &cost);
+    if (status == SPK_OK && cost < *io_cost) {
+        *io_cost = cost;
+        memcpy(kept, cell, n * sizeof *cell);
+    }
+    spk_free(cell);
+    return status;
+}
+
+/* Anneals the state by M; *io_cost and `kept`: the cheapest cells so far, looked at before and
+ * after.
+ */
+static spk_status anneal_multicast(const struct run *r, struct start *s, double acceptance,
+                                   double *io_cost, uint32_t *kept)
+{
+    const uint32_t n = r->graph->n_clusters;
+    const struct place_schedule plan = {.moves = moves_at(n, r->effort),
+                                        .acceptance = acceptance,
+                                        .cooling = 0.95,
+                                        .range = 8,
+                                        .seed = r->options->seed * 31 + 7};
+    SPK_TRY(keep_cheapest(r, s, io_cost, kept));
+    SPK_TRY(place_anneal_multicast(r->graph, &s->level[0].axes, r->chips, r->options->fixed_chip,
+                                   &plan, r->options->progress, &s->state, NULL));
+    return keep_cheapest(r, s, io_cost, kept);
+}
+
+/* Clusters column by column: routes go x first, so a layer in a column takes one branch. */
+static void columns(const struct run *r, uint32_t *cell)
+{
+    const struct place_grid *g = r->grid;
+    const uint32_t *order = r->options->order;
+    uint32_t i = 0;
+    for (uint32_t x = 0; x < g->width; x++) {
+        for (uint32_t y = 0; y < g->height && i < r->graph->n_clusters; y++) {
+            const uint32_t at = y * g->width + x;
+            if (g->blocked != NULL && g->blocked[at])
+                continue;
+            cell[order != NULL ? order[i] : i] = at;
+            i++;
+        }
+    }
+}
+
+/* Multicast: annealed from what is best for unicast, a little from the line along a Hilbert curve
+ * and hardly from the columns, which layers that send to all of the next are near; the cheapest
+ * counts. */
+static spk_status anneal_trees(const struct run *r, struct start *s)
+{
+    static const double acceptance[] = {0.45, 0.2, 0.02};
+    const uint32_t n = r->graph->n_clusters;
+    const bool pinned = r->chips != NULL && r->options->fixed_chip != NULL;
+    const int n_starts = n <= MIDDLING && !pinned ? 3 : 1;
+    double best = INFINITY;
+    uint32_t *cell;
+    SPK_TRY(spk_alloc_array_raw(2 * (size_t)n, sizeof *cell, &cell));
+    uint32_t *kept = cell + n;
+    spk_status status = SPK_OK;
+    for (int i = 0; i < n_starts && status == SPK_OK; i++) {
+        if (i == 1)
+            status = place_in_order(r->grid, PLACE_HILBERT, r->options->order, n, cell);
+        if (i == 2)
+            columns(r, cell);
+        if (status == SPK_OK && i > 0)
+            set_cells(r, s, cell);
+        if (status == SPK_OK)
+            status = anneal_multicast(r, s, acceptance[i], &best, kept);
+    }
+    if (status == SPK_OK)
+        set_cells(r, s, kept);
+    spk_free(cell);
+    return status;
 }
 
 static spk_status run_multilevel(struct run *r, uint32_t *out_cell)
@@ -247,16 +382,8 @@ static spk_status run_multilevel(struct run *r, uint32_t *out_cell)
         if (r->start[i].cost < r->start[best].cost)
             best = i;
     struct start *s = &r->start[best];
-    if (status == SPK_OK && r->options->objective == PLACE_MULTICAST) {
-        const struct place_schedule plan = {.moves = moves_at(n, r->effort),
-                                            .acceptance = 0.45,
-                                            .cooling = 0.95,
-                                            .range = 8,
-                                            .seed = r->options->seed * 31 + 7};
-        status =
-            place_anneal_multicast(r->graph, &s->level[0].axes, r->chips, r->options->fixed_chip,
-                                   &plan, r->options->progress, &s->state, NULL);
-    }
+    if (status == SPK_OK && r->options->objective == PLACE_MULTICAST)
+        status = anneal_trees(r, s);
     for (uint32_t v = 0; v < n && status == SPK_OK; v++)
         out_cell[v] = s->state.pos[v].y * r->grid->width + s->state.pos[v].x;
     for (uint32_t i = 0; i < r->n_starts; i++)
@@ -331,6 +458,7 @@ spk_status place_run(const struct ir_cluster_graph *graph, const struct place_gr
                      const struct place_options *options, struct diag_list *diags,
                      uint32_t *out_cell)
 {
+    const uint32_t n = graph->n_clusters;
     struct place_grid whole = *grid;
     struct run r = {.graph = graph,
                     .grid = &whole,
@@ -344,7 +472,7 @@ spk_status place_run(const struct ir_cluster_graph *graph, const struct place_gr
         r.chips = &whole;
     SPK_TRY(check_room(&r));
     SPK_TRY(check_fixed(&r));
-    if (graph->n_clusters == 0)
+    if (n == 0)
         return SPK_OK;
     return dispatch(&r, out_cell);
 }

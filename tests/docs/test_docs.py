@@ -31,7 +31,7 @@ def tool(*arguments):
 
 
 def commands():
-    found = re.findall(r"^  ([a-z]+) +\S.* {2,}[A-Z]", tool("--help"), re.M)
+    found = re.findall(r"^  ([a-z-]+) +\S.* {2,}[A-Z]", tool("--help"), re.M)
     if len(found) < 5:
         raise AssertionError(f"cannot read the commands from --help: {found}")
     return found

@@ -24,7 +24,7 @@ ROOMS = {
 }
 # Headers made while building: by whom they may be included.
 GENERATED = {"config.h": ("frontend", "passes", "api", "backends"),
-             "spk_parser.tab.h": ("frontend",), "spk_lexer.lex.h": ("frontend",)}
+             "brian_script.h": ("backends",), "spk_parser.tab.h": ("frontend",), "spk_lexer.lex.h": ("frontend",)}
 # Third-party headers and the one room that may see each.
 THIRD_PARTY = {"jansson.h": "support", "hdf5.h": "support", "zlib.h": "support", "png.h": "support",
                "jpeglib.h": "support", "jerror.h": "support",

@@ -21,7 +21,7 @@ def lowerings(case, target):
     out = [None]
     if t.tokens(case) <= 16:
         out.append("and_lif")
-    if target != "loihi1":
+    if target not in ("loihi1", "sanafe-loihi"):
         out += ["embedded", "product", "serial", "plastic"]
     if target == "engine-mesh":
         out.append("engine")
@@ -147,6 +147,11 @@ class GoldenOnLoihi2(Golden):
 class GoldenOnEngineMesh(Golden):
     def test_every_case(self):
         self.every("engine-mesh")
+
+
+class GoldenOnSanafeLoihi(Golden):
+    def test_every_case(self):
+        self.every("sanafe-loihi")
 
 
 class BackToBack(MappedTest):

@@ -52,7 +52,6 @@ SPK_UNUSED static void clear_padding(struct image *im)
         CLEAR_TAIL(&im->rows[i], n_runs);
     for (uint64_t i = 0; i < im->n_out_axons; i++)
         CLEAR_TAIL(&im->out_axons[i], kind);
-    CLEAR(&im->meta, word_bits, seed);
     CLEAR_TAIL(&im->meta, provenance);
 }
 

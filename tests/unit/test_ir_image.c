@@ -227,7 +227,7 @@ static const struct {
     void (*broken)(struct image *im);
     const char *message;
 } broken[] = {
-    {meta_schema, "meta[0].schema: 9 is not equal to 2"},
+    {meta_schema, "meta[0].schema: 9 is not equal to 3"},
     {meta_interval, "meta[0].interval: 3 is not at least 4"},
     {meta_bits, "meta[0].state_bits: 33"},
     {meta_mesh, "meta[0].cores_x: 0 is not at least 1"},
@@ -344,7 +344,7 @@ static const struct {
     {encoder_norm, "encoder[0].n_norm: 5 is not at most 4"},
     {encoder_stray, "encoder[0].enc_w: 8 is not equal to 0"},
     {head_size, "head[0].head_w: 6 is not equal to 9"},
-    {price_count, "prices[0].length: 21 is not equal to 22"},
+    {price_count, "prices[0].length: 25 is not equal to 26"},
 };
 
 static void test_broken_references(void **state)

@@ -70,8 +70,12 @@ static void check_changes(const struct place_level *l, uint64_t seed)
 {
     struct place_state state;
     int64_t before, after, change;
-    const struct place_schedule plan = {
-        .moves = 20000, .acceptance = 0.5, .cooling = 0.8, .range = 5, .seed = seed};
+    const struct place_schedule plan = {.moves = 20000,
+                                        .acceptance = 0.5,
+                                        .cooling = 0.8,
+                                        .range = 5,
+                                        .descend = true,
+                                        .seed = seed};
     scatter(l, &state, seed);
     assert_int_equal(place_level_cost(l, &state, &before), SPK_OK);
     assert_int_equal(place_anneal(l, NULL, NULL, &plan, NULL, &state, &change), SPK_OK);
@@ -122,6 +126,23 @@ static void test_changes_are_exact(void **unused)
             place_level_fini(&fine);
         }
     }
+    ir_cluster_graph_fini(&g);
+}
+
+/* The moves of a large graph are made window by window. */
+static void test_large_graph(void **unused)
+{
+    const struct place_grid grid = {.width = 300, .height = 240};
+    const uint32_t n = 70000;
+    struct ir_cluster_graph g;
+    struct place_level level;
+    (void)unused;
+    make_graph(&g, 7000, n / 7000, 3, 0.003);
+    assert_int_equal(place_level_build(&g, 540, NULL, &level), SPK_OK);
+    assert_int_equal(level.n, n);
+    assert_int_equal(place_axes_of_grid(&grid, &level.axes), SPK_OK);
+    check_changes(&level, 11);
+    place_level_fini(&level);
     ir_cluster_graph_fini(&g);
 }
 
@@ -355,6 +376,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_changes_are_exact),
+        cmocka_unit_test(test_large_graph),
         cmocka_unit_test(test_level_cost_is_unicast),
         cmocka_unit_test(test_multicast_changes_are_exact),
         cmocka_unit_test(test_engines),

@@ -103,6 +103,82 @@ static void test_statistics(void **state)
     image_fini(&t.im);
 }
 
+/* Neurons of `b` at rest that synapses touch in vain: channel 1 has weights of 0 but in the centre.
+ */
+static uint64_t touched_in_vain(const float *images, uint32_t n)
+{
+    uint64_t touched = 0;
+    for (uint32_t k = 0; k < n; k++) {
+        int v[9] = {0}; /* of channel 1 */
+        for (int t = 0; t < 2; t++)
+            for (int p = 0; p < 9; p++) {
+                int in = images[9 * k + (uint32_t)p] == 1.0f ? 8 : 0, near = 0;
+                for (int q = 0; q < 9; q++)
+                    near += abs(q / 3 - p / 3) <= 1 && abs(q % 3 - p % 3) <= 1 &&
+                            images[9 * k + (uint32_t)q] == 1.0f;
+                touched += near > 0 && in == 0 && v[p] == 0;
+                v[p] = v[p] / 2 + in >= 24 ? 0 : v[p] / 2 + in;
+            }
+    }
+    return touched;
+}
+
+static void test_touched(void **state)
+{
+    static struct result r;
+    (void)state;
+
+    for (int variant = 0; variant < 4; variant++) {
+        struct tiny t;
+        make_conv(&t, variant & 1, variant & 2);
+        simulate(&t.im, conv_images, 3, 9, NULL, &r);
+        assert_int_equal(r.stats.total.updates_touched, 0); /* nobody asked */
+        const uint64_t inactive = r.stats.total.updates_inactive,
+                       active = r.stats.total.updates_active;
+        t.im.prices[TGT_E_NEURON_TOUCHED] = 5.0;
+        simulate(&t.im, conv_images, 3, 9, NULL, &r);
+        const uint64_t touched = touched_in_vain(conv_images, 3);
+        assert_true(touched > 0);
+        assert_int_equal(r.stats.total.updates_touched, touched);
+        assert_int_equal(r.stats.total.updates_active, active);
+        assert_int_equal(r.stats.total.updates_inactive, inactive - touched);
+        assert_true(r.stats.total.energy_pj[TGT_E_NEURON_TOUCHED] == 5.0 * (double)touched);
+        image_fini(&t.im);
+    }
+}
+
+/* A second entry to the same core: two messages, or one where a message is for a core. */
+static void test_messages_per_core(void **state)
+{
+    static struct result r;
+    (void)state;
+
+    for (uint32_t per_core = 0; per_core < 2; per_core++) {
+        struct tiny t;
+        make_conv(&t, true, false);
+        simulate(&t.im, conv_images, 3, 9, NULL, &r);
+        const uint64_t messages = r.core0.messages_out, synapses = r.stats.total.synaptic_events;
+        t.im.meta.message = per_core ? TGT_MESSAGE_CORE : TGT_MESSAGE_ENTRY;
+        /* every entry of core 0 twice: those of core 1 follow */
+        const uint32_t n = t.im.cores[0].n_out_axons, all = (uint32_t)t.im.n_out_axons;
+        struct img_out_axon *twice = spk_alloc((all + n) * sizeof *twice);
+        assert_non_null(twice);
+        memcpy(twice, t.im.out_axons, n * sizeof *twice);
+        memcpy(twice + n, t.im.out_axons, all * sizeof *twice);
+        spk_free(t.im.out_axons);
+        t.im.out_axons = twice;
+        t.im.n_out_axons += n;
+        t.im.cores[0].n_out_axons += n;
+        for (uint64_t c = 1; c < t.im.n_cores; c++)
+            t.im.cores[c].out_axon_first += n;
+        simulate(&t.im, conv_images, 3, 9, NULL, &r);
+        assert_int_equal(r.core0.messages_out, per_core ? messages : 2 * messages);
+        assert_int_equal(r.stats.total.within_tile, per_core ? messages : 2 * messages);
+        assert_int_equal(r.stats.total.synaptic_events, 2 * synapses);
+        image_fini(&t.im);
+    }
+}
+
 /* ---- hard-wired neurons ---- */
 
 static void test_fixed_leak(void **state)
@@ -338,6 +414,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv_blocks),
         cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_touched),
+        cmocka_unit_test(test_messages_per_core),
         cmocka_unit_test(test_fixed_leak),
         cmocka_unit_test(test_enable_and_delay),
         cmocka_unit_test(test_outside_windows),

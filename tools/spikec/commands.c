@@ -84,6 +84,18 @@ static int cmd_verify(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_verify(c, &o, out);
 }
 
+static int cmd_export(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_export_options o = {a->positional[0], a->to,      a->output,
+                                   a->data,          a->segment, a->segments};
+    return spk_export(c, &o, out);
+}
+
+static int cmd_compare_sanafe(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    return spk_compare_sanafe(c, a->positional[0], a->positional[1], out);
+}
+
 static int cmd_opt(spk_context *c, struct tool_args *a, spk_result **out)
 {
     struct spk_opt_options o = {.model = a->model,
@@ -170,6 +182,15 @@ const struct tool_command tool_commands[] = {
     {"verify", "DIR", "Prove that the mapped network fires the spikes of the model.",
      "Runs the images back to back without reloading. Exit code 1 where M differs from Q.", "ivg",
      1, 1, cmd_verify},
+    {"export", "DIR", "Write a compiled network for another simulator.",
+     "brian: a script for Brian 2, with its data. sanafe: input files of SANA-FE for the images of "
+     "--input, and what it should give.",
+     "ego", 1, 1, cmd_export},
+    {"compare-sanafe", "OUT RESULTS", "Compare what SANA-FE gave with what was expected.",
+     "OUT is a folder made by export --to sanafe. Exit code 1 where a spike differs, or an energy "
+     "by "
+     "more than 0.1 %.",
+     "", 2, 2, cmd_compare_sanafe},
     {"opt", "FILE.sir|MODEL", "Run passes on a module and print it.", NULL, "mwtp", 1, 1, cmd_opt},
     {"place", "G.cg P.pl", "Place the clusters of a graph on its mesh.",
      "Writes a line \"x y\" for every cluster and prints the figures of the placement.", "x", 2, 2,
@@ -182,7 +203,7 @@ const struct tool_command tool_commands[] = {
      cmd_target},
     {"weights", "list F|convert F G",
      "List the tensors of a file, or write them in another format.",
-     "Reads safetensors and PyTorch checkpoints; writes what the name of the output says.", "e", 2,
+     "Reads safetensors and PyTorch checkpoints; writes what the name of the output says.", "h", 2,
      3, cmd_weights},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };

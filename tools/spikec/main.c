@@ -51,7 +51,7 @@ static void print_commands(FILE *out)
                  "Compile Spikformer models to neuromorphic chips, price every core, and verify\n"
                  "that the mapped network fires the same spikes.\n\n");
     for (const struct tool_command *c = tool_commands; c->name != NULL; c++)
-        fprintf(out, "  %-9s %-20s %s\n", c->name, c->usage, c->summary);
+        fprintf(out, "  %-14s %-20s %s\n", c->name, c->usage, c->summary);
     fprintf(out,
             "\n'spikec COMMAND --help' tells the options. Exit codes: 0 done; 1 verify or\n"
             "check found a difference; 2 usage; 3 bad model, weights, target or input; 4 does\n"

@@ -1,4 +1,5 @@
 /* The options of all commands in one table; a command accepts those whose letter it lists. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,8 @@ enum {
     K_INPUT_OUT,
     K_PLACER,
     K_EFFORT,
+    K_TO,
+    K_SEGMENT,
     K_EMA,
     K_INTERPOLATION,
     K_FRAMES,
@@ -108,12 +111,16 @@ static const struct tool_option OPTIONS[] = {
     {'x', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'x', "effort", K_EFFORT, "E", "search E times as long as by default (0.01 to 1000)"},
     {'x', "seed", K_SEED, "N", "seed of the placement (default 0)"},
+    {'e', "to", K_TO, "FORMAT", "what to write: brian, sanafe"},
+    {'e', "input", K_INPUT, "FILE", "images that drive the network (sanafe)"},
+    {'e', "segment", K_SEGMENT, "K/N", "only part K of N of the network (sanafe)"},
+    {'e', "limit", K_LIMIT, "N", "only the first N images"},
     {'o', "output", 'o', "DIR", "folder to write; replaces only one that spikec made"},
     {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
     {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
     {'k', "cores", K_CORES, "N", "list the N fullest cores (default 16)"},
-    {'e', "ema", K_EMA, NULL, "of a PyTorch checkpoint the weights averaged over training"},
-    {'e', "dtype", K_DTYPE, "TYPE", "convert float tensors to f32 or f16; default: as they are"},
+    {'h', "ema", K_EMA, NULL, "of a PyTorch checkpoint the weights averaged over training"},
+    {'h', "dtype", K_DTYPE, "TYPE", "convert float tensors to f32 or f16; default: as they are"},
     {'g', "resize", K_RESIZE, "N", "shorter side of pictures before the centre is cut out"},
     {'g', "interpolation", K_INTERPOLATION, "NAME", "of pictures: bicubic (default), bilinear"},
     {'g', "frames", K_FRAMES, "NAME", "cut recordings by time (default) or count of events"},
@@ -156,6 +163,14 @@ static double effort(struct argp_state *state, const char *text)
     if (end == NULL || *end != '\0' || !(v >= 0.01 && v <= 1000.0))
         argp_error(state, "--effort takes a number from 0.01 to 1000, not '%s'", text);
     return v;
+}
+
+static void segment(struct argp_state *state, const char *text, struct tool_args *a)
+{
+    char end;
+    if (sscanf(text, "%4" SCNu32 "/%4" SCNu32 "%c", &a->segment, &a->segments, &end) != 2 ||
+        a->segment == 0 || a->segment > a->segments)
+        argp_error(state, "--segment takes K/N with 1 <= K <= N, not '%s'", text);
 }
 
 /* Options that only store their text. */
@@ -204,6 +219,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->print_after;
     case K_PLACER:
         return &a->placer;
+    case K_TO:
+        return &a->to;
     case K_DTYPE:
         return &a->dtype;
     case K_INTERPOLATION:
@@ -271,6 +288,9 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_THREADS:
         a->threads = (uint32_t)number(state, text, "threads", 256);
+        return 0;
+    case K_SEGMENT:
+        segment(state, text, a);
         return 0;
     case K_EFFORT:
         a->effort = effort(state, text);
