@@ -10,6 +10,7 @@
 #include "ir/ir.h"
 #include "ir/ir_text.h"
 #include "support/alloc.h"
+#include "support/pth.h"
 #include "support/safetensors.h"
 
 static enum st_dtype file_type(enum ir_dtype t)
@@ -121,7 +122,7 @@ static void close_file(void *file)
 spk_status ir_params_load(struct ir_module *m, const char *path, struct diag_list *d)
 {
     struct st_file *f;
-    SPK_TRY(st_open(path, d, &f));
+    SPK_TRY(tensor_file_open(path, false, d, &f));
     spk_status s = ir_module_on_destroy(m, close_file, f);
     if (s != SPK_OK) {
         st_close(f);
