@@ -172,8 +172,8 @@ static void pk_add_scaled(double *acc, const double *row, double x, uint32_t n)
     {                                                                                           \
         .name = label, .sum_f32 = pk_sum_f32, .sum_i8 = pk_sum_i8, .fire_f32 = pk_fire_f32,     \
         .fire_q = pk_fire_q, .and_count = pk_and_count, .add_bits = pk_add_bits,                \
-        .add_rows = pk_add_rows, .count = pk_count, .list_row = pk_list_row, .saved = pk_saved, \
-        .add_scaled = pk_add_scaled                                                             \
+        .add_rows = pk_add_rows, .count = pk_count, .widen = pk_widen, .list_row = pk_list_row, \
+        .saved = pk_saved, .add_scaled = pk_add_scaled                                          \
     }
 
 #endif
