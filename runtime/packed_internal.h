@@ -16,7 +16,7 @@
 /* Re-laid weights are kept up to this size, the others are re-laid at every use. */
 #define PK_KEEP_BYTES ((uint64_t)1 << 30)
 /* Weights of a tile: stay in a first-level cache, with room for what streams by. */
-#define PK_TILE_BYTES (24u << 10)
+#define PK_TILE_BYTES (256u << 10)
 /* Counts of events end at 2^24. */
 #define PK_MAX_PLANES 25u
 #define PK_MAX_KERNEL 16u
@@ -157,11 +157,12 @@ void pk_lists_fini(struct pk_lists *l);
  * be NULL. */
 uint32_t pk_piece(const struct pk_lists *l, const struct pk_window *w, uint32_t q, uint32_t y,
                   uint32_t k, int64_t left, uint32_t *out_from);
-/* Streams of positions [begin, end) for slice q and kernel row ky, group by group, by length; ends:
- * [groups]. scratch and out have room for (end - begin) * classes. */
+/* Streams of positions [begin, end) of the chunk that starts at origin for slice q and kernel row
+ * ky, group by group, by length; ends: [groups]. scratch and out have room for (end - begin) *
+ * classes. */
 void pk_streams_make(const struct pk_lists *l, const struct pk_window *w, struct ref_range range,
-                     uint32_t q, uint32_t ky, struct pk_stream *scratch, struct pk_stream *out,
-                     uint32_t *ends);
+                     uint64_t origin, uint32_t q, uint32_t ky, struct pk_stream *scratch,
+                     struct pk_stream *out, uint32_t *ends);
 
 /* ---- weights (packed_weights.c) ---- */
 /* False where the kernels cannot take the projection. */

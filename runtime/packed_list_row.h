@@ -28,25 +28,101 @@ static inline uint16_t *pk_append(uint16_t *to, uint64_t bits, uint32_t base)
 #endif
 }
 
-/* Elements of a word that are active at exactly the class's steps of its group. */
-static inline uint64_t pk_set_bits(const struct pk_list_row *r, const struct pk_class *c,
-                                   const uint64_t *bits)
+/* Sets of a group of up to four steps: set[s] has the elements that are active at exactly the steps
+ * of s. */
+static inline void pk_sets(const struct pk_list_row *r, const uint64_t *bits, uint32_t steps,
+                           uint64_t *set)
 {
-    uint32_t first = c->step[0] / PK_GROUP * PK_GROUP;
-    uint32_t end = r->frames - first < PK_GROUP ? r->frames : first + PK_GROUP;
-    uint64_t all = ~(uint64_t)0;
+    uint64_t step[PK_GROUP] = {0}, low[4], high[4];
 
-    for (uint32_t t = first, i = 0; t < end; t++) {
-        uint64_t x = bits[t * r->frame_words];
+    for (uint32_t i = 0; i < steps; i++)
+        step[i] = bits[i * r->frame_words];
+    low[0] = ~(step[0] | step[1]);
+    low[1] = step[0] & ~step[1];
+    low[2] = step[1] & ~step[0];
+    low[3] = step[0] & step[1];
+    high[0] = ~(step[2] | step[3]);
+    high[1] = step[2] & ~step[3];
+    high[2] = step[3] & ~step[2];
+    high[3] = step[2] & step[3];
+    for (uint32_t s = 0; s < 1u << steps; s++)
+        set[s] = low[s & 3] & high[s >> 2];
+}
 
-        if (i < c->n && c->step[i] == t) {
-            all &= x;
-            i++;
-        } else {
-            all &= ~x;
+/* One plane and group of steps: lists of all sets side by side. `at` has the class of each set. A
+ * first pass counts, so that a second one knows where everything goes. */
+static inline uint32_t pk_list_group(const struct pk_list_row *r, const uint64_t *bits,
+                                     uint32_t steps, const uint32_t *cls, uint32_t at)
+{
+    uint32_t words = (r->channels + 63) / 64, sets = 1u << steps;
+    uint64_t set[16];
+
+    for (uint32_t x = 0; x < r->in_w; x++) {
+        uint32_t n[16] = {0};
+
+        for (uint32_t w = 0; w < words; w++) {
+            pk_sets(r, bits + x * r->position_words + w, steps, set);
+            for (uint32_t s = 1; s < sets; s++)
+                n[s] += (uint32_t)__builtin_popcountll(set[s]);
+        }
+        for (uint32_t s = 1; s < sets; s++)
+            r->first[(uint64_t)cls[s] * (r->in_w + 1) + x] = n[s];
+    }
+    for (uint32_t s = 1; s < sets; s++) {
+        uint32_t *first = r->first + (uint64_t)cls[s] * (r->in_w + 1);
+
+        for (uint32_t x = 0; x < r->in_w; x++) {
+            uint32_t n = first[x];
+
+            first[x] = at;
+            at += n;
+        }
+        first[r->in_w] = at;
+        at += PK_SLACK; /* lists are written side by side */
+    }
+    for (uint32_t x = 0; x < r->in_w; x++) {
+        uint16_t *to[16];
+
+        for (uint32_t s = 1; s < sets; s++)
+            to[s] = r->entry + r->first[(uint64_t)cls[s] * (r->in_w + 1) + x];
+        for (uint32_t w = 0; w < words; w++) {
+            pk_sets(r, bits + x * r->position_words + w, steps, set);
+            for (uint32_t s = 1; s < sets; s++)
+                if (set[s])
+                    to[s] = pk_append(to[s], set[s], x * r->channels + 64 * w);
         }
     }
-    return all;
+    return at;
+}
+
+/* An element belongs to the set of all steps of a group at which it is active. */
+static uint32_t pk_list_shared(const struct pk_list_row *r)
+{
+    uint32_t at = r->at;
+
+    for (uint32_t k = 0; k < r->n_classes;) {
+        uint32_t plane = r->cls[k].plane, end = k;
+
+        while (end < r->n_classes && r->cls[end].plane == plane)
+            end++;
+        for (uint32_t t = 0; t < r->frames; t += PK_GROUP) {
+            uint32_t steps = r->frames - t < PK_GROUP ? r->frames - t : PK_GROUP, cls[16] = {0};
+
+            for (uint32_t c = k; c < end; c++) {
+                uint32_t set = 0;
+
+                if (r->cls[c].step[0] / PK_GROUP * PK_GROUP != t)
+                    continue;
+                for (uint32_t i = 0; i < r->cls[c].n; i++)
+                    set |= 1u << (r->cls[c].step[i] - t);
+                cls[set] = c;
+            }
+            at = pk_list_group(r, r->bits + plane * r->plane_words + t * r->frame_words, steps, cls,
+                               at);
+        }
+        k = end;
+    }
+    return at;
 }
 
 static uint32_t pk_list_row(const struct pk_list_row *r)
@@ -54,20 +130,18 @@ static uint32_t pk_list_row(const struct pk_list_row *r)
     uint16_t *to = r->entry + r->at;
     uint32_t words = (r->channels + 63) / 64;
 
+    if (r->shared)
+        return pk_list_shared(r);
     for (uint32_t k = 0; k < r->n_classes; k++) {
         const struct pk_class *c = &r->cls[k];
-        const uint64_t *bits = r->bits + c->plane * r->plane_words;
+        const uint64_t *bits = r->bits + c->plane * r->plane_words + c->step[0] * r->frame_words;
         uint32_t *first = r->first + (uint64_t)k * (r->in_w + 1);
 
         for (uint32_t x = 0; x < r->in_w; x++, bits += r->position_words) {
             first[x] = (uint32_t)(to - r->entry);
-            for (uint32_t w = 0; w < words; w++) {
-                uint64_t set =
-                    r->shared ? pk_set_bits(r, c, bits + w) : bits[w + c->step[0] * r->frame_words];
-
-                if (set)
-                    to = pk_append(to, set, x * r->channels + 64 * w);
-            }
+            for (uint32_t w = 0; w < words; w++)
+                if (bits[w])
+                    to = pk_append(to, bits[w], x * r->channels + 64 * w);
         }
         first[r->in_w] = (uint32_t)(to - r->entry);
     }

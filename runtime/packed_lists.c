@@ -63,7 +63,7 @@ static spk_status count_row(void *ctx, uint32_t y, uint32_t worker)
         for (uint32_t x = 0; x < b->l->in_w; x++)
             n += b->kernels->count(row + (uint64_t)x * in->words, words);
     }
-    b->at[y + 1] = n + PK_SLACK;
+    b->at[y + 1] = n + (uint64_t)PK_SLACK * b->l->n_classes;
     return SPK_OK;
 }
 

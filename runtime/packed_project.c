@@ -14,7 +14,8 @@
 #include "support/alloc.h"
 #include "support/time.h"
 
-#define ACC_BYTES (128u << 10)    /* of the sums of a chunk */
+#define ACC_BYTES (128u << 10) /* of the sums of a chunk */
+#define PART_BYTES (16u << 10) /* of the sums of a part of a chunk: stay in a first-level cache */
 #define STREAM_BYTES (4ull << 20) /* of the streams that are held at a time */
 
 struct project {
@@ -28,7 +29,9 @@ struct project {
     uint32_t frames;
     uint64_t positions;
     uint32_t grain, words, sub; /* positions of a chunk; words of outputs; blocks of a word */
-    /* Streams of the chunks in hand: [chunk][tile][room], ends [chunk][tile][groups]. */
+    uint32_t part, parts;       /* positions of a part of a chunk; parts of a chunk */
+    /* Streams of the chunks in hand: [chunk][tile][part][room], ends [chunk][tile][part][groups].
+     */
     uint64_t first_chunk;
     uint32_t n_chunks, n_tiles, room;
     struct pk_stream *stream, *scratch; /* scratch: [workers][room] */
@@ -147,24 +150,25 @@ static void sum_block(const struct project *p, struct pk_sum *s, uint32_t chunk,
     const struct pk_weights *w = p->w;
     const uint8_t *tile =
         p->relaid->data + (uint64_t)w->in * w->kernel_h * w->kernel_w * w->row_bytes * block;
-    const uint32_t *ends = p->ends + (uint64_t)chunk * p->n_tiles * p->lists->n_groups;
-    const struct pk_stream *stream = p->stream + (uint64_t)chunk * p->n_tiles * p->room;
+    uint64_t first_part = (uint64_t)chunk * p->n_tiles * p->parts;
+    const uint32_t *ends = p->ends + first_part * p->lists->n_groups;
+    const struct pk_stream *stream = p->stream + first_part * p->room;
 
-    for (uint32_t q = 0; q < w->n_slices; q++) {
-        uint32_t rest = w->in - q * w->slice;
+    for (uint32_t t = 0; t < p->n_tiles; t++) {
+        uint32_t q = t / w->kernel_h, rest = w->in - q * w->slice;
 
         s->entry = p->lists->part[q].entry;
         s->channels = rest < w->slice ? rest : w->slice;
-        for (uint32_t ky = 0; ky < w->kernel_h; ky++) {
+        s->weights = tile;
+        tile += (uint64_t)w->kernel_w * s->channels * w->row_bytes;
+        for (uint32_t i = 0; i < p->parts; i++, stream += p->room) {
             uint32_t begin = 0;
 
-            s->weights = tile;
-            tile += (uint64_t)w->kernel_w * s->channels * w->row_bytes;
-            for (uint32_t g = 0; g < p->lists->n_groups; begin = ends[g++]) {
+            for (uint32_t g = 0; g < p->lists->n_groups; g++, begin = *ends++) {
                 s->cls = &p->lists->cls[p->lists->group[g].first];
                 s->size = s->cls->n;
                 s->stream = stream + begin;
-                s->n_streams = ends[g] - begin;
+                s->n_streams = *ends - begin;
                 if (s->n_streams == 0)
                     continue;
                 if (w->integer)
@@ -172,8 +176,6 @@ static void sum_block(const struct project *p, struct pk_sum *s, uint32_t chunk,
                 else
                     p->kernels->sum_f32(s);
             }
-            stream += p->room;
-            ends += p->lists->n_groups;
         }
     }
 }
@@ -224,9 +226,17 @@ static spk_status make_streams(void *ctx, uint32_t item, uint32_t worker)
     struct ref_range range =
         ref_range_of(p->positions, p->grain, (uint32_t)(p->first_chunk + chunk));
 
-    pk_streams_make(p->lists, &p->window, range, tile / p->w->kernel_h, tile % p->w->kernel_h,
-                    p->scratch + (uint64_t)worker * p->room, p->stream + (uint64_t)item * p->room,
-                    p->ends + (uint64_t)item * p->lists->n_groups);
+    for (uint32_t i = 0; i < p->parts; i++) {
+        uint64_t at = (uint64_t)item * p->parts + i, begin = range.begin + (uint64_t)i * p->part;
+        struct ref_range part = {begin < range.end ? begin : range.end,
+                                 range.end - begin < p->part ? range.end : begin + p->part};
+
+        if (begin >= range.end)
+            part.end = part.begin;
+        pk_streams_make(p->lists, &p->window, part, range.begin, tile / p->w->kernel_h,
+                        tile % p->w->kernel_h, p->scratch + (uint64_t)worker * p->room,
+                        p->stream + at * p->room, p->ends + at * p->lists->n_groups);
+    }
     return SPK_OK;
 }
 
@@ -301,7 +311,7 @@ static void count_additions(const struct project *p, struct pk_layer *layer)
 static void profile(const struct project *p, uint32_t id, const struct pk_bits *in)
 {
     struct pk_engine *pk = p->job->e->own;
-    uint64_t start = spk_time_ns();
+    uint64_t start = spk_cpu_time_ns();
 
     for (uint32_t i = 0; i < pk->n_layers; i++) {
         struct pk_layer *layer = &pk->layer[i];
@@ -313,13 +323,13 @@ static void profile(const struct project *p, uint32_t id, const struct pk_bits *
                          ((double)in->frames * (double)in->positions * in->channels);
         count_additions(p, layer);
     }
-    pk->counting_ns += spk_time_ns() - start;
+    pk->counting_ns += spk_cpu_time_ns() - start;
 }
 
 /* Sizes of chunks, and the memory for those that are in hand at a time. */
 static spk_status plan_chunks(struct project *p)
 {
-    uint64_t lanes, targets, chunk_bytes;
+    uint64_t lanes, position_bytes, chunk_bytes;
     uint32_t workers = pool_threads(p->job->pool);
     struct work w;
 
@@ -327,12 +337,17 @@ static spk_status plan_chunks(struct project *p)
     p->sub = p->sub < p->w->blocks ? p->sub : p->w->blocks;
     p->words = (p->w->blocks + p->sub - 1) / p->sub;
     lanes = (uint64_t)p->sub * p->w->lanes;
-    targets = ACC_BYTES / (lanes * (p->w->integer ? 2 : 4) * p->frames);
-    targets = targets > PK_MAX_POSITIONS ? PK_MAX_POSITIONS : targets < 16 ? 16 : targets;
-    p->grain = (uint32_t)(targets < p->positions ? targets : p->positions);
-    p->room = p->grain * p->lists->n_classes;
+    position_bytes = lanes * (p->w->integer ? 2 : 4) * p->frames;
+    p->part = (uint32_t)(PART_BYTES / position_bytes);
+    p->part = p->part < 4 ? 4 : p->part > 64 ? 64 : p->part;
+    p->parts = (uint32_t)(ACC_BYTES / (position_bytes * p->part));
+    p->parts = p->parts < 1 ? 1 : p->parts > 8 ? 8 : p->parts;
+    if (p->positions < (uint64_t)p->parts * p->part)
+        p->parts = (uint32_t)ref_chunks(p->positions, p->part);
+    p->grain = p->parts * p->part;
+    p->room = p->part * p->lists->n_classes;
     p->n_tiles = p->w->n_slices * p->w->kernel_h;
-    chunk_bytes = (uint64_t)p->n_tiles * p->room * sizeof *p->stream;
+    chunk_bytes = (uint64_t)p->n_tiles * p->parts * p->room * sizeof *p->stream;
     p->n_chunks = (uint32_t)ref_chunks(p->positions, p->grain);
     if (p->n_chunks > 1 + STREAM_BYTES / chunk_bytes)
         p->n_chunks = (uint32_t)(1 + STREAM_BYTES / chunk_bytes);
@@ -340,10 +355,10 @@ static spk_status plan_chunks(struct project *p)
     p->work = spk_alloc_aligned(p->work_bytes * workers, 64);
     if (!p->work)
         return SPK_ERR_NOMEM;
-    SPK_TRY(spk_alloc_array_raw((size_t)p->n_chunks * p->n_tiles * p->room, sizeof *p->stream,
-                                &p->stream));
+    SPK_TRY(spk_alloc_array_raw((size_t)p->n_chunks * p->n_tiles * p->parts * p->room,
+                                sizeof *p->stream, &p->stream));
     SPK_TRY(spk_alloc_array_raw((size_t)workers * p->room, sizeof *p->scratch, &p->scratch));
-    SPK_TRY(spk_alloc_array_raw((size_t)p->n_chunks * p->n_tiles * p->lists->n_groups,
+    SPK_TRY(spk_alloc_array_raw((size_t)p->n_chunks * p->n_tiles * p->parts * p->lists->n_groups,
                                 sizeof *p->ends, &p->ends));
     return spk_alloc_array_raw((size_t)p->n_chunks * p->words, sizeof *p->wraps, &p->wraps);
 }

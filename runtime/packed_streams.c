@@ -30,7 +30,7 @@ uint32_t pk_piece(const struct pk_lists *l, const struct pk_window *w, uint32_t 
 
 /* Pieces of class k of a group; appends to out, counts their lengths. */
 static uint32_t collect(const struct pk_lists *l, const struct pk_window *w, struct ref_range range,
-                        uint32_t q, uint32_t ky, uint32_t k, uint32_t in_group,
+                        uint64_t origin, uint32_t q, uint32_t ky, uint32_t k, uint32_t in_group,
                         struct pk_stream *out, uint32_t *count)
 {
     uint32_t n = 0;
@@ -51,9 +51,9 @@ static uint32_t collect(const struct pk_lists *l, const struct pk_window *w, str
             uint32_t from = first[clip(left, w->in_w)];
             uint32_t length = first[clip(left + w->kernel_w, w->in_w)] - from;
 
-            out[n] = (struct pk_stream){
-                from, (uint16_t)length,
-                (uint16_t)((uint32_t)(p - range.begin) << PK_CLASS_BITS | in_group)};
+            out[n] =
+                (struct pk_stream){from, (uint16_t)length,
+                                   (uint16_t)((uint32_t)(p - origin) << PK_CLASS_BITS | in_group)};
             count[length < LENGTHS ? length : LENGTHS - 1] += length > 0;
             n += length > 0;
         }
@@ -62,8 +62,8 @@ static uint32_t collect(const struct pk_lists *l, const struct pk_window *w, str
 }
 
 void pk_streams_make(const struct pk_lists *l, const struct pk_window *w, struct ref_range range,
-                     uint32_t q, uint32_t ky, struct pk_stream *scratch, struct pk_stream *out,
-                     uint32_t *ends)
+                     uint64_t origin, uint32_t q, uint32_t ky, struct pk_stream *scratch,
+                     struct pk_stream *out, uint32_t *ends)
 {
     uint32_t done = 0;
 
@@ -72,7 +72,7 @@ void pk_streams_make(const struct pk_lists *l, const struct pk_window *w, struct
         uint32_t count[LENGTHS] = {0}, n = 0, at = done;
 
         for (uint32_t k = 0; k < group->n; k++)
-            n += collect(l, w, range, q, ky, group->first + k, k, scratch + n, count);
+            n += collect(l, w, range, origin, q, ky, group->first + k, k, scratch + n, count);
         for (uint32_t i = 0; i < LENGTHS; i++) {
             uint32_t here = count[i];
 

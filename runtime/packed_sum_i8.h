@@ -65,6 +65,14 @@ static inline void pk_spill(const struct pk_sum *s, size_t target, const pk_i16v
     s->spilled[target] = 1;
 }
 
+#define PK_ADD_I8(sum, i, NV)                                   \
+    do {                                                        \
+        const uint8_t *w = base + (size_t)(i) * ((NV)*PK_HALF); \
+                                                                \
+        for (uint32_t v = 0; v < (NV); v++)                     \
+            (sum)[v] += pk_load_i8(w + (size_t)v * PK_HALF);    \
+    } while (0)
+
 #define PK_SUM_I8(name, NV, SIZE)                                                          \
     static inline void name##_add(const struct pk_sum *s, uint16_t at, const pk_i16v *sum, \
                                   uint32_t weight)                                         \
@@ -93,24 +101,31 @@ static inline void pk_spill(const struct pk_sum *s, size_t target, const pk_i16v
     }                                                                                      \
     static void name(const struct pk_sum *s)                                               \
     {                                                                                      \
-        for (uint32_t i = 0; i < s->n_streams; i++) {                                      \
-            const struct pk_stream at = s->stream[i];                                      \
-            const uint8_t *base = pk_base(s, &at, (NV)*PK_HALF);                           \
-            const uint16_t *e = s->entry + at.from, *end = e + at.n;                       \
+        const struct pk_at a = pk_at_of(s, (NV)*PK_HALF);                                  \
+        const uint32_t limit = s->row_limit, plane = s->cls->plane;                        \
                                                                                            \
-            while (e < end) {                                                              \
-                uint32_t n = (uint32_t)(end - e);                                          \
-                const uint16_t *stop = n > s->row_limit ? e + s->row_limit : end;          \
-                uint32_t weight = (uint32_t)(stop - e) << s->cls->plane;                   \
-                pk_i16v sum[NV] = {{0}};                                                   \
+        for (const struct pk_stream *at = a.stream; at < a.end; at++) {                    \
+            const uint8_t *base = pk_base(&a, at->at);                                     \
+            const uint16_t *e = a.entry + at->from;                                        \
                                                                                            \
-                for (; e < stop; e++) {                                                    \
-                    const uint8_t *w = base + (size_t)*e * ((NV)*PK_HALF);                 \
+            for (uint32_t rest = at->n; rest > 0;) {                                       \
+                uint32_t rows = rest > limit ? limit : rest, n = rows;                     \
+                pk_i16v sum[NV] = {{0}}, more[NV] = {{0}};                                 \
                                                                                            \
-                    for (uint32_t v = 0; v < (NV); v++)                                    \
-                        sum[v] += pk_load_i8(w + (size_t)v * PK_HALF);                     \
+                for (; n >= 4; n -= 4, e += 4) {                                           \
+                    uint64_t x = pk_four(e);                                               \
+                                                                                           \
+                    PK_ADD_I8(sum, x & 0xffff, NV);                                        \
+                    PK_ADD_I8(more, x >> 16 & 0xffff, NV);                                 \
+                    PK_ADD_I8(sum, x >> 32 & 0xffff, NV);                                  \
+                    PK_ADD_I8(more, x >> 48, NV);                                          \
                 }                                                                          \
-                name##_add(s, at.at, sum, weight);                                         \
+                for (; n > 0; n--, e++)                                                    \
+                    PK_ADD_I8(sum, *e, NV);                                                \
+                for (uint32_t v = 0; v < (NV); v++)                                        \
+                    sum[v] += more[v];                                                     \
+                name##_add(s, at->at, sum, rows << plane);                                 \
+                rest -= rows;                                                              \
             }                                                                              \
         }                                                                                  \
     }
