@@ -230,9 +230,9 @@ static spk_status compute(struct ref_job *job, uint32_t id)
     if (!pk->nanoseconds)
         return compute_node(job, id);
     pk->counting_ns = 0;
-    start = spk_cpu_time_ns();
+    start = spk_time_ns();
     status = compute_node(job, id);
-    taken = spk_cpu_time_ns() - start - pk->counting_ns;
+    taken = spk_time_ns() - start - pk->counting_ns;
     if (pk->nanoseconds[id] == 0 || taken < pk->nanoseconds[id])
         pk->nanoseconds[id] = taken;
     return status;

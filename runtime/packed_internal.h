@@ -15,8 +15,8 @@
 
 /* Re-laid weights are kept up to this size, the others are re-laid at every use. */
 #define PK_KEEP_BYTES ((uint64_t)1 << 30)
-/* Weights of a tile: stay in a first-level cache, with room for what streams by. */
-#define PK_TILE_BYTES (256u << 10)
+/* Weights of a tile: stay in a second-level cache, with room for what streams by. */
+#define PK_TILE_BYTES (384u << 10)
 /* Counts of events end at 2^24. */
 #define PK_MAX_PLANES 25u
 #define PK_MAX_KERNEL 16u
@@ -41,7 +41,7 @@ static inline uint64_t *pk_frame(const struct pk_bits *b, uint32_t p, uint32_t t
 
 /* Weights of a projection as the kernels want them:
  * [block of out channels][slice of in channels][kernel row][kernel column][in][lane].
- * Kernel rows are tiles. As many blocks as fill a word of spikes are computed together. */
+ * Kernel rows are tiles. */
 struct pk_weights {
     uint64_t bytes, at; /* at: where they are kept */
     uint32_t in, out, kernel_h, kernel_w, lanes, blocks, slice, n_slices, row_bytes;

@@ -20,8 +20,8 @@
 #define PK_MAX_FRAMES 32u
 /* Output channels of a word of spikes, of a row of float weights and of one of 8-bit weights. */
 #define PK_WORD 64u
-#define PK_LANES_F32 32u
-#define PK_LANES_I8 64u
+#define PK_LANES_F32 64u
+#define PK_LANES_I8 128u
 /* Entries that may be written behind the lists of a row. */
 #define PK_SLACK 64u
 

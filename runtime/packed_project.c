@@ -1,8 +1,8 @@
 /* Projections of the packed engine: conv2d and linear over event lists, with the batch norm and the
  * neuron behind them where these can be computed in one go.
  *
- * Positions are cut into chunks, output channels into words of spikes. For a few chunks at a time
- * the streams of every tile are made (packed_streams.c); then every word of every chunk is summed,
+ * Positions are cut into chunks, output channels into blocks. For a few chunks at a time
+ * the streams of every tile are made (packed_streams.c); then every block of every chunk is summed,
  * tile by tile: a tile stays in the first-level cache for all positions of the chunk, whose sums
  * stay in the second. At last the neurons of these positions run through all steps and leave one
  * word of spikes per step: currents are never stored. Where somebody needs them (teacher, extremes,
@@ -28,8 +28,8 @@ struct project {
     struct pk_window window;
     uint32_t frames;
     uint64_t positions;
-    uint32_t grain, words, sub; /* positions of a chunk; words of outputs; blocks of a word */
-    uint32_t part, parts;       /* positions of a part of a chunk; parts of a chunk */
+    uint32_t grain;       /* positions of a chunk */
+    uint32_t part, parts; /* positions of a part of a chunk; parts of a chunk */
     /* Streams of the chunks in hand: [chunk][tile][part][room], ends [chunk][tile][part][groups].
      */
     uint64_t first_chunk;
@@ -43,10 +43,10 @@ struct project {
     const float *bias_f32;
     const struct ir_param *bias;
     uint32_t shift, row_limit;
-    uint64_t *wraps; /* per chunk and word in hand */
+    uint64_t *wraps; /* per chunk in hand and block */
 };
 
-/* What a worker needs for one word of one chunk. */
+/* What a worker needs for one block of one chunk. */
 struct work {
     uint8_t *acc; /* [positions][frames][lanes] of float or int16 */
     int32_t *wide;
@@ -64,7 +64,7 @@ static uint64_t aligned(uint64_t bytes)
 /* Lays a worker's memory out; returns its size. */
 static uint64_t lay_out(const struct project *p, uint8_t *memory, struct work *out)
 {
-    uint64_t targets = (uint64_t)p->grain * p->frames, lanes = (uint64_t)p->sub * p->w->lanes;
+    uint64_t targets = (uint64_t)p->grain * p->frames, lanes = p->w->lanes;
     uint64_t at = 0;
     bool integer = p->w->integer;
     struct work w;
@@ -125,6 +125,7 @@ static uint64_t finish(const struct project *p, const struct work *w, uint32_t i
                        uint64_t position, uint32_t first, uint32_t lanes)
 {
     size_t target = (size_t)in_chunk * p->frames;
+    uint64_t wraps = 0;
     const void *sum = (const float *)(const void *)w->acc + target * lanes;
 
     if (p->w->integer) {
@@ -136,10 +137,15 @@ static uint64_t finish(const struct project *p, const struct work *w, uint32_t i
                               lanes);
         sum = w->current;
     }
-    if (p->fire)
-        return pk_fire_word(p->fire, position, first, lanes, sum, p->frames == 1 ? 0 : lanes);
-    store_currents(p, sum, lanes, position, first);
-    return 0;
+    if (!p->fire) {
+        store_currents(p, sum, lanes, position, first);
+        return 0;
+    }
+    for (uint32_t c = 0; c < lanes && first + c < p->w->out; c += PK_WORD)
+        wraps +=
+            pk_fire_word(p->fire, position, first + c, lanes - c < PK_WORD ? lanes - c : PK_WORD,
+                         (const float *)sum + c, p->frames == 1 ? 0 : lanes);
+    return wraps;
 }
 
 /* ---- sums ---- */
@@ -180,42 +186,36 @@ static void sum_block(const struct project *p, struct pk_sum *s, uint32_t chunk,
     }
 }
 
-/* One word of output channels of one chunk; words of a chunk are next to each other. */
-static spk_status sum_word(void *ctx, uint32_t item, uint32_t worker)
+/* One block of output channels of one chunk. */
+static spk_status sum_item(void *ctx, uint32_t item, uint32_t worker)
 {
     const struct project *p = ctx;
-    uint32_t word = item / p->n_chunks, chunk = item % p->n_chunks;
-    uint32_t block = word * p->sub, blocks = p->w->blocks - block;
+    uint32_t chunk = item / p->w->blocks, block = item % p->w->blocks;
     struct ref_range range =
         ref_range_of(p->positions, p->grain, (uint32_t)(p->first_chunk + chunk));
-    uint32_t n = (uint32_t)(range.end - range.begin), lanes;
+    uint32_t n = (uint32_t)(range.end - range.begin), lanes = p->w->lanes;
+    struct pk_sum s = {.row_bytes = p->w->row_bytes,
+                       .frames = p->frames,
+                       .lanes = lanes,
+                       .row_limit = p->row_limit};
     struct work w;
 
     (void)lay_out(p, p->work + worker * p->work_bytes, &w);
-    blocks = blocks < p->sub ? blocks : p->sub;
-    lanes = blocks * p->w->lanes;
     memset(w.acc, 0, (size_t)n * p->frames * lanes * (p->w->integer ? 2 : 4));
     memset(w.rows, 0, (size_t)n * p->frames * sizeof *w.rows);
     memset(w.spilled, 0, (size_t)n * p->frames);
     for (uint32_t i = 0; i < n; i++)
         w.left[i] = (int32_t)((int64_t)((range.begin + i) % p->window.out_w) * p->window.stride_w -
                               p->window.pad_w);
-    for (uint32_t b = 0; b < blocks; b++) {
-        struct pk_sum s = {.row_bytes = p->w->row_bytes,
-                           .left = w.left,
-                           .frames = p->frames,
-                           .lanes = lanes,
-                           .acc = w.acc + (size_t)b * p->w->lanes * 4,
-                           .row_limit = p->row_limit,
-                           .rows = w.rows,
-                           .wide = w.wide,
-                           .spilled = w.spilled};
-
-        sum_block(p, &s, chunk, block + b);
-    }
+    s.left = w.left;
+    s.acc = w.acc;
+    s.rows = w.rows;
+    s.wide = w.wide;
+    s.spilled = w.spilled;
+    sum_block(p, &s, chunk, block);
     p->wraps[item] = 0;
     for (uint32_t i = 0; i < n; i++)
-        p->wraps[item] += finish(p, &w, i, range.begin + i, word * p->sub * p->w->lanes, lanes);
+        p->wraps[item] += finish(p, &w, i, range.begin + i, block * lanes, lanes);
     return SPK_OK;
 }
 
@@ -311,7 +311,7 @@ static void count_additions(const struct project *p, struct pk_layer *layer)
 static void profile(const struct project *p, uint32_t id, const struct pk_bits *in)
 {
     struct pk_engine *pk = p->job->e->own;
-    uint64_t start = spk_cpu_time_ns();
+    uint64_t start = spk_time_ns();
 
     for (uint32_t i = 0; i < pk->n_layers; i++) {
         struct pk_layer *layer = &pk->layer[i];
@@ -323,21 +323,17 @@ static void profile(const struct project *p, uint32_t id, const struct pk_bits *
                          ((double)in->frames * (double)in->positions * in->channels);
         count_additions(p, layer);
     }
-    pk->counting_ns += spk_cpu_time_ns() - start;
+    pk->counting_ns += spk_time_ns() - start;
 }
 
 /* Sizes of chunks, and the memory for those that are in hand at a time. */
 static spk_status plan_chunks(struct project *p)
 {
-    uint64_t lanes, position_bytes, chunk_bytes;
+    uint64_t position_bytes, chunk_bytes;
     uint32_t workers = pool_threads(p->job->pool);
     struct work w;
 
-    p->sub = PK_WORD / p->w->lanes;
-    p->sub = p->sub < p->w->blocks ? p->sub : p->w->blocks;
-    p->words = (p->w->blocks + p->sub - 1) / p->sub;
-    lanes = (uint64_t)p->sub * p->w->lanes;
-    position_bytes = lanes * (p->w->integer ? 2 : 4) * p->frames;
+    position_bytes = (uint64_t)p->w->lanes * (p->w->integer ? 2 : 4) * p->frames;
     p->part = (uint32_t)(PART_BYTES / position_bytes);
     p->part = p->part < 4 ? 4 : p->part > 64 ? 64 : p->part;
     p->parts = (uint32_t)(ACC_BYTES / (position_bytes * p->part));
@@ -360,7 +356,7 @@ static spk_status plan_chunks(struct project *p)
     SPK_TRY(spk_alloc_array_raw((size_t)workers * p->room, sizeof *p->scratch, &p->scratch));
     SPK_TRY(spk_alloc_array_raw((size_t)p->n_chunks * p->n_tiles * p->parts * p->lists->n_groups,
                                 sizeof *p->ends, &p->ends));
-    return spk_alloc_array_raw((size_t)p->n_chunks * p->words, sizeof *p->wraps, &p->wraps);
+    return spk_alloc_array_raw((size_t)p->n_chunks * p->w->blocks, sizeof *p->wraps, &p->wraps);
 }
 
 /* Sums, then neurons or currents. */
@@ -381,10 +377,10 @@ static spk_status run_chunks(struct project *p, uint32_t id, struct pk_bits *in)
         uint64_t items;
 
         p->n_chunks = rest < p->n_chunks ? (uint32_t)rest : p->n_chunks;
-        items = (uint64_t)p->n_chunks * p->words;
+        items = (uint64_t)p->n_chunks * p->w->blocks;
         status = ref_parallel(job, (uint64_t)p->n_chunks * p->n_tiles, 1, make_streams, p);
         if (status == SPK_OK)
-            status = ref_parallel(job, items, 1, sum_word, p);
+            status = ref_parallel(job, items, 1, sum_item, p);
         for (uint64_t i = 0; status == SPK_OK && p->fire && job->tally.wraps && i < items; i++)
             job->tally.wraps[pk_of(job->e)->plan[id].neuron] += p->wraps[i];
     }

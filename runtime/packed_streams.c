@@ -11,6 +11,10 @@
 
 /* Lengths that are told apart. */
 #define LENGTHS 256u
+/* Streams that are longer on average stay in order: their entries then lie in order, too. */
+#ifndef LONG
+#define LONG 16u
+#endif
 
 static inline uint32_t clip(int64_t x, uint32_t end)
 {
@@ -70,9 +74,17 @@ void pk_streams_make(const struct pk_lists *l, const struct pk_window *w, struct
     for (uint32_t g = 0; g < l->n_groups; g++) {
         const struct pk_group *group = &l->group[g];
         uint32_t count[LENGTHS] = {0}, n = 0, at = done;
+        uint64_t total = 0;
 
         for (uint32_t k = 0; k < group->n; k++)
             n += collect(l, w, range, origin, q, ky, group->first + k, k, scratch + n, count);
+        for (uint32_t i = 0; i < LENGTHS; i++)
+            total += (uint64_t)i * count[i];
+        if (n > 0 && total / n > LONG) {
+            memcpy(out + done, scratch, n * sizeof *out);
+            ends[g] = done += n;
+            continue;
+        }
         for (uint32_t i = 0; i < LENGTHS; i++) {
             uint32_t here = count[i];
 

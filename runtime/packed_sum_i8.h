@@ -65,12 +65,12 @@ static inline void pk_spill(const struct pk_sum *s, size_t target, const pk_i16v
     s->spilled[target] = 1;
 }
 
-#define PK_ADD_I8(sum, i, NV)                                   \
-    do {                                                        \
-        const uint8_t *w = base + (size_t)(i) * ((NV)*PK_HALF); \
-                                                                \
-        for (uint32_t v = 0; v < (NV); v++)                     \
-            (sum)[v] += pk_load_i8(w + (size_t)v * PK_HALF);    \
+#define PK_ADD_I8(sum, row, NV)                              \
+    do {                                                     \
+        const uint8_t *w = (row);                            \
+                                                             \
+        for (uint32_t v = 0; v < (NV); v++)                  \
+            (sum)[v] += pk_load_i8(w + (size_t)v * PK_HALF); \
     } while (0)
 
 #define PK_SUM_I8(name, NV, SIZE)                                                          \
@@ -112,16 +112,21 @@ static inline void pk_spill(const struct pk_sum *s, size_t target, const pk_i16v
                 uint32_t rows = rest > limit ? limit : rest, n = rows;                     \
                 pk_i16v sum[NV] = {{0}}, more[NV] = {{0}};                                 \
                                                                                            \
-                for (; n >= 4; n -= 4, e += 4) {                                           \
+                for (; n > 4; n -= 4, e += 4) {                                            \
                     uint64_t x = pk_four(e);                                               \
                                                                                            \
-                    PK_ADD_I8(sum, x & 0xffff, NV);                                        \
-                    PK_ADD_I8(more, x >> 16 & 0xffff, NV);                                 \
-                    PK_ADD_I8(sum, x >> 32 & 0xffff, NV);                                  \
-                    PK_ADD_I8(more, x >> 48, NV);                                          \
+                    PK_ADD_I8(sum, base + (x & 0xffff) * ((NV)*PK_HALF), NV);              \
+                    PK_ADD_I8(more, base + (x >> 16 & 0xffff) * ((NV)*PK_HALF), NV);       \
+                    PK_ADD_I8(sum, base + (x >> 32 & 0xffff) * ((NV)*PK_HALF), NV);        \
+                    PK_ADD_I8(more, base + (x >> 48) * ((NV)*PK_HALF), NV);                \
                 }                                                                          \
-                for (; n > 0; n--, e++)                                                    \
-                    PK_ADD_I8(sum, *e, NV);                                                \
+                uint64_t x = pk_four(e);                                                   \
+                                                                                           \
+                PK_ADD_I8(sum, pk_last(base, x, 0, n, (NV)*PK_HALF), NV);                  \
+                PK_ADD_I8(more, pk_last(base, x, 1, n, (NV)*PK_HALF), NV);                 \
+                PK_ADD_I8(sum, pk_last(base, x, 2, n, (NV)*PK_HALF), NV);                  \
+                PK_ADD_I8(more, pk_last(base, x, 3, n, (NV)*PK_HALF), NV);                 \
+                e += n;                                                                    \
                 for (uint32_t v = 0; v < (NV); v++)                                        \
                     sum[v] += more[v];                                                     \
                 name##_add(s, at->at, sum, rows << plane);                                 \
@@ -134,16 +139,18 @@ static inline void pk_spill(const struct pk_sum *s, size_t target, const pk_i16v
     PK_SUM_I8(pk_i8_##LANES##_2, LANES / PK_HALF, 2) \
     PK_SUM_I8(pk_i8_##LANES##_3, LANES / PK_HALF, 3) \
     PK_SUM_I8(pk_i8_##LANES##_4, LANES / PK_HALF, 4)
+PK_SUMS_I8(128)
 PK_SUMS_I8(64)
 PK_SUMS_I8(32)
 
 static void pk_sum_i8(const struct pk_sum *s)
 {
-    static void (*const of[2][PK_GROUP])(const struct pk_sum *) = {
+    static void (*const of[3][PK_GROUP])(const struct pk_sum *) = {
         {pk_i8_32_1, pk_i8_32_2, pk_i8_32_3, pk_i8_32_4},
-        {pk_i8_64_1, pk_i8_64_2, pk_i8_64_3, pk_i8_64_4}};
+        {pk_i8_64_1, pk_i8_64_2, pk_i8_64_3, pk_i8_64_4},
+        {pk_i8_128_1, pk_i8_128_2, pk_i8_128_3, pk_i8_128_4}};
 
-    of[s->row_bytes == 64][s->size - 1](s);
+    of[s->row_bytes / 64][s->size - 1](s);
 }
 
 static void pk_widen(int32_t *sum, const int16_t *narrow, const int32_t *wide, uint32_t n)

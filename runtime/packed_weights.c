@@ -1,6 +1,6 @@
 /* Weights of the packed engine: planned when it is created, re-laid when a layer first runs.
  *
- * A block of output channels is as wide as the kernels' rows (32 float or 64 8-bit lanes, half
+ * A block of output channels is as wide as the kernels' rows (64 float or 128 8-bit lanes, less
  * where there are fewer channels; missing ones are zero). Input channels are cut into slices whose
  * weights under a kernel row stay in a first-level cache for one block. Re-laying reads a file's
  * pages once, tile by tile, and gives them back; two runs that come first at once each do it, and
@@ -17,7 +17,9 @@ static uint32_t lanes_for(uint32_t out, bool integer)
 {
     uint32_t lanes = integer ? PK_LANES_I8 : PK_LANES_F32;
 
-    return out <= lanes / 2 ? lanes / 2 : lanes;
+    for (uint32_t i = 0; i < 2 && out <= lanes / 2; i++)
+        lanes /= 2;
+    return lanes;
 }
 
 bool pk_weights_plan(const struct ir_module *m, uint32_t id, struct pk_weights *out)
