@@ -3,6 +3,10 @@
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "config.h"
+#if SPIKEC_HAVE_LLVM
+#include "backends/llvm/native.h"
+#endif
 #include "frontend/model.h"
 #include "frontend/target_yaml.h"
 #include "frontend/weights.h"
@@ -226,11 +230,25 @@ double api_top1(const float *logits, const struct fe_labels *labels, uint32_t cl
 
 spk_status api_engine(spk_context *c, const char *name, const struct engine_vtable **out)
 {
-    *out = &rt_reference_engine;
-    if (name == NULL || strcmp(name, rt_reference_engine.name) == 0)
+    static const struct engine_vtable *const ENGINES[] = {
+        &rt_reference_engine,
+#if SPIKEC_HAVE_LLVM
+        &nat_engine,
+#endif
+    };
+    struct strbuf names = {0};
+    *out = ENGINES[0];
+    if (name == NULL)
         return SPK_OK;
+    for (size_t i = 0; i < sizeof ENGINES / sizeof *ENGINES; i++) {
+        *out = ENGINES[i];
+        if (strcmp(name, ENGINES[i]->name) == 0)
+            return SPK_OK;
+        strbuf_printf(&names, "%s%s", i > 0 ? ", " : "", ENGINES[i]->name);
+    }
     spk_status status =
         diag_usage(&c->diags, spk_span_none, "E0904", "this build has no engine '%s'", name);
-    diag_help_set(&c->diags, "engines: %s", rt_reference_engine.name);
+    diag_help_set(&c->diags, "engines: %s", strbuf_cstr(&names));
+    strbuf_fini(&names);
     return status;
 }

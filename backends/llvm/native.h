@@ -1,0 +1,26 @@
+/* Native code: the `native` engine, and building a model ahead of time.
+ *
+ * Both lower a module of any stage to vector code through LLVM, specialised to shapes, thresholds
+ * and neuron equations; docs/native.md describes it. Contract of the engine (ir/engine.h):
+ *   - Results equal the reference engine's bit for bit: sums run in the same order, nothing is
+ *     contracted or reordered. They do not depend on threads or on other images of a run.
+ *   - Module and tensor data must outlive the engine; the module must verify. Weights are re-laid
+ *     when the engine is created (a copy), code is made then as well; a run with a teacher makes
+ *     code of its own.
+ *   - Statistics are those of values that exist in memory: currents that go straight into a neuron
+ *     do not, nor do batch norms in between; their entries are left alone.
+ *   - Input must be finite, event frames whole numbers from 0 to 2^24; SPK_ERR_INPUT otherwise.
+ *   - Without LLVM's library create fails with SPK_ERR_USAGE and names the package.
+ *   - It has no walk.                                                                            */
+#ifndef SPIKEC_BACKENDS_LLVM_NATIVE_H
+#define SPIKEC_BACKENDS_LLVM_NATIVE_H
+
+#include "ir/engine.h"
+
+extern const struct engine_vtable nat_engine;
+
+/* As nat_engine.create, with the file name of LLVM's library; NULL: the usual ones. */
+spk_status nat_engine_create(const struct ir_module *m, const char *library, struct diag_list *d,
+                             struct engine **out) SPK_CHECKED;
+
+#endif
