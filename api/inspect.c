@@ -50,6 +50,9 @@ static spk_status opt_load(struct opt *k)
         k->model.module = NULL;
         return SPK_OK;
     }
+    if (mo->ema)
+        return diag_usage(&k->c->diags, spk_span_none, "E0974",
+                          "--ema is for models, '%s' is a module", mo->model);
     char *text = NULL;
     size_t length = 0;
     SPK_TRY(file_read(mo->model, 0, &k->c->diags, &text, &length));

@@ -65,10 +65,10 @@ void api_model_fini(struct api_model *m)
     memset(m, 0, sizeof *m);
 }
 
-static spk_status bind_weights(spk_context *c, struct api_model *m)
+static spk_status bind_weights(spk_context *c, bool ema, struct api_model *m)
 {
     struct fe_weights_report report = {0};
-    spk_status status = fe_weights_bind(m->module, m->weights, &c->diags, &report);
+    spk_status status = fe_weights_bind_ema(m->module, m->weights, ema, &c->diags, &report);
     m->ignored = report.ignored;
     m->n_ignored = report.n_ignored;
     report.ignored = NULL;
@@ -104,7 +104,7 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
         diag_help_set(&c->diags, "give them with --weights FILE.safetensors");
         return status;
     }
-    return bind_weights(c, out);
+    return bind_weights(c, o->ema, out);
 }
 
 spk_status api_model_load(spk_context *c, const struct spk_model_options *o, bool bind,
@@ -191,6 +191,32 @@ static void warn_clipped(spk_context *c, const struct ir_module *m, const struct
     }
 }
 
+/* Index of `name` among the words; the first where it is NULL. */
+static spk_status choose(spk_context *c, const char *option, const char *name, const char *first,
+                         const char *second, uint32_t *out)
+{
+    *out = name != NULL && strcmp(name, second) == 0;
+    if (name == NULL || *out || strcmp(name, first) == 0)
+        return SPK_OK;
+    return diag_usage(&c->diags, spk_span_none, "E0975", "--%s is %s or %s, not '%s'", option,
+                      first, second, name);
+}
+
+static spk_status input_options(spk_context *c, const struct spk_data_options *o,
+                                struct fe_input_options *out)
+{
+    uint32_t filter, frames, layout;
+    SPK_TRY(choose(c, "interpolation", o->form.interpolation, "bicubic", "bilinear", &filter));
+    SPK_TRY(choose(c, "frames", o->form.frames, "time", "count", &frames));
+    SPK_TRY(choose(c, "aedat", o->form.aedat, "dvs128", "cifar10dvs", &layout));
+    *out = (struct fe_input_options){.limit = o->limit,
+                                     .resize = o->form.resize,
+                                     .filter = filter ? RASTER_BILINEAR : RASTER_BICUBIC,
+                                     .frames = frames ? FE_FRAMES_COUNT : FE_FRAMES_TIME,
+                                     .layout = layout ? EVENTS_CIFAR10_DVS : EVENTS_DVS128};
+    return SPK_OK;
+}
+
 spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
                          const struct ir_module *module, struct api_data *out)
 {
@@ -198,7 +224,9 @@ spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
     if (o->input == NULL)
         return diag_usage(&c->diags, spk_span_none, "E0903",
                           "no input images: give them with --input FILE");
-    SPK_TRY(fe_input_load(o->input, module, o->limit, &c->diags, &out->input));
+    struct fe_input_options options;
+    SPK_TRY(input_options(c, o, &options));
+    SPK_TRY(fe_input_read(o->input, module, &options, &c->diags, &out->input));
     spk_status status = SPK_OK;
     if (o->labels != NULL)
         status = fe_labels_load(o->labels, module, &out->input, &c->diags, &out->labels);

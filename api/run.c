@@ -57,12 +57,13 @@ static void run_fini(struct run *r)
 static spk_status refuse_model_options(const struct run *r)
 {
     const struct spk_model_options *m = &r->o->model;
-    if (m->n_settings == 0 && m->n_binds == 0 && m->weights == NULL)
+    if (m->n_settings == 0 && m->n_binds == 0 && m->weights == NULL && !m->ema)
         return SPK_OK;
-    return diag_usage(&r->c->diags, spk_span_none, "E0911",
-                      "'%s' is a compiled folder: --set, --bind and --weights were fixed when it "
-                      "was compiled",
-                      m->model);
+    return diag_usage(
+        &r->c->diags, spk_span_none, "E0911",
+        "'%s' is a compiled folder: --set, --bind, --weights and --ema were fixed when it "
+        "was compiled",
+        m->model);
 }
 
 static spk_status run_load(struct run *r)

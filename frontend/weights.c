@@ -17,6 +17,7 @@
 #include "support/name_hint.h"
 #include "support/alloc.h"
 #include "support/checked.h"
+#include "support/pth.h"
 #include "support/safetensors.h"
 
 #define MAX_HINTS 20u /* missing tensors that get a suggestion; later ones are a flood */
@@ -313,11 +314,13 @@ static spk_status list_ignored(const struct binder *b, struct fe_weights_report 
             n++;
         }
     }
-    spk_status status = spk_alloc_array(n, sizeof *report->ignored, &report->ignored);
-    for (size_t i = 0; status == SPK_OK && i < b->n_entries; i++) {
-        if (!ignored[i])
+    size_t n_others = st_other_count(b->file);
+    spk_status status = spk_alloc_array(n + n_others, sizeof *report->ignored, &report->ignored);
+    for (size_t i = 0; status == SPK_OK && i < b->n_entries + n_others; i++) {
+        if (i < b->n_entries && !ignored[i])
             continue;
-        char *name = spk_strdup(st_at(b->file, i)->name);
+        char *name = spk_strdup(i < b->n_entries ? st_at(b->file, i)->name
+                                                 : st_other_at(b->file, i - b->n_entries));
         if (name)
             report->ignored[report->n_ignored++] = name;
         else
@@ -379,10 +382,16 @@ static spk_status bind_file(struct ir_module *m, struct st_file *file, struct di
 spk_status fe_weights_bind(struct ir_module *m, const char *path, struct diag_list *diags,
                            struct fe_weights_report *out_report)
 {
+    return fe_weights_bind_ema(m, path, false, diags, out_report);
+}
+
+spk_status fe_weights_bind_ema(struct ir_module *m, const char *path, bool ema,
+                               struct diag_list *diags, struct fe_weights_report *out_report)
+{
     struct st_file *file = NULL;
     if (out_report)
         *out_report = (struct fe_weights_report){0};
-    SPK_TRY(st_open(path, diags, &file));
+    SPK_TRY(tensor_file_open(path, ema, diags, &file));
     return bind_file(m, file, diags, out_report);
 }
 
@@ -393,6 +402,6 @@ spk_status fe_weights_bind_memory(struct ir_module *m, const void *data, size_t 
     struct st_file *file = NULL;
     if (out_report)
         *out_report = (struct fe_weights_report){0};
-    SPK_TRY(st_open_memory(data, size, name, diags, &file));
+    SPK_TRY(tensor_file_open_memory(data, size, name, false, diags, &file));
     return bind_file(m, file, diags, out_report);
 }

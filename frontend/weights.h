@@ -1,7 +1,9 @@
-/* Trained weights: binds the tensors of a safetensors file to the params of a module. */
+/* Trained weights: binds the tensors of a file, safetensors or PyTorch checkpoint, to the params of
+ * a module. */
 #ifndef SPIKEC_FRONTEND_WEIGHTS_H
 #define SPIKEC_FRONTEND_WEIGHTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +15,8 @@ struct fe_weights_report {
     uint32_t n_bound, n_in_place, n_converted; /* params; bound = in place + converted */
     uint64_t elements;                         /* of all bound params */
     uint32_t n_ignored;
-    char **ignored; /* names of the file's tensors that nobody asked for, in the file's order */
+    char **ignored; /* names of the file's tensors that nobody asked for, in the file's order; then
+                     * what a checkpoint holds beside tensors, in words */
 };
 /* A zero-initialised report is allowed. */
 void fe_weights_report_fini(struct fe_weights_report *report);
@@ -31,6 +34,11 @@ void fe_weights_report_fini(struct fe_weights_report *report);
 SPK_CHECKED spk_status fe_weights_bind(struct ir_module *m, const char *path,
                                        struct diag_list *diags,
                                        struct fe_weights_report *out_report);
+
+/* The same; `ema`: a checkpoint's averaged copy of the weights (support/pth.h). */
+SPK_CHECKED spk_status fe_weights_bind_ema(struct ir_module *m, const char *path, bool ema,
+                                           struct diag_list *diags,
+                                           struct fe_weights_report *out_report);
 
 /* The same on a file in memory; `data` must outlive the module, `name` is for messages. */
 SPK_CHECKED spk_status fe_weights_bind_memory(struct ir_module *m, const void *data, size_t size,

@@ -9,6 +9,7 @@
 #include "ir/ir.h"
 #include "ir/ir_text.h"
 #include "support/alloc.h"
+#include "support/pth.h"
 #include "support/safetensors.h"
 
 static enum st_dtype file_type(enum ir_dtype t)
@@ -110,7 +111,7 @@ static spk_status bind_all(struct ir_module *m, const struct st_file *f, struct 
 spk_status ir_params_load(struct ir_module *m, const char *path, struct diag_list *d)
 {
     struct st_file *f;
-    SPK_TRY(st_open(path, d, &f));
+    SPK_TRY(tensor_file_open(path, false, d, &f));
     spk_status s = bind_all(m, f, d);
     st_close(f);
     return s;

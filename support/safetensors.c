@@ -29,6 +29,11 @@ struct st_file {
     const struct st_tensor **by_name; /* sorted */
     struct st_meta_entry *meta;
     size_t n_meta;
+    const char *format;
+    const char **others;
+    size_t n_others;
+    void (*release)(void *owner); /* of st_wrap, else NULL */
+    void *owner;
 };
 
 static const struct {
@@ -184,18 +189,31 @@ static int compare_name(const void *a, const void *b)
                   (*(const struct st_tensor *const *)b)->name);
 }
 
+static spk_status list_names(struct st_file *file)
+{
+    file->by_name = ARENA_NEW_ARRAY(&file->arena, const struct st_tensor *, file->n_tensors);
+    if (!file->by_name)
+        return SPK_ERR_NOMEM;
+    for (size_t i = 0; i < file->n_tensors; i++)
+        file->by_name[i] = &file->tensors[i];
+    return SPK_OK;
+}
+
+static void sort_names(struct st_file *file)
+{
+    if (file->n_tensors)
+        qsort(file->by_name, file->n_tensors, sizeof *file->by_name, compare_name);
+}
+
 /* Leaves file->by_name sorted by name. */
 static spk_status check_cover(struct st_file *file, const uint8_t *data, size_t data_size,
                               struct diag_list *diags)
 {
     const uint8_t *end = data;
     size_t n = file->n_tensors;
-    file->by_name = ARENA_NEW_ARRAY(&file->arena, const struct st_tensor *, n);
-    if (!file->by_name)
-        return SPK_ERR_NOMEM;
-    for (size_t i = 0; i < n; i++)
-        file->by_name[i] = &file->tensors[i];
-    qsort(file->by_name, n, sizeof *file->by_name, compare_begin);
+    SPK_TRY(list_names(file));
+    if (n)
+        qsort(file->by_name, n, sizeof *file->by_name, compare_begin);
     for (size_t i = 0; i < n; i++) {
         const struct st_tensor *tensor = file->by_name[i];
         if (tensor->data != end)
@@ -208,7 +226,7 @@ static spk_status check_cover(struct st_file *file, const uint8_t *data, size_t 
         return diag_error(diags, diag_place(diags, "%s", file->name), "E0032",
                           "%zu bytes at the end belong to no tensor",
                           (size_t)(data + data_size - end));
-    qsort(file->by_name, n, sizeof *file->by_name, compare_name);
+    sort_names(file);
     return SPK_OK;
 }
 
@@ -251,6 +269,7 @@ static spk_status file_new(const char *name, struct st_file **out_file)
     if (!file)
         return SPK_ERR_NOMEM;
     arena_init(&file->arena, 0);
+    file->format = "safetensors";
     file->name = arena_strdup(&file->arena, name);
     if (!file->name) {
         st_close(file);
@@ -290,10 +309,61 @@ spk_status st_open(const char *path, struct diag_list *diags, struct st_file **o
     return status;
 }
 
+/* Copies of the tensors with their names, and of the texts. */
+static spk_status copy_source(struct st_file *file, const struct st_source *source)
+{
+    struct arena *arena = &file->arena;
+    file->format = source->format;
+    file->tensors = ARENA_NEW_ARRAY(arena, struct st_tensor, source->n_tensors);
+    file->others = ARENA_NEW_ARRAY(arena, const char *, source->n_others);
+    if (!file->tensors || !file->others)
+        return SPK_ERR_NOMEM;
+    for (size_t i = 0; i < source->n_tensors; i++) {
+        file->tensors[i] = source->tensors[i];
+        file->tensors[i].name = arena_strdup(arena, source->tensors[i].name);
+        if (!file->tensors[i].name)
+            return SPK_ERR_NOMEM;
+    }
+    for (size_t i = 0; i < source->n_others; i++) {
+        file->others[i] = arena_strdup(arena, source->others[i]);
+        if (!file->others[i])
+            return SPK_ERR_NOMEM;
+    }
+    file->n_tensors = source->n_tensors;
+    file->n_others = source->n_others;
+    return list_names(file);
+}
+
+spk_status st_wrap(const struct st_source *source, struct diag_list *diags,
+                   struct st_file **out_file)
+{
+    struct st_file *file;
+    *out_file = NULL;
+    SPK_TRY(file_new(source->name, &file));
+    spk_status status = copy_source(file, source);
+    if (status == SPK_OK)
+        sort_names(file);
+    for (size_t i = 1; status == SPK_OK && i < file->n_tensors; i++) {
+        if (strcmp(file->by_name[i]->name, file->by_name[i - 1]->name) == 0)
+            status = diag_error(diags, st_place(file, file->by_name[i], diags), "E0034",
+                                "there are two tensors of this name");
+    }
+    if (status != SPK_OK) {
+        st_close(file);
+        return status;
+    }
+    file->release = source->release;
+    file->owner = source->owner;
+    *out_file = file;
+    return SPK_OK;
+}
+
 void st_close(struct st_file *file)
 {
     if (!file)
         return;
+    if (file->release)
+        file->release(file->owner);
     file_map_close(&file->map);
     arena_fini(&file->arena);
     spk_free(file);
@@ -302,6 +372,21 @@ void st_close(struct st_file *file)
 const char *st_name(const struct st_file *file)
 {
     return file->name;
+}
+
+const char *st_format(const struct st_file *file)
+{
+    return file->format;
+}
+
+size_t st_other_count(const struct st_file *file)
+{
+    return file->n_others;
+}
+
+const char *st_other_at(const struct st_file *file, size_t index)
+{
+    return index < file->n_others ? file->others[index] : NULL;
 }
 
 size_t st_count(const struct st_file *file)

@@ -1,4 +1,4 @@
-/* Safetensors files: reader and writer.
+/* Safetensors files: reader and writer; the reader's table also stands for other tensor files.
  *
  * Format: 8-byte little-endian length N, N bytes of JSON {name: {dtype, shape, data_offsets}}, then
  * the data. The reader maps the file and validates everything before it hands out a pointer: header
@@ -56,6 +56,27 @@ SPK_CHECKED spk_status st_open(const char *path, struct diag_list *diags,
 SPK_CHECKED spk_status st_open_memory(const void *data, size_t size, const char *name,
                                       struct diag_list *diags, struct st_file **out_file);
 void st_close(struct st_file *file); /* NULL is allowed */
+
+/* Tensors of another format as such a file. Names and tensors are copied, the data are not. On
+ * success `release(owner)` is called by st_close; on error the owner stays the caller's. Two
+ * tensors of one name are an error. */
+struct st_source {
+    const char *name;   /* path, for messages */
+    const char *format; /* st_format; static text */
+    const struct st_tensor *tensors;
+    size_t n_tensors;
+    const char *const *others; /* st_other_at */
+    size_t n_others;
+    void (*release)(void *owner);
+    void *owner;
+};
+SPK_CHECKED spk_status st_wrap(const struct st_source *source, struct diag_list *diags,
+                               struct st_file **out_file);
+
+const char *st_format(const struct st_file *file); /* "safetensors" */
+/* What the file holds beside the tensors, in words: "epoch (a number)". None in safetensors. */
+size_t st_other_count(const struct st_file *file);
+const char *st_other_at(const struct st_file *file, size_t index);
 
 const char *st_name(const struct st_file *file); /* path or name given at opening */
 /* Tensors in the order of the header. */

@@ -63,17 +63,27 @@ void spk_result_free(spk_result *result); /* NULL is allowed */
 /* What every job with a model takes. `settings` are "NAME=VALUE", `binds` "FROM=TO" texts. */
 struct spk_model_options {
     const char *model;   /* path, or name of a zoo model; where allowed a compiled folder */
-    const char *weights; /* safetensors; NULL: the zoo model's own */
+    const char *weights; /* safetensors or PyTorch checkpoint; NULL: the zoo model's own */
+    bool ema;            /* of a checkpoint the copy averaged over training */
     const char *const *settings;
     size_t n_settings;
     const char *const *binds;
     size_t n_binds;
 };
 
+/* How pictures and recordings of events become inputs; NULL and 0 are the defaults. */
+struct spk_input_form {
+    const char *interpolation; /* "bicubic" (default) or "bilinear" */
+    const char *frames;        /* T frames of equal "time" (default) or equal "count" of events */
+    const char *aedat;         /* addresses of AEDAT files: "dvs128" (default), "cifar10dvs" */
+    uint32_t resize;           /* shorter side before the centre is cut; 0: model's size / 0.875 */
+};
+
 /* Images and labels; limit 0: all images. */
 struct spk_data_options {
     const char *input, *labels;
     uint64_t limit;
+    struct spk_input_form form;
 };
 
 /* run: computes level R or Q; writes `out` (logits) and `spikes` where asked. */
@@ -109,9 +119,10 @@ struct spk_compile_options {
     const char *target, *output;
     const char *calibrate;    /* images for calibration, or NULL */
     uint64_t calibrate_limit; /* 0: 512 */
-    const char *attention;    /* lowering; NULL: chosen */
-    const char *schedule;     /* "pipelined" (default) */
-    const char *objective;    /* "cores" (default), "energy", "latency", "traffic" */
+    struct spk_input_form form;
+    const char *attention; /* lowering; NULL: chosen */
+    const char *schedule;  /* "pipelined" (default) */
+    const char *objective; /* "cores" (default), "energy", "latency", "traffic" */
     const char *system, *rates;
     const char *placer; /* as of spk_place_options */
     uint64_t seed;
@@ -197,6 +208,18 @@ int spk_format(spk_context *context, const char *path, spk_result **out_result);
 int spk_target_list(spk_context *context, spk_result **out_result);
 int spk_target_show(spk_context *context, const char *target, spk_result **out_result);
 int spk_target_check(spk_context *context, const char *target, spk_result **out_result);
+
+/* weights: the tensors of a file (safetensors, or a PyTorch checkpoint; told by its content). */
+struct spk_weights_options {
+    const char *input;
+    const char *output; /* convert: .safetensors, or .pth, .pt, .pth.tar; replaced in one step */
+    const char *dtype;  /* convert: of all float tensors, "f32" or "f16"; NULL: as they are */
+    bool ema;           /* of a checkpoint the copy averaged over training */
+};
+int spk_weights_list(spk_context *context, const struct spk_weights_options *options,
+                     spk_result **out_result);
+int spk_weights_convert(spk_context *context, const struct spk_weights_options *options,
+                        spk_result **out_result);
 
 /* The table of layers and cores of a compiled (or simulated) folder, from its cost.json. */
 int spk_cost_table(spk_context *context, const char *folder, size_t max_cores,

@@ -39,6 +39,7 @@ static int cmd_compile(spk_context *c, struct tool_args *a, spk_result **out)
                                     .output = a->output,
                                     .calibrate = a->calibrate,
                                     .calibrate_limit = a->calibrate_limit,
+                                    .form = a->data.form,
                                     .attention = a->attention,
                                     .schedule = a->schedule,
                                     .objective = a->objective,
@@ -148,28 +149,43 @@ static int cmd_target(spk_context *c, struct tool_args *a, spk_result **out)
     return SPIKEC_ERR_USAGE;
 }
 
+static int cmd_weights(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    const char *verb = a->positional[0];
+    struct spk_weights_options o = {.input = a->positional[1],
+                                    .output = a->positional[2],
+                                    .dtype = a->dtype,
+                                    .ema = a->model.ema};
+    if (a->n_positional == 2 && strcmp(verb, "list") == 0 && a->dtype == NULL)
+        return spk_weights_list(c, &o, out);
+    if (a->n_positional == 3 && strcmp(verb, "convert") == 0)
+        return spk_weights_convert(c, &o, out);
+    fprintf(stderr, "spikec weights: expected 'list FILE' or 'convert IN OUT'\n");
+    return SPIKEC_ERR_USAGE;
+}
+
 const struct tool_command tool_commands[] = {
     {"run", "MODEL|DIR", "Run a network: level R of a model, R or Q of a compiled folder.",
-     "MODEL is a path or the name of a zoo model.", "mwilyl", 1, 1, cmd_run},
+     "MODEL is a path or the name of a zoo model.", "mwilyg", 1, 1, cmd_run},
     {"synth", "MODEL", "Make weights of a wanted firing rate, to plan with before training.",
      "Every spiking layer fires at about the rate that --rate tells; the rates reached are listed.",
-     "ms", 1, 1, cmd_synth},
+     "msg", 1, 1, cmd_synth},
     {"compile", "MODEL", "Compile a model for a chip into a folder.",
-     "Writes image.h5, mapping.json, cost.json, quantised.sir and what verify needs.", "mwtcao", 1,
+     "Writes image.h5, mapping.json, cost.json, quantised.sir and what verify needs.", "mwtcaog", 1,
      1, cmd_compile},
     {"estimate", "MODEL", "Estimate cores and costs; no weights needed.", NULL, "mta", 1, 1,
      cmd_estimate},
     {"check", "DIR", "Check a chip image independently: limits, and every synapse.", NULL, "", 1, 1,
      cmd_check},
     {"simulate", "DIR", "Simulate a chip image and price what every core does.",
-     "Also writes the measured figures into the folder's cost.json.", "iy", 1, 1, cmd_simulate},
+     "Also writes the measured figures into the folder's cost.json.", "iyg", 1, 1, cmd_simulate},
     {"verify", "DIR", "Prove that the mapped network fires the spikes of the model.",
-     "Runs the images back to back without reloading. Exit code 1 where M differs from Q.", "iv", 1,
-     1, cmd_verify},
+     "Runs the images back to back without reloading. Exit code 1 where M differs from Q.", "ivg",
+     1, 1, cmd_verify},
     {"export", "DIR", "Write a compiled network for another simulator.",
      "brian: a script for Brian 2, with its data. sanafe: input files of SANA-FE for the images of "
      "--input, and what it should give.",
-     "eo", 1, 1, cmd_export},
+     "ego", 1, 1, cmd_export},
     {"compare-sanafe", "OUT RESULTS", "Compare what SANA-FE gave with what was expected.",
      "OUT is a folder made by export --to sanafe. Exit code 1 where a spike differs, or an energy "
      "by "
@@ -185,6 +201,10 @@ const struct tool_command tool_commands[] = {
      cmd_cost},
     {"target", "list|show T|check T", "List, show or check chip descriptions.", NULL, "", 1, 2,
      cmd_target},
+    {"weights", "list F|convert F G",
+     "List the tensors of a file, or write them in another format.",
+     "Reads safetensors and PyTorch checkpoints; writes what the name of the output says.", "h", 2,
+     3, cmd_weights},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 

@@ -57,15 +57,25 @@ enum {
     K_PLACER,
     K_EFFORT,
     K_TO,
-    K_SEGMENT
+    K_SEGMENT,
+    K_EMA,
+    K_INTERPOLATION,
+    K_FRAMES,
+    K_AEDAT,
+    K_RESIZE,
+    K_DTYPE
 };
 
 static const struct tool_option OPTIONS[] = {
-    {'w', "weights", K_WEIGHTS, "FILE", "trained weights (safetensors); default: the zoo model's"},
+    {'w', "weights", K_WEIGHTS, "FILE",
+     "trained weights (safetensors, .pth); default: the zoo model's"},
+    {'w', "ema", K_EMA, NULL, "of a PyTorch checkpoint the weights averaged over training"},
     {'m', "set", K_SET, "NAME=VALUE", "set a parameter of the model (repeatable; the last wins)"},
     {'m', "bind", K_BIND, "FROM=TO", "checkpoint name FROM is the model's TO (repeatable)"},
-    {'i', "input", K_INPUT, "FILE", "images: safetensors with tensor `input`, or IDX (.gz)"},
-    {'i', "labels", K_LABELS, "FILE", "labels: IDX (.gz) or safetensors with tensor `labels`"},
+    {'i', "input", K_INPUT, "FILE",
+     "images: safetensors, IDX (.gz), a picture, a recording, or a folder of these"},
+    {'i', "labels", K_LABELS, "FILE",
+     "labels: IDX (.gz), safetensors with tensor `labels`, or text"},
     {'i', "limit", K_LIMIT, "N", "only the first N images"},
     {'t', "target", K_TARGET, "T", "target: a name (spikec target list) or a YAML file"},
     {'l', "level", K_LEVEL, "R|Q", "float reference (R, default) or quantised (Q, compiled DIR)"},
@@ -109,6 +119,12 @@ static const struct tool_option OPTIONS[] = {
     {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
     {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
     {'k', "cores", K_CORES, "N", "list the N fullest cores (default 16)"},
+    {'h', "ema", K_EMA, NULL, "of a PyTorch checkpoint the weights averaged over training"},
+    {'h', "dtype", K_DTYPE, "TYPE", "convert float tensors to f32 or f16; default: as they are"},
+    {'g', "resize", K_RESIZE, "N", "shorter side of pictures before the centre is cut out"},
+    {'g', "interpolation", K_INTERPOLATION, "NAME", "of pictures: bicubic (default), bilinear"},
+    {'g', "frames", K_FRAMES, "NAME", "cut recordings by time (default) or count of events"},
+    {'g', "aedat", K_AEDAT, "NAME", "addresses of AEDAT files: dvs128 (default), cifar10dvs"},
     {'*', "threads", K_THREADS, "N", "threads (default: all processors)"},
     {'*', "json", K_JSON, NULL, "machine-readable result on stdout, the rest on stderr"},
     {'*', "quiet", K_QUIET, NULL, "no progress, no text"},
@@ -205,6 +221,14 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->placer;
     case K_TO:
         return &a->to;
+    case K_DTYPE:
+        return &a->dtype;
+    case K_INTERPOLATION:
+        return &a->data.form.interpolation;
+    case K_FRAMES:
+        return &a->data.form.frames;
+    case K_AEDAT:
+        return &a->data.form.aedat;
     case 'o':
         return &a->output;
     default:
@@ -231,6 +255,8 @@ static bool *flag_option(struct tool_args *a, int key)
         return &a->check_only;
     case K_LIST:
         return &a->list;
+    case K_EMA:
+        return &a->model.ema;
     default:
         return NULL;
     }
@@ -247,6 +273,9 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_CALIBRATE_LIMIT:
         a->calibrate_limit = number(state, text, "calibrate-limit", UINT32_MAX);
+        return 0;
+    case K_RESIZE:
+        a->data.form.resize = (uint32_t)number(state, text, "resize", 32768);
         return 0;
     case K_RATE:
         a->rate = fraction(state, text, "rate");

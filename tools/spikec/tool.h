@@ -18,7 +18,7 @@ struct tool_args {
     struct spk_data_options data;
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
-    const char *print_after, *placer, *to;
+    const char *print_after, *placer, *to, *dtype;
     double effort;
     uint64_t calibrate_limit, seed, cores;
     double rate;
