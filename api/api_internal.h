@@ -56,13 +56,14 @@ SPK_CHECKED spk_status api_placer(spk_context *c, const char *name, enum place_e
 /* ---- loading ---- */
 
 struct api_model {
-    struct ir_module *module; /* stage MODEL, weights bound where asked for */
-    char *path, *weights;     /* heap; weights NULL when none */
-    char model_sha256[65], weights_sha256[65];
+    struct ir_module *module;                  /* stage MODEL, weights bound where asked for */
+    char *path, *weights;                      /* heap; weights NULL when none */
+    char model_sha256[65], weights_sha256[65]; /* empty until api_model_hash */
     uint32_t n_ignored;
     char **ignored;
 };
 void api_model_fini(struct api_model *m);
+SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
 /* need_weights: error where there are none (neither given nor shipped). */
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);
@@ -147,8 +148,15 @@ SPK_CHECKED spk_status api_rates_end(struct json_writer *w, const struct strbuf 
 
 /* ---- engines ---- */
 
-/* The default engine, or an error naming the engines there are. */
+/* The engine of that name (NULL: the default), or an error naming those there are. */
 SPK_CHECKED spk_status api_engine(spk_context *c, const char *name,
                                   const struct engine_vtable **out);
+/* vtable->create; target_cpu: the processor that a native engine makes code for (NULL: this one),
+ * an error with other engines. */
+SPK_CHECKED spk_status api_engine_create(spk_context *c, const struct engine_vtable *vtable,
+                                         const char *target_cpu, const struct ir_module *m,
+                                         struct engine **out);
+/* The error of a build without native code. */
+SPK_CHECKED spk_status api_no_native(spk_context *c);
 
 #endif

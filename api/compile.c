@@ -337,6 +337,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(api_placer(k->c, o->placer, &k->placer));
     k->separate_cores = o->separate_cores;
     SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
+    SPK_TRY(api_model_hash(k->c, &k->model));
     if (o->calibrate != NULL) {
         struct spk_data_options d = {.input = o->calibrate,
                                      .form = o->form,

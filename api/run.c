@@ -4,8 +4,10 @@
 
 #include "api/api_internal.h"
 #include "api/paper.h"
+#include "api/run_profile.h"
 #include "passes/pass.h"
 #include "runtime/compare.h"
+#include "runtime/packed.h"
 #include "runtime/record.h"
 #include "support/alloc.h"
 #include "support/file.h"
@@ -135,7 +137,12 @@ static spk_status run_prepare(struct run *r)
         SPK_TRY(record_open(r->o->teacher, &r->c->diags, &r->expected));
         SPK_TRY(record_teacher_create(r->expected, m, 0, n, &r->c->diags, &r->teacher));
     }
-    return r->vtable->create(m, &r->c->diags, &r->engine);
+    if (r->o->profile)
+        SPK_TRY(profile_check(r->c, r->vtable, n));
+    SPK_TRY(api_engine_create(r->c, r->vtable, r->o->target_cpu, m, &r->engine));
+    if (r->o->profile)
+        pk_profile(r->engine);
+    return SPK_OK;
 }
 
 static spk_status run_once(struct run *r, bool full)
@@ -314,6 +321,8 @@ static void run_report(const struct run *r, struct api_report *rep)
             wraps += r->wraps[i];
         jw_u64(w, "wraps", wraps);
     }
+    if (r->o->profile)
+        profile_write(r->engine, rep);
     write_teacher(r, w);
     write_rates(r, w);
 }

@@ -1,7 +1,7 @@
 /* verify: levels R, Q and M on the same images, back to back, compared value by value.
  *
  * The simulator runs all images in one go; as it reports the values of an image, the levels R and
- * Q of that image's batch are computed by the reference engine and compared, so that memory holds
+ * Q of that image's batch are computed by an engine and compared, so that memory holds
  * one batch. R and Q come from the folder's modules, M from the image alone. */
 #include <string.h>
 
@@ -9,7 +9,6 @@
 #include "passes/pass.h"
 #include "runtime/compare.h"
 #include "runtime/record.h"
-#include "runtime/reference.h"
 #include "runtime/sim.h"
 #include "support/alloc.h"
 
@@ -20,6 +19,7 @@ struct verify {
     struct api_folder f;
     struct ir_module *r_module; /* level R with its constant part hoisted */
     struct api_data data;
+    const struct engine_vtable *vtable; /* of levels R and Q */
     struct engine *r, *q;
     struct sim *sim;
     bool level_r, level_m;
@@ -37,9 +37,9 @@ static void verify_fini(struct verify *v)
 {
     sim_destroy(v->sim);
     if (v->r != NULL)
-        rt_reference_engine.destroy(v->r);
+        v->vtable->destroy(v->r);
     if (v->q != NULL)
-        rt_reference_engine.destroy(v->q);
+        v->vtable->destroy(v->q);
     record_destroy(v->rec_r);
     record_destroy(v->rec_q);
     record_destroy(v->rec_m);
@@ -116,7 +116,7 @@ static spk_status run_level(struct verify *v, struct engine *e, const struct ir_
         recorder = record_recorder(*rec);
         run.recorder = &recorder;
     }
-    return rt_reference_engine.run(e, &run, &v->c->diags);
+    return v->vtable->run(e, &run, &v->c->diags);
 }
 
 /* Q fed with R's values, layer by layer. */
@@ -365,7 +365,7 @@ static spk_status verify_report(const struct verify *v, struct api_report *rep)
     uint64_t wraps = 0;
     for (uint32_t i = 0; i < v->f.quantised->n_nodes; i++)
         wraps += v->wraps[i];
-    jw_string(w, "engine_used", rt_reference_engine.name);
+    jw_string(w, "engine_used", v->vtable->name);
     jw_u64(w, "images", n);
     strbuf_printf(&rep->result->text, "%u images\n", n);
     jw_u64(w, "values_compared", v->have_mq ? v->mq.values_compared : 0);
@@ -403,18 +403,19 @@ static spk_status verify_prepare(struct verify *v)
     SPK_TRY(spk_alloc_array((size_t)n * v->classes, sizeof(float), &v->logits_m));
     SPK_TRY(spk_alloc_array(v->f.quantised->n_nodes, sizeof *v->flips, &v->flips));
     SPK_TRY(spk_alloc_array(v->f.quantised->n_nodes, sizeof *v->wraps, &v->wraps));
-    SPK_TRY(rt_reference_engine.create(v->f.quantised, &v->c->diags, &v->q));
+    SPK_TRY(v->vtable->create(v->f.quantised, &v->c->diags, &v->q));
     if (!v->level_r)
         return SPK_OK;
     struct pass_context pc = {.diags = &v->c->diags};
     SPK_TRY(ir_module_clone(v->f.model, false, &v->r_module));
     SPK_TRY(passes_run(&pc, "hoist-constant", &v->r_module));
-    return rt_reference_engine.create(v->r_module, &v->c->diags, &v->r);
+    return v->vtable->create(v->r_module, &v->c->diags, &v->r);
 }
 
 static spk_status verify_all(struct verify *v, const struct spk_verify_options *o,
                              struct api_report *rep)
 {
+    SPK_TRY(api_engine(v->c, o->engine, &v->vtable));
     SPK_TRY(parse_levels(v, o->levels));
     SPK_TRY(api_folder_open(v->c, o->folder,
                             API_FOLDER_QUANTISED | (v->level_r ? API_FOLDER_MODEL : 0) |

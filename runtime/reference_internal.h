@@ -39,8 +39,27 @@ struct ref_weights {
     int32_t abs_max; /* largest |q|, integer only */
 };
 
+struct ref_job;
+
+/* What an engine with kernels of its own puts in the place of the reference's: runs, records,
+ * statistics and results are shared (runtime/packed.h). Every member is given.                 */
+struct ref_kind {
+    /* Whether node id, a projection, is left to ref_project: its weights are then planned. */
+    bool (*wants_weights)(const struct engine *e, uint32_t id);
+    spk_status (*job_init)(struct ref_job *job);
+    void (*job_fini)(struct ref_job *job); /* after an image, too: nothing of it stays */
+    spk_status (*compute)(struct ref_job *job, uint32_t id);
+    spk_status (*tally)(struct ref_job *job, uint32_t id);
+    /* Sees to it that job->value[id] is there in the reference's form. */
+    spk_status (*plain)(struct ref_job *job, uint32_t id);
+    void (*release)(struct ref_job *job, uint32_t id);
+    void (*destroy)(struct engine *e);
+};
+
 struct engine {
     const struct ir_module *m;
+    const struct ref_kind *kind; /* NULL: the reference engine */
+    void *own;                   /* of the kind */
     bool integer;               /* quantised module */
     uint32_t *last_use;         /* [n_nodes] id of the last node that reads it; own id if none */
     struct ref_weights *weight; /* [n_nodes], conv2d and linear only */
@@ -71,9 +90,16 @@ struct ref_job {
     uint8_t *kept; /* recorded values, when they are delivered later; else NULL */
     uint64_t kept_used;
     bool keeps_operands; /* part of a walk: no value may be overwritten by the next */
+    void *own;           /* of the engine's kind */
 };
 
 /* ---- runs and images (reference.c) ---- */
+/* An engine of a kind, and its runs; on an error `own` stays with the caller. */
+spk_status ref_engine_create(const struct ir_module *m, const struct ref_kind *kind, void *own,
+                             struct diag_list *d, struct engine **out) SPK_CHECKED;
+void ref_engine_destroy(struct engine *e);
+spk_status ref_engine_run(struct engine *e, const struct engine_run *r,
+                          struct diag_list *d) SPK_CHECKED;
 spk_status ref_check_input(const struct engine *e, const struct engine_input *in,
                            struct diag_list *d) SPK_CHECKED;
 /* A job without results wanted may have no stats and no recorder in `r`; keep: records are kept
@@ -164,6 +190,9 @@ spk_status ref_maxpool(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_mean(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_head(struct ref_job *job, uint32_t id) SPK_CHECKED; /* linear, one position */
 spk_status ref_readout(struct ref_job *job, uint32_t id) SPK_CHECKED;
+/* The same from the sums of all operands over T and positions, [channels]. */
+spk_status ref_mean_of(struct ref_job *job, uint32_t id, const double *sum) SPK_CHECKED;
+spk_status ref_readout_of(struct ref_job *job, uint32_t id, const double *count) SPK_CHECKED;
 
 /* Weights (reference_project.c): shape and abs_max; then the data, in job->scratch or cached. */
 spk_status ref_weights_plan(const struct engine *e, const struct ir_node *node, struct diag_list *d,

@@ -58,7 +58,7 @@ static spk_status bind(struct llvm *l, const char *library, struct diag_list *d)
         void *symbol = dlsym(l->library, SYMBOLS[i].name);
 
         if (!symbol)
-            return diag_usage(d, spk_span_none, "E0710",
+            return diag_usage(d, spk_span_none, "E0740",
                               "%s has no function %s: native code needs "
                               "LLVM 14 or 19.1",
                               library, SYMBOLS[i].name);
@@ -84,7 +84,7 @@ spk_status llvm_open(const char *library, struct diag_list *d, struct llvm *out)
             return status;
         }
     }
-    status = diag_usage(d, spk_span_none, "E0710",
+    status = diag_usage(d, spk_span_none, "E0740",
                         "native code needs LLVM's library, and %s%s%s "
                         "cannot be loaded",
                         names[0], n > 1 ? " or " : "", n > 1 ? names[1] : "");

@@ -19,8 +19,9 @@
 
 extern const struct engine_vtable nat_engine;
 
-/* As nat_engine.create, with the file name of LLVM's library; NULL: the usual ones. */
-spk_status nat_engine_create(const struct ir_module *m, const char *library, struct diag_list *d,
-                             struct engine **out) SPK_CHECKED;
+/* As nat_engine.create, with the file name of LLVM's library and the processor that code is made
+ * for; NULL: the usual ones. Code for a processor that this one is not may crash. */
+spk_status nat_engine_create(const struct ir_module *m, const char *library, const char *cpu,
+                             struct diag_list *d, struct engine **out) SPK_CHECKED;
 
 #endif

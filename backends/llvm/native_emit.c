@@ -314,7 +314,7 @@ spk_status em_module(struct em *e, const struct llvm *l, const struct nat_plan *
     status = name.status;
     strbuf_fini(&name);
     if (status == SPK_OK && l->VerifyModule(e->module, LLVMReturnStatusAction, &message))
-        status = diag_internal(d, spk_span_none, "E0714", "generated code is not well formed: %s",
+        status = diag_internal(d, spk_span_none, "E0744", "generated code is not well formed: %s",
                                message);
     if (message)
         l->DisposeMessage(message);

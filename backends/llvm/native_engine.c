@@ -23,6 +23,7 @@ struct engine {
     struct llvm l;
     struct nat_plan plan;
     struct nat_code code;
+    const char *cpu; /* borrowed; NULL: this one */
     void *constants;
     uint64_t record_bytes; /* of an image, each record padded to 4 */
     uint32_t max_args;
@@ -79,11 +80,11 @@ static spk_status prepare(struct engine *e, const struct ir_module *m, const cha
     if (!e->constants)
         return SPK_ERR_NOMEM;
     nat_plan_constants(&e->plan, e->constants);
-    return nat_code_init(&e->l, &e->plan, false, d, &e->code);
+    return nat_code_init(&e->l, &e->plan, e->cpu, false, d, &e->code);
 }
 
-spk_status nat_engine_create(const struct ir_module *m, const char *library, struct diag_list *d,
-                             struct engine **out)
+spk_status nat_engine_create(const struct ir_module *m, const char *library, const char *cpu,
+                             struct diag_list *d, struct engine **out)
 {
     struct engine *e = NULL;
     spk_status status;
@@ -91,6 +92,7 @@ spk_status nat_engine_create(const struct ir_module *m, const char *library, str
     *out = NULL;
     SPK_TRY(ir_verify(m, d));
     SPK_TRY(spk_alloc_array(1, sizeof *e, &e));
+    e->cpu = cpu;
     status = prepare(e, m, library, d);
     if (status != SPK_OK) {
         engine_destroy(e);
@@ -102,7 +104,7 @@ spk_status nat_engine_create(const struct ir_module *m, const char *library, str
 
 static spk_status engine_create(const struct ir_module *m, struct diag_list *d, struct engine **out)
 {
-    return nat_engine_create(m, NULL, d, out);
+    return nat_engine_create(m, NULL, NULL, d, out);
 }
 
 /* ---- one image ---- */
@@ -277,17 +279,17 @@ static spk_status check_input(const struct engine *e, const struct engine_input 
         counts && n->type.bound && n->type.bound < MAX_EVENT ? (float)n->type.bound : MAX_EVENT;
 
     if (in->image_stride < items && in->n_images)
-        return diag_internal(d, n->span, "E0716", "images of %llu values, the model needs %llu",
+        return diag_internal(d, n->span, "E0746", "images of %llu values, the model needs %llu",
                              (unsigned long long)in->image_stride, (unsigned long long)items);
     for (uint64_t i = 0; i < in->n_images * items; i++) {
         float x = in->data[i / items * in->image_stride + i % items];
         unsigned long long image = i / items, at = i % items;
 
         if (!isfinite(x))
-            return diag_error(d, n->span, "E0716", "image %llu: element %llu is not finite", image,
+            return diag_error(d, n->span, "E0746", "image %llu: element %llu is not finite", image,
                               at);
         if (counts && !(x >= 0.0f && x <= most && x == floorf(x)))
-            return diag_error(d, n->span, "E0716",
+            return diag_error(d, n->span, "E0746",
                               "image %llu: element %llu is %g, event counts "
                               "are whole numbers from 0 to %g",
                               image, at, (double)x, (double)most);
@@ -398,7 +400,7 @@ static spk_status engine_run(struct engine *e, const struct engine_run *r, struc
 
     SPK_TRY(check_input(e, &r->input, d));
     if (r->teacher)
-        SPK_TRY(nat_code_init(&e->l, &e->plan, true, d, &forced));
+        SPK_TRY(nat_code_init(&e->l, &e->plan, e->cpu, true, d, &forced));
     status = spk_alloc_array(size, sizeof *job, &job);
     for (; ready < size && status == SPK_OK; ready++)
         status = job_init(&job[ready], e, r->teacher ? &forced : &e->code, r, size > 1);

@@ -30,7 +30,7 @@ static const struct cpu {
 static spk_status unknown_cpu(const char *cpu, struct diag_list *d)
 {
     struct strbuf names = {0};
-    spk_status status = diag_usage(d, spk_span_none, "E0715", "unknown processor '%s'", cpu);
+    spk_status status = diag_usage(d, spk_span_none, "E0745", "unknown processor '%s'", cpu);
 
     for (size_t i = 0; i < N_CPUS; i++)
         strbuf_printf(&names, ", %s", CPUS[i].name);
@@ -41,7 +41,7 @@ static spk_status unknown_cpu(const char *cpu, struct diag_list *d)
 
 static spk_status no_machine(struct diag_list *d, const char *triple)
 {
-    return diag_usage(d, spk_span_none, "E0715", "LLVM has no code generator for %s", triple);
+    return diag_usage(d, spk_span_none, "E0745", "LLVM has no code generator for %s", triple);
 }
 
 spk_status nat_target_init(const struct llvm *l, const char *cpu, struct diag_list *d,
@@ -98,7 +98,7 @@ static spk_status failed(const struct llvm *l, LLVMErrorRef error, const char *w
     if (!error)
         return SPK_OK;
     message = l->GetErrorMessage(error);
-    status = diag_internal(d, spk_span_none, "E0714", "%s: %s", what, message);
+    status = diag_internal(d, spk_span_none, "E0744", "%s: %s", what, message);
     l->DisposeErrorMessage(message);
     return status;
 }
@@ -129,7 +129,7 @@ static spk_status load_object(const struct llvm *l, struct nat_code *c, struct e
 
     if (l->TargetMachineEmitToMemoryBuffer(t->machine, e->module, LLVMObjectFile, &message,
                                            &object)) {
-        spk_status status = diag_internal(d, spk_span_none, "E0714", "code: %s", message);
+        spk_status status = diag_internal(d, spk_span_none, "E0744", "code: %s", message);
 
         l->DisposeMessage(message);
         return status;
@@ -156,15 +156,15 @@ static spk_status find_functions(const struct llvm *l, struct nat_code *c, size_
     return SPK_OK;
 }
 
-spk_status nat_code_init(const struct llvm *l, const struct nat_plan *p, bool forced,
-                         struct diag_list *d, struct nat_code *out)
+spk_status nat_code_init(const struct llvm *l, const struct nat_plan *p, const char *cpu,
+                         bool forced, struct diag_list *d, struct nat_code *out)
 {
     struct nat_target t;
     struct em e = {0};
     spk_status status;
 
     memset(out, 0, sizeof *out);
-    status = nat_target_init(l, NULL, d, &t);
+    status = nat_target_init(l, cpu, d, &t);
     if (status == SPK_OK)
         status = em_module(&e, l, p, "", NAT_EXPORTED, forced, t.compress, d);
     if (status == SPK_OK)

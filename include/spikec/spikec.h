@@ -90,11 +90,13 @@ struct spk_data_options {
 struct spk_run_options {
     struct spk_model_options model;
     struct spk_data_options data;
-    const char *level;   /* "R" (default) or "Q" (compiled folders) */
-    const char *engine;  /* "reference" */
-    const char *teacher; /* expected values to force, or NULL */
+    const char *level;      /* "R" (default) or "Q" (compiled folders) */
+    const char *engine;     /* "reference" (default), "packed", "native" */
+    const char *target_cpu; /* engine native: as of spk_build_options */
+    const char *teacher;    /* expected values to force, or NULL */
     const char *out, *spikes, *rates_out;
     uint32_t repeat; /* timed runs; 0: one */
+    bool profile;    /* time and additions of every projection; one image, engine packed */
 };
 int spk_run(spk_context *context, const struct spk_run_options *options, spk_result **out_result);
 
@@ -161,6 +163,7 @@ struct spk_verify_options {
     const char *folder;
     struct spk_data_options data;
     const char *levels; /* "R,Q,M" (default) */
+    const char *engine; /* of levels R and Q: as of run */
 };
 int spk_verify(spk_context *context, const struct spk_verify_options *options,
                spk_result **out_result);

@@ -10,11 +10,13 @@ static int cmd_run(spk_context *c, struct tool_args *a, spk_result **out)
                                 .data = a->data,
                                 .level = a->level,
                                 .engine = a->engine,
+                                .target_cpu = a->target_cpu,
                                 .teacher = a->teacher,
                                 .out = a->out,
                                 .spikes = a->spikes,
                                 .rates_out = a->rates_out,
-                                .repeat = a->repeat};
+                                .repeat = a->repeat,
+                                .profile = a->profile};
     o.model.model = a->positional[0];
     return spk_run(c, &o, out);
 }
@@ -80,7 +82,7 @@ static int cmd_simulate(spk_context *c, struct tool_args *a, spk_result **out)
 
 static int cmd_verify(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_verify_options o = {a->positional[0], a->data, a->levels};
+    struct spk_verify_options o = {a->positional[0], a->data, a->levels, a->engine};
     return spk_verify(c, &o, out);
 }
 

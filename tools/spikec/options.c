@@ -28,6 +28,8 @@ enum {
     K_LEVELS,
     K_TEACHER,
     K_ENGINE,
+    K_CPU,
+    K_PROFILE,
     K_OUT,
     K_SPIKES,
     K_CALIBRATE,
@@ -81,7 +83,10 @@ static const struct tool_option OPTIONS[] = {
     {'l', "level", K_LEVEL, "R|Q", "float reference (R, default) or quantised (Q, compiled DIR)"},
     {'v', "levels", K_LEVELS, "LIST", "levels to compare (default R,Q,M)"},
     {'l', "teacher", K_TEACHER, "FILE", "feed every layer the recorded values of FILE"},
-    {'l', "engine", K_ENGINE, "NAME", "engine (reference)"},
+    {'l', "engine", K_ENGINE, "NAME", "reference (default), packed or native"},
+    {'l', "target-cpu", K_CPU, "NAME",
+     "processor of native code: native (default), generic, x86-64-v3"},
+    {'v', "engine", K_ENGINE, "NAME", "reference (default), packed or native, for levels R and Q"},
     {'y', "out", K_OUT, "FILE", "write logits (safetensors)"},
     {'y', "spikes", K_SPIKES, "FILE", "write every named value (safetensors)"},
     {'c', "calibrate", K_CALIBRATE, "FILE", "images that set the scales of quantisation"},
@@ -104,6 +109,7 @@ static const struct tool_option OPTIONS[] = {
     {'s', "input-out", K_INPUT_OUT, "FILE", "write the images that were used (safetensors)"},
     {'s', "rates-out", K_RATES_OUT, "FILE", "write the rates reached per channel (JSON)"},
     {'l', "repeat", K_REPEAT, "N", "time N runs, report the median"},
+    {'l', "profile", K_PROFILE, NULL, "time and additions per layer (one image, engine packed)"},
     {'p', "passes", K_PASSES, "LIST", "passes to run: a,b{option=value}"},
     {'p', "print-after", K_PRINT_AFTER, "PASS", "print the module after PASS (or `all`)"},
     {'p', "list", K_LIST, NULL, "list the passes and their options"},
@@ -193,6 +199,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->teacher;
     case K_ENGINE:
         return &a->engine;
+    case K_CPU:
+        return &a->target_cpu;
     case K_OUT:
         return &a->out;
     case K_SPIKES:
@@ -245,6 +253,8 @@ static bool *flag_option(struct tool_args *a, int key)
         return &a->quiet;
     case K_TIME:
         return &a->time_report;
+    case K_PROFILE:
+        return &a->profile;
     case K_REMARKS:
         return &a->remarks;
     case K_SEPARATE:

@@ -17,13 +17,14 @@ struct tool_args {
     const char **settings, **binds; /* heap; what model.settings and model.binds point at */
     struct spk_data_options data;
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
+    const char *target_cpu;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
     const char *print_after, *placer, *to, *dtype;
     double effort;
     uint64_t calibrate_limit, seed, cores;
     double rate;
     uint32_t repeat, threads, segment, segments;
-    bool json, quiet, time_report, remarks, separate_cores, in_place, check_only, list;
+    bool json, quiet, time_report, profile, remarks, separate_cores, in_place, check_only, list;
 };
 
 struct tool_command {
