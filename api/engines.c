@@ -60,7 +60,7 @@ spk_status api_engine_create(spk_context *c, const struct engine_vtable *vtable,
         return vtable->create(m, &c->diags, out);
 #if SPIKEC_HAVE_LLVM
     if (vtable == &nat_engine)
-        return nat_engine_create(m, NULL, target_cpu, &c->diags, out);
+        return nat_engine_create(m, target_cpu, &c->diags, out);
 #endif
     spk_status status = diag_usage(&c->diags, spk_span_none, "E0937",
                                    "engine %s makes no code for a processor", vtable->name);

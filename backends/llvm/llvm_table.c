@@ -3,6 +3,7 @@
 #include "backends/llvm/llvm_table.h"
 
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
@@ -68,8 +69,9 @@ static spk_status bind(struct llvm *l, const char *library, struct diag_list *d)
     return SPK_OK;
 }
 
-spk_status llvm_open(const char *library, struct diag_list *d, struct llvm *out)
+spk_status llvm_open(struct diag_list *d, struct llvm *out)
 {
+    const char *library = getenv("SPIKEC_LLVM");
     const char *const *names = library ? &library : LIBRARIES;
     size_t n = library ? 1 : sizeof LIBRARIES / sizeof *LIBRARIES;
     spk_status status;

@@ -24,9 +24,9 @@ struct llvm {
 #undef X
 };
 
-/* Opens the library: `library`, or where it is NULL the first of those this program knows. An
- * error (usage) names what was looked for and the Debian package.                              */
-spk_status llvm_open(const char *library, struct diag_list *d, struct llvm *out) SPK_CHECKED;
+/* Opens the library: that of the environment variable SPIKEC_LLVM, or else the first of those this
+ * program knows. An error (usage) names what was looked for and the Debian package.             */
+spk_status llvm_open(struct diag_list *d, struct llvm *out) SPK_CHECKED;
 /* A zero-initialised table is allowed. */
 void llvm_close(struct llvm *l);
 

@@ -19,9 +19,9 @@
 
 extern const struct engine_vtable nat_engine;
 
-/* As nat_engine.create, with the file name of LLVM's library and the processor that code is made
- * for; NULL: the usual ones. Code for a processor that this one is not may crash. */
-spk_status nat_engine_create(const struct ir_module *m, const char *library, const char *cpu,
-                             struct diag_list *d, struct engine **out) SPK_CHECKED;
+/* As nat_engine.create, with the processor that code is made for (NULL: this one). Code for a
+ * processor that has more instructions than this one may crash. */
+spk_status nat_engine_create(const struct ir_module *m, const char *cpu, struct diag_list *d,
+                             struct engine **out) SPK_CHECKED;
 
 #endif

@@ -62,10 +62,9 @@ static void engine_destroy(struct engine *e)
     spk_free(e);
 }
 
-static spk_status prepare(struct engine *e, const struct ir_module *m, const char *library,
-                          struct diag_list *d)
+static spk_status prepare(struct engine *e, const struct ir_module *m, struct diag_list *d)
 {
-    SPK_TRY(llvm_open(library, d, &e->l));
+    SPK_TRY(llvm_open(d, &e->l));
     SPK_TRY(nat_plan_init(m, d, &e->plan));
     for (uint32_t i = 0; i < m->n_nodes; i++) {
         if (m->node[i].op == IR_OP_INPUT)
@@ -83,8 +82,8 @@ static spk_status prepare(struct engine *e, const struct ir_module *m, const cha
     return nat_code_init(&e->l, &e->plan, e->cpu, false, d, &e->code);
 }
 
-spk_status nat_engine_create(const struct ir_module *m, const char *library, const char *cpu,
-                             struct diag_list *d, struct engine **out)
+spk_status nat_engine_create(const struct ir_module *m, const char *cpu, struct diag_list *d,
+                             struct engine **out)
 {
     struct engine *e = NULL;
     spk_status status;
@@ -93,7 +92,7 @@ spk_status nat_engine_create(const struct ir_module *m, const char *library, con
     SPK_TRY(ir_verify(m, d));
     SPK_TRY(spk_alloc_array(1, sizeof *e, &e));
     e->cpu = cpu;
-    status = prepare(e, m, library, d);
+    status = prepare(e, m, d);
     if (status != SPK_OK) {
         engine_destroy(e);
         return status;
@@ -104,7 +103,7 @@ spk_status nat_engine_create(const struct ir_module *m, const char *library, con
 
 static spk_status engine_create(const struct ir_module *m, struct diag_list *d, struct engine **out)
 {
-    return nat_engine_create(m, NULL, NULL, d, out);
+    return nat_engine_create(m, NULL, d, out);
 }
 
 /* ---- one image ---- */

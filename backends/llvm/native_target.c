@@ -15,28 +15,70 @@
     "function(sroa,early-cse<memssa>,instcombine,simplifycfg,loop-mssa(licm),gvn,instcombine," \
     "simplifycfg,loop-mssa(licm),adce)"
 
+/* Processors, by the names that LLVM has for them in both versions. It would take any name and
+ * complain on stderr. `needs`: features that tell whether this processor can run the code.      */
 static const struct cpu {
-    const char *name;
-    bool compress;
+    const char *name, *architecture; /* the beginning of the triple; "": any */
+    const char *needs[2];
+    bool compress; /* AVX-512 */
 } CPUS[] = {
-    {"generic", false},    {"x86-64", false},        {"x86-64-v2", false},
-    {"x86-64-v3", false},  {"x86-64-v4", true},      {"haswell", false},
-    {"skylake", false},    {"skylake-avx512", true}, {"icelake-server", true},
-    {"znver1", false},     {"znver2", false},        {"znver3", false},
-    {"cortex-a72", false}, {"neoverse-n1", false},
+    {"generic", "", {NULL}, false},
+    {"x86-64", "x86_64", {NULL}, false},
+    {"x86-64-v2", "x86_64", {"+sse4.2", "+popcnt"}, false},
+    {"x86-64-v3", "x86_64", {"+avx2", "+bmi2"}, false},
+    {"x86-64-v4", "x86_64", {"+avx512vl", "+avx512bw"}, true},
+    {"haswell", "x86_64", {"+avx2", "+bmi2"}, false},
+    {"skylake", "x86_64", {"+avx2", "+bmi2"}, false},
+    {"skylake-avx512", "x86_64", {"+avx512vl", "+avx512bw"}, true},
+    {"icelake-server", "x86_64", {"+avx512vbmi2", "+avx512bitalg"}, true},
+    {"znver1", "x86_64", {"+avx2", "+sse4a"}, false},
+    {"znver2", "x86_64", {"+avx2", "+sse4a"}, false},
+    {"znver3", "x86_64", {"+avx2", "+sse4a"}, false},
+    {"cortex-a72", "aarch64", {NULL}, false},
+    {"neoverse-n1", "aarch64", {NULL}, false},
 };
 #define N_CPUS (sizeof CPUS / sizeof *CPUS)
 
-static spk_status unknown_cpu(const char *cpu, struct diag_list *d)
+static bool architecture_fits(const struct cpu *c, const char *triple)
+{
+    return strncmp(triple, c->architecture, strlen(c->architecture)) == 0;
+}
+
+static spk_status find_cpu(const char *name, const char *triple, struct diag_list *d,
+                           const struct cpu **out)
 {
     struct strbuf names = {0};
-    spk_status status = diag_usage(d, spk_span_none, "E0745", "unknown processor '%s'", cpu);
+    spk_status status;
 
-    for (size_t i = 0; i < N_CPUS; i++)
+    for (size_t i = 0; i < N_CPUS; i++) {
+        if (!architecture_fits(&CPUS[i], triple))
+            continue;
+        if (strcmp(CPUS[i].name, name) == 0) {
+            *out = &CPUS[i];
+            strbuf_fini(&names);
+            return SPK_OK;
+        }
         strbuf_printf(&names, ", %s", CPUS[i].name);
+    }
+    status = diag_usage(d, spk_span_none, "E0745", "unknown processor '%s'", name);
     diag_help_set(d, "processors: native%s", strbuf_cstr(&names));
     strbuf_fini(&names);
     return status;
+}
+
+/* Whether this processor runs code made for another. */
+static spk_status check_host(const struct cpu *c, const char *features, struct diag_list *d)
+{
+    for (size_t i = 0; i < sizeof c->needs / sizeof *c->needs; i++) {
+        const char *at = c->needs[i] ? strstr(features, c->needs[i]) : NULL;
+        char next = at ? at[strlen(c->needs[i])] : ',';
+
+        if (c->needs[i] && (!at || (next != ',' && next != '\0')))
+            return diag_usage(d, spk_span_none, "E0747",
+                              "this processor cannot run code for %s: it has no %s", c->name,
+                              c->needs[i] + 1);
+    }
+    return SPK_OK;
 }
 
 static spk_status no_machine(struct diag_list *d, const char *triple)
@@ -44,7 +86,7 @@ static spk_status no_machine(struct diag_list *d, const char *triple)
     return diag_usage(d, spk_span_none, "E0745", "LLVM has no code generator for %s", triple);
 }
 
-spk_status nat_target_init(const struct llvm *l, const char *cpu, struct diag_list *d,
+spk_status nat_target_init(const struct llvm *l, const char *cpu, bool here, struct diag_list *d,
                            struct nat_target *out)
 {
     LLVMTargetRef target = NULL;
@@ -52,25 +94,22 @@ spk_status nat_target_init(const struct llvm *l, const char *cpu, struct diag_li
     const struct cpu *known = NULL;
 
     memset(out, 0, sizeof *out);
-    if (cpu && strcmp(cpu, "native") == 0)
-        cpu = NULL;
-    for (size_t i = 0; cpu && i < N_CPUS; i++)
-        if (strcmp(CPUS[i].name, cpu) == 0)
-            known = &CPUS[i];
-    if (cpu && !known)
-        return unknown_cpu(cpu, d);
     out->triple = l->GetDefaultTargetTriple();
-    if (!cpu) {
+    out->features = l->GetHostCPUFeatures();
+    if (cpu && strcmp(cpu, "native") != 0) {
+        SPK_TRY(find_cpu(cpu, out->triple, d, &known));
+        if (here)
+            SPK_TRY(check_host(known, out->features, d));
+    } else {
         out->cpu = l->GetHostCPUName();
-        out->features = l->GetHostCPUFeatures();
     }
     out->compress =
-        strncmp(out->triple, "x86_64", 6) == 0 &&
-        (known ? known->compress : out->features && strstr(out->features, "+avx512f") != NULL);
+        known ? known->compress
+              : strncmp(out->triple, "x86_64", 6) == 0 && strstr(out->features, "+avx512f") != NULL;
     if (l->GetTargetFromTriple(out->triple, &target, &message) == 0)
-        out->machine = l->CreateTargetMachine(
-            target, out->triple, cpu ? cpu : out->cpu, out->features ? out->features : "",
-            LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+        out->machine = l->CreateTargetMachine(target, out->triple, known ? known->name : out->cpu,
+                                              known ? "" : out->features, LLVMCodeGenLevelDefault,
+                                              LLVMRelocPIC, LLVMCodeModelDefault);
     if (message)
         l->DisposeMessage(message);
     return out->machine ? SPK_OK : no_machine(d, out->triple);
@@ -164,7 +203,7 @@ spk_status nat_code_init(const struct llvm *l, const struct nat_plan *p, const c
     spk_status status;
 
     memset(out, 0, sizeof *out);
-    status = nat_target_init(l, cpu, d, &t);
+    status = nat_target_init(l, cpu, true, d, &t);
     if (status == SPK_OK)
         status = em_module(&e, l, p, "", NAT_EXPORTED, forced, t.compress, d);
     if (status == SPK_OK)

@@ -10,9 +10,10 @@ struct nat_target {
     bool compress;
 };
 
-/* cpu: "native" (or NULL), or one of the names in docs/native.md; anything else is a usage error.
- */
-spk_status nat_target_init(const struct llvm *l, const char *cpu, struct diag_list *d,
+/* cpu: "native" (or NULL), or one of the names in docs/native.md; anything else is a usage error,
+ * and so is, where the code is to run here, a processor with more than this one has. On an error,
+ * too, nat_target_fini releases what there is. */
+spk_status nat_target_init(const struct llvm *l, const char *cpu, bool here, struct diag_list *d,
                            struct nat_target *out) SPK_CHECKED;
 void nat_target_fini(const struct llvm *l, struct nat_target *t);
 
