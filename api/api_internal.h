@@ -148,11 +148,10 @@ SPK_CHECKED spk_status api_rates_end(struct json_writer *w, const struct strbuf 
 
 /* ---- engines ---- */
 
-/* The engine of that name (NULL: the default), or an error naming those there are. */
-SPK_CHECKED spk_status api_engine(spk_context *c, const char *name,
+/* The engine of that name (NULL: the default), or an error naming those there are. target_cpu: the
+ * processor that a native engine makes code for (NULL: this one); other engines take none. */
+SPK_CHECKED spk_status api_engine(spk_context *c, const char *name, const char *target_cpu,
                                   const struct engine_vtable **out);
-/* vtable->create; target_cpu: the processor that a native engine makes code for (NULL: this one),
- * an error with other engines. */
 SPK_CHECKED spk_status api_engine_create(spk_context *c, const struct engine_vtable *vtable,
                                          const char *target_cpu, const struct ir_module *m,
                                          struct engine **out);

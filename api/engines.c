@@ -8,7 +8,7 @@
 #include "runtime/reference.h"
 #if SPIKEC_HAVE_LLVM
 #include "backends/llvm/native.h"
-#define NATIVE &nat_engine
+#define NATIVE (&nat_engine)
 #else
 #define NATIVE NULL
 #endif
@@ -41,7 +41,8 @@ spk_status api_no_native(spk_context *c)
     return status;
 }
 
-spk_status api_engine(spk_context *c, const char *name, const struct engine_vtable **out)
+spk_status api_engine(spk_context *c, const char *name, const char *target_cpu,
+                      const struct engine_vtable **out)
 {
     const struct engine_row *row = name == NULL ? &ENGINES[0] : NULL;
     for (size_t i = 0; row == NULL && i < sizeof ENGINES / sizeof ENGINES[0]; i++)
@@ -50,20 +51,23 @@ spk_status api_engine(spk_context *c, const char *name, const struct engine_vtab
     *out = row != NULL ? row->vtable : NULL;
     if (row == NULL)
         return no_engine(c, name);
-    return row->vtable != NULL ? SPK_OK : api_no_native(c);
+    if (row->vtable == NULL)
+        return api_no_native(c);
+    if (target_cpu == NULL || row->vtable == NATIVE)
+        return SPK_OK;
+    spk_status status = diag_usage(&c->diags, spk_span_none, "E0937",
+                                   "engine %s makes no code for a processor", row->name);
+    diag_help_set(&c->diags, "give --engine native with --target-cpu");
+    return status;
 }
 
 spk_status api_engine_create(spk_context *c, const struct engine_vtable *vtable,
                              const char *target_cpu, const struct ir_module *m, struct engine **out)
 {
-    if (target_cpu == NULL)
-        return vtable->create(m, &c->diags, out);
 #if SPIKEC_HAVE_LLVM
-    if (vtable == &nat_engine)
+    if (vtable == NATIVE)
         return nat_engine_create(m, target_cpu, &c->diags, out);
 #endif
-    spk_status status = diag_usage(&c->diags, spk_span_none, "E0937",
-                                   "engine %s makes no code for a processor", vtable->name);
-    diag_help_set(&c->diags, "give --engine native with --target-cpu");
-    return status;
+    (void)target_cpu;
+    return vtable->create(m, &c->diags, out);
 }

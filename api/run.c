@@ -346,7 +346,7 @@ static spk_status run_paper(const struct run *r, struct api_report *rep)
 static spk_status run_all(struct run *r, struct api_report *rep)
 {
     uint64_t start = spk_time_ns();
-    SPK_TRY(api_engine(r->c, r->o->engine, &r->vtable));
+    SPK_TRY(api_engine(r->c, r->o->engine, r->o->target_cpu, &r->vtable));
     SPK_TRY(run_load(r));
     SPK_TRY(api_data_load(r->c, &r->o->data, r->module, &r->data));
     SPK_TRY(run_prepare(r));
