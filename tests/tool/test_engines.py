@@ -309,6 +309,14 @@ class ConformanceOfShapes(Engines):
             images = rng.integers(0, most + 1, size=(2, 4, 3, 6, 6)) * (rng.random((2, 4, 3, 6, 6)) < 0.3)
             self.check_model([3, 6, 6], TOKENS.format(dim=8, heads=2), events=True, images=images)
 
+    def test_reals(self):
+        """The head reads currents: every bit of them shows in the features."""
+        body = """let s = lif(batchnorm(conv2d(x, 40, 3, 1, 1))) as "s";
+	let y = tokens(batchnorm(conv2d(s, 21, 3, 1, 1) as "second") as "third");
+	y = y + (batchnorm(linear(y, 21) as "fourth") as "fifth");"""
+        for events in (False, True):
+            self.check_model([2, 6, 5], body, events=events)
+
     def test_mixed_operands(self):
         """Sums whose operands are constant in time, spikes, and counts; sums of currents."""
         self.check_model([3, 5, 4], """let s = conv2d(x, 6, 3, 1, 1) as "first";
