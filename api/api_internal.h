@@ -135,6 +135,20 @@ SPK_CHECKED spk_status api_folder_write(spk_context *c, const char *path,
 SPK_CHECKED spk_status api_folder_text(spk_context *c, const char *path, const char *name,
                                        char **out_text, size_t *out_length);
 
+/* ---- what runs ---- */
+
+struct api_network {
+    struct api_model model;         /* where a model was named */
+    struct api_folder folder;       /* where a compiled folder was named */
+    struct ir_module *own;          /* level R: the model with its constant part hoisted */
+    const struct ir_module *module; /* what runs */
+};
+void api_network_fini(struct api_network *n);
+/* level: "R" (NULL) or "Q"; o->model may name a compiled folder. On an error, too, *out (zeroed by
+ * the caller) is released with api_network_fini. */
+SPK_CHECKED spk_status api_network_load(spk_context *c, const struct spk_model_options *o,
+                                        const char *level, struct api_network *out);
+
 /* The word for an enum img_layer_kind in JSON and tables. */
 const char *api_layer_kind(uint32_t kind);
 

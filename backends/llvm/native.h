@@ -24,4 +24,29 @@ extern const struct engine_vtable nat_engine;
 spk_status nat_engine_create(const struct ir_module *m, const char *cpu, struct diag_list *d,
                              struct engine **out) SPK_CHECKED;
 
+/* ---- ahead of time ---- */
+
+enum nat_format { NAT_SHARED, NAT_OBJECT, NAT_TEXT };
+#define NAT_FORMATS 3
+/* What the name of an output asks for: NAME.so, NAME.o, NAME.ll; a usage error for another one. */
+spk_status nat_format_of(const char *output, struct diag_list *d, enum nat_format *out) SPK_CHECKED;
+
+struct nat_build_options {
+    const char *output; /* replaced in one step, and so is NAME.h beside it */
+    const char *cpu;    /* NULL: this one */
+    const char *level;  /* in words, for the header: "level R in float32" */
+};
+struct nat_built {
+    char *header; /* its path */
+    char *cpu;    /* what code was made for */
+    uint64_t workspace_bytes, weight_bytes;
+    uint32_t functions;
+};
+/* Builds code that computes the module's logits, and the C header that tells how to call it; what
+ * it computes equals the engine's results. The module must verify and have all its data. On an
+ * error nothing is written, unless it came in writing the header. nat_built_fini releases *out. */
+spk_status nat_build(const struct ir_module *m, const struct nat_build_options *o,
+                     struct diag_list *d, struct nat_built *out) SPK_CHECKED;
+void nat_built_fini(struct nat_built *b);
+
 #endif

@@ -213,6 +213,18 @@ void em_done(const struct em *e, const struct em_if *i)
 
 /* ---- the module ---- */
 
+val em_bytes(const struct em *e, const char *name, const void *bytes, uint64_t n)
+{
+    val text = e->l->ConstStringInContext(e->context, bytes, (unsigned)n, 1);
+    val global = e->l->AddGlobal(e->module, e->l->TypeOf(text), name);
+
+    e->l->SetInitializer(global, text);
+    e->l->SetGlobalConstant(global, 1);
+    e->l->SetLinkage(global, LLVMPrivateLinkage);
+    e->l->SetAlignment(global, 64);
+    return global;
+}
+
 static void add_table(struct em *e)
 {
     char bytes[256 * 8] = {0};
@@ -224,13 +236,7 @@ static void add_table(struct em *e)
             if (byte >> bit & 1)
                 bytes[byte * 8 + n++] = (char)bit;
     }
-    val text = e->l->ConstStringInContext(e->context, bytes, sizeof bytes, 1);
-    e->table_type = e->l->TypeOf(text);
-    e->table = e->l->AddGlobal(e->module, e->table_type, "bit_places");
-    e->l->SetInitializer(e->table, text);
-    e->l->SetGlobalConstant(e->table, 1);
-    e->l->SetLinkage(e->table, LLVMPrivateLinkage);
-    e->l->SetAlignment(e->table, 64);
+    e->table = em_bytes(e, "bit_places", bytes, sizeof bytes);
 }
 
 static void attribute(const struct em *e, const char *name, const char *value)
@@ -240,15 +246,31 @@ static void attribute(const struct em *e, const char *name, const char *value)
                                                           value, (unsigned)strlen(value)));
 }
 
-static typ kernel_type(const struct em *e)
+typ em_kernel_type(const struct em *e)
 {
     typ p[5] = {e->pp8, e->p8, e->i64, e->i64, e->l->PointerType(e->i64, 0)};
 
     return e->l->FunctionType(e->l->VoidTypeInContext(e->context), p, 5, 0);
 }
 
-static void add_function(struct em *e, uint32_t index, const char *name,
-                         enum nat_function_linkage linkage)
+void em_function(struct em *e, const char *name, typ type, bool exported)
+{
+    LLVMBasicBlockRef entry, body;
+
+    e->fn = e->l->AddFunction(e->module, name, type);
+    if (!exported)
+        e->l->SetLinkage(e->fn, LLVMInternalLinkage);
+    attribute(e, "prefer-vector-width", "512");
+    attribute(e, "min-legal-vector-width", "512");
+    entry = e->l->AppendBasicBlockInContext(e->context, e->fn, "");
+    body = e->l->AppendBasicBlockInContext(e->context, e->fn, "");
+    /* Slots go in front of this branch. */
+    e->l->PositionBuilderAtEnd(e->b, entry);
+    e->l->BuildBr(e->b, body);
+    e->l->PositionBuilderAtEnd(e->b, body);
+}
+
+static void add_kernel(struct em *e, uint32_t index, bool exported)
 {
     static void (*const BODIES[])(struct em *) = {
         [NAT_INPUT] = em_input,         [NAT_PIXELS] = em_pixels,   [NAT_PROJECT] = em_project,
@@ -256,12 +278,10 @@ static void add_function(struct em *e, uint32_t index, const char *name,
         [NAT_REDUCE] = em_reduce,       [NAT_DENSE] = em_dense,
     };
     const struct nat_function *f = &e->plan->functions.data[index];
+    char name[32];
 
-    e->fn = e->l->AddFunction(e->module, name, kernel_type(e));
-    if (linkage == NAT_INTERNAL)
-        e->l->SetLinkage(e->fn, LLVMInternalLinkage);
-    attribute(e, "prefer-vector-width", "512");
-    attribute(e, "min-legal-vector-width", "512");
+    spk_snprintf(name, sizeof name, "k%u", (unsigned)index);
+    em_function(e, name, em_kernel_type(e), exported);
     e->s = &f->spec;
     e->in = &e->plan->shapes.data[f->first_in];
     e->args = e->l->GetParam(e->fn, 0);
@@ -269,12 +289,6 @@ static void add_function(struct em *e, uint32_t index, const char *name,
     e->begin = e->l->GetParam(e->fn, 2);
     e->end = e->l->GetParam(e->fn, 3);
     e->counters = e->l->GetParam(e->fn, 4);
-    LLVMBasicBlockRef entry = e->l->AppendBasicBlockInContext(e->context, e->fn, "");
-    LLVMBasicBlockRef body = e->l->AppendBasicBlockInContext(e->context, e->fn, "");
-    /* Slots go in front of this branch. */
-    e->l->PositionBuilderAtEnd(e->b, entry);
-    e->l->BuildBr(e->b, body);
-    e->l->PositionBuilderAtEnd(e->b, body);
     BODIES[f->spec.kind](e);
     e->l->BuildRetVoid(e->b);
 }
@@ -293,27 +307,22 @@ static void init_types(struct em *e)
 }
 
 spk_status em_module(struct em *e, const struct llvm *l, const struct nat_plan *plan,
-                     const char *prefix, enum nat_function_linkage linkage, bool forced,
-                     bool compress, struct diag_list *d)
+                     const struct em_options *o, struct diag_list *d)
 {
-    struct strbuf name = {0};
     char *message = NULL;
-    spk_status status;
+    spk_status status = SPK_OK;
 
-    *e = (struct em){.l = l, .plan = plan, .forced = forced, .compress = compress};
+    *e = (struct em){.l = l, .plan = plan, .forced = o->forced, .compress = o->compress};
     e->context = l->ContextCreate();
-    e->module = l->ModuleCreateWithNameInContext(prefix, e->context);
+    e->module = l->ModuleCreateWithNameInContext(o->entry ? o->entry : "spikec", e->context);
     e->b = l->CreateBuilderInContext(e->context);
     init_types(e);
     add_table(e);
-    for (uint32_t i = 0; i < plan->functions.len; i++) {
-        strbuf_clear(&name);
-        strbuf_printf(&name, "%sk%u", prefix, i);
-        add_function(e, i, strbuf_cstr(&name), linkage);
-    }
-    status = name.status;
-    strbuf_fini(&name);
-    if (status == SPK_OK && l->VerifyModule(e->module, LLVMReturnStatusAction, &message))
+    for (uint32_t i = 0; i < plan->functions.len; i++)
+        add_kernel(e, i, o->entry == NULL);
+    if (o->entry)
+        em_entry(e, o);
+    if (l->VerifyModule(e->module, LLVMReturnStatusAction, &message))
         status = diag_internal(d, spk_span_none, "E0744", "generated code is not well formed: %s",
                                message);
     if (message)

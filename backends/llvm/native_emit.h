@@ -27,7 +27,6 @@ struct em {
     bool forced;   /* neurons obey a teacher */
     bool compress; /* the target has AVX-512: vectors can be compressed by a mask */
     val table;     /* [256][8] bytes: places of the bits of a byte */
-    typ table_type;
     /* the function under construction */
     val fn, args, scratch, begin, end, counters;
     const struct nat_spec *s;
@@ -104,11 +103,24 @@ val em_operand_lanes(const struct em *e, const struct nat_shape *in, val base, v
 
 /* ---- the whole module ---- */
 
-enum nat_function_linkage { NAT_EXPORTED, NAT_INTERNAL };
-/* Adds the functions of all distinct kernels, called PREFIXk0, PREFIXk1, …, to a new module. */
+struct em_options {
+    bool forced, compress; /* as in struct em */
+    /* NULL: the kernels k0, k1, … are exported, one per function of the plan. Else they are hidden
+     * and `entry`_run is the one exported function (native_entry.c), with the plan's constants. */
+    const char *entry;
+    const void *constants;
+};
 spk_status em_module(struct em *e, const struct llvm *l, const struct nat_plan *plan,
-                     const char *prefix, enum nat_function_linkage linkage, bool forced,
-                     bool compress, struct diag_list *d) SPK_CHECKED;
+                     const struct em_options *o, struct diag_list *d) SPK_CHECKED;
 void em_fini(struct em *e);
+
+/* Starts a function: its parameters' types, where slots go, an empty body. */
+void em_function(struct em *e, const char *name, typ type, bool exported);
+/* The type of kernels. */
+typ em_kernel_type(const struct em *e);
+/* A constant byte array of this module, aligned to 64. */
+val em_bytes(const struct em *e, const char *name, const void *bytes, uint64_t n);
+/* The exported function of code that is built ahead of time. */
+void em_entry(struct em *e, const struct em_options *o);
 
 #endif

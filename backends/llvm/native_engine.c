@@ -17,7 +17,6 @@
 /* Images are computed side by side while their memory stays below this. */
 #define SIDE_BYTES ((uint64_t)256 << 20)
 #define ROUND 8u
-#define MAX_EVENT 16777216.0f
 
 struct engine {
     struct llvm l;
@@ -273,9 +272,7 @@ static spk_status check_input(const struct engine *e, const struct engine_input 
 {
     const struct ir_node *n = &e->plan.m->node[e->input_node];
     uint64_t items = e->plan.input_items;
-    bool counts = n->type.kind == IR_COUNT || n->type.kind == IR_SPIKE;
-    float most =
-        counts && n->type.bound && n->type.bound < MAX_EVENT ? (float)n->type.bound : MAX_EVENT;
+    float most = (float)nat_input_max(&n->type);
 
     if (in->image_stride < items && in->n_images)
         return diag_internal(d, n->span, "E0746", "images of %llu values, the model needs %llu",
@@ -287,7 +284,7 @@ static spk_status check_input(const struct engine *e, const struct engine_input 
         if (!isfinite(x))
             return diag_error(d, n->span, "E0746", "image %llu: element %llu is not finite", image,
                               at);
-        if (counts && !(x >= 0.0f && x <= most && x == floorf(x)))
+        if (most > 0.0f && !(x >= 0.0f && x <= most && x == floorf(x)))
             return diag_error(d, n->span, "E0746",
                               "image %llu: element %llu is %g, event counts "
                               "are whole numbers from 0 to %g",

@@ -154,6 +154,14 @@ spk_status nat_plan_init(const struct ir_module *m, struct diag_list *d,
                          struct nat_plan *out) SPK_CHECKED;
 void nat_plan_fini(struct nat_plan *p);
 
+/* Memory of code built ahead of time: the arena, then these parts; offsets and all in bytes. */
+struct nat_workspace {
+    uint64_t scratch, counters, args, bytes;
+};
+struct nat_workspace nat_workspace_of(const struct nat_plan *p);
+/* The largest event count that an input of this type may hold; 0: a finite real. */
+uint32_t nat_input_max(const struct ir_type *t);
+
 /* Fills const_bytes bytes with the constants. */
 void nat_plan_constants(const struct nat_plan *p, void *out);
 

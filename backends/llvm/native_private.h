@@ -2,7 +2,9 @@
 #ifndef SPIKEC_BACKENDS_LLVM_PRIVATE_H
 #define SPIKEC_BACKENDS_LLVM_PRIVATE_H
 
+#include "backends/llvm/native.h"
 #include "backends/llvm/native_plan.h"
+#include "support/strbuf.h"
 
 /* The kernel under construction, and the readers of values. */
 struct build {
@@ -54,6 +56,14 @@ uint32_t nb_operand_frames(const struct build *b);
 void nb_out_is(struct build *b, uint32_t id);
 /* Ends it: `items` items in calls of at most `tile`. */
 spk_status nb_add_kernel(struct build *b, uint32_t node, uint64_t items, uint32_t tile) SPK_CHECKED;
+
+/* ---- ahead of time (native_header.c) ---- */
+
+/* A module's name as a C identifier. */
+void nat_symbol_name(const char *name, bool upper, struct strbuf *out);
+/* The text of the header. */
+void nat_header(const struct nat_plan *p, const struct nat_build_options *o, const char *cpu,
+                struct strbuf *out);
 
 /* ---- memory (native_layout.c) ---- */
 

@@ -157,23 +157,31 @@ spk_status nat_optimise(const struct em *e, const struct nat_target *t, struct d
     return status;
 }
 
+spk_status nat_object(const struct llvm *l, const struct em *e, const struct nat_target *t,
+                      struct diag_list *d, LLVMMemoryBufferRef *out)
+{
+    char *message = NULL;
+    spk_status status = SPK_OK;
+
+    if (l->TargetMachineEmitToMemoryBuffer(t->machine, e->module, LLVMObjectFile, &message, out))
+        status = diag_internal(d, spk_span_none, "E0744", "code: %s", message);
+    if (message)
+        l->DisposeMessage(message);
+    return status;
+}
+
 /* ---- in this process ---- */
 
-static spk_status load_object(const struct llvm *l, struct nat_code *c, struct em *e,
+static spk_status load_object(const struct llvm *l, struct nat_code *c, const struct em *e,
                               const struct nat_target *t, struct diag_list *d)
 {
     LLVMMemoryBufferRef object = NULL;
-    char *message = NULL;
     LLVMErrorRef error;
 
-    if (l->TargetMachineEmitToMemoryBuffer(t->machine, e->module, LLVMObjectFile, &message,
-                                           &object)) {
-        spk_status status = diag_internal(d, spk_span_none, "E0744", "code: %s", message);
-
-        l->DisposeMessage(message);
-        return status;
-    }
+    SPK_TRY(nat_object(l, e, t, d, &object));
     error = l->OrcCreateLLJIT(&c->jit, NULL);
+    if (error)
+        l->DisposeMemoryBuffer(object);
     SPK_TRY(failed(l, error, "JIT", d));
     error = l->OrcLLJITAddObjectFile(c->jit, l->OrcLLJITGetMainJITDylib(c->jit), object);
     return failed(l, error, "JIT", d);
@@ -198,14 +206,16 @@ static spk_status find_functions(const struct llvm *l, struct nat_code *c, size_
 spk_status nat_code_init(const struct llvm *l, const struct nat_plan *p, const char *cpu,
                          bool forced, struct diag_list *d, struct nat_code *out)
 {
+    struct em_options o = {.forced = forced};
     struct nat_target t;
     struct em e = {0};
     spk_status status;
 
     memset(out, 0, sizeof *out);
     status = nat_target_init(l, cpu, true, d, &t);
+    o.compress = t.compress;
     if (status == SPK_OK)
-        status = em_module(&e, l, p, "", NAT_EXPORTED, forced, t.compress, d);
+        status = em_module(&e, l, p, &o, d);
     if (status == SPK_OK)
         status = nat_optimise(&e, &t, d);
     if (status == SPK_OK)

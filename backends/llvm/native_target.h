@@ -21,6 +21,10 @@ void nat_target_fini(const struct llvm *l, struct nat_target *t);
 spk_status nat_optimise(const struct em *e, const struct nat_target *t,
                         struct diag_list *d) SPK_CHECKED;
 
+/* The object of an optimised module, released with DisposeMemoryBuffer. */
+spk_status nat_object(const struct llvm *l, const struct em *e, const struct nat_target *t,
+                      struct diag_list *d, LLVMMemoryBufferRef *out) SPK_CHECKED;
+
 /* Code of a plan in this process: functions by index of the plan. */
 typedef void (*nat_fn)(void **args, void *scratch, uint64_t begin, uint64_t end,
                        uint64_t *counters);

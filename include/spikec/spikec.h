@@ -100,6 +100,21 @@ struct spk_run_options {
 };
 int spk_run(spk_context *context, const struct spk_run_options *options, spk_result **out_result);
 
+/* build: a network as machine code, with a C header beside it that tells how to call it. `output`
+ * says what: NAME.so, NAME.o or NAME.ll (LLVM's text); the header is NAME.h. */
+struct spk_build_options {
+    struct spk_model_options model; /* or a compiled folder */
+    const char *level;              /* of a compiled folder: "R" (default) or "Q" */
+    const char *quantised;          /* a target in whose integers a model is computed, or NULL */
+    const char *calibrate;          /* images for that, or NULL */
+    uint64_t calibrate_limit;       /* 0: 512 */
+    struct spk_input_form form;
+    const char *target_cpu; /* "native" (default), "generic", "x86-64-v3", ... */
+    const char *output;
+};
+int spk_build(spk_context *context, const struct spk_build_options *options,
+              spk_result **out_result);
+
 /* synth: random weights and batch-norm statistics with which every spiking layer fires at about
  * `rate`, for planning before training; writes them to `output` (safetensors). Images: data.input,
  * or synthetic ones (data.limit many; 0: as many as are enough). */
