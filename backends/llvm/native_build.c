@@ -168,7 +168,8 @@ static spk_status emit(const struct llvm *l, const struct nat_plan *p, const voi
                        struct diag_list *d, struct nat_built *out)
 {
     struct strbuf name = {0};
-    struct em_options eo = {.compress = t->compress, .constants = constants};
+    struct em_options eo = {
+        .compress = t->compress, .cpu = t->cpu, .features = t->features, .constants = constants};
     struct em e = {0};
     enum nat_format format;
     spk_status status = nat_format_of(o->output, d, &format);
@@ -221,7 +222,7 @@ static spk_status build(const struct llvm *l, const struct nat_plan *p,
     nat_plan_constants(p, constants);
     status = nat_target_init(l, o->cpu, false, d, &t);
     if (status == SPK_OK) {
-        out->cpu = spk_strdup(t.cpu ? t.cpu : o->cpu);
+        out->cpu = spk_strdup(o->cpu ? o->cpu : "native");
         out->workspace_bytes = nat_workspace_of(p).bytes;
         out->weight_bytes = p->const_bytes;
         out->functions = (uint32_t)p->functions.len;

@@ -262,6 +262,8 @@ void em_function(struct em *e, const char *name, typ type, bool exported)
         e->l->SetLinkage(e->fn, LLVMInternalLinkage);
     attribute(e, "prefer-vector-width", "512");
     attribute(e, "min-legal-vector-width", "512");
+    attribute(e, "target-cpu", e->cpu);
+    attribute(e, "target-features", e->features);
     entry = e->l->AppendBasicBlockInContext(e->context, e->fn, "");
     body = e->l->AppendBasicBlockInContext(e->context, e->fn, "");
     /* Slots go in front of this branch. */
@@ -312,7 +314,12 @@ spk_status em_module(struct em *e, const struct llvm *l, const struct nat_plan *
     char *message = NULL;
     spk_status status = SPK_OK;
 
-    *e = (struct em){.l = l, .plan = plan, .forced = o->forced, .compress = o->compress};
+    *e = (struct em){.l = l,
+                     .plan = plan,
+                     .forced = o->forced,
+                     .compress = o->compress,
+                     .cpu = o->cpu,
+                     .features = o->features};
     e->context = l->ContextCreate();
     e->module = l->ModuleCreateWithNameInContext(o->entry ? o->entry : "spikec", e->context);
     e->b = l->CreateBuilderInContext(e->context);

@@ -24,7 +24,8 @@ struct em {
     LLVMModuleRef module;
     LLVMBuilderRef b;
     typ i1, i8, i16, i32, i64, f32, f64, p8, pp8;
-    bool forced;   /* neurons obey a teacher */
+    bool forced; /* neurons obey a teacher */
+    const char *cpu, *features;
     bool compress; /* the target has AVX-512: vectors can be compressed by a mask */
     val table;     /* [256][8] bytes: places of the bits of a byte */
     /* the function under construction */
@@ -104,7 +105,8 @@ val em_operand_lanes(const struct em *e, const struct nat_shape *in, val base, v
 /* ---- the whole module ---- */
 
 struct em_options {
-    bool forced, compress; /* as in struct em */
+    bool forced, compress;      /* as in struct em */
+    const char *cpu, *features; /* what the functions may use, in LLVM's words */
     /* NULL: the kernels k0, k1, … are exported, one per function of the plan. Else they are hidden
      * and `entry`_run is the one exported function (native_entry.c), with the plan's constants. */
     const char *entry;

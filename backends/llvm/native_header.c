@@ -1,5 +1,6 @@
 /* The C header of code built ahead of time: what goes in and out, how much memory it needs. */
 #include <ctype.h>
+#include <string.h>
 
 #include "backends/llvm/native_private.h"
 #include "backends/llvm/native_target.h"
@@ -24,12 +25,17 @@ static const struct ir_node *input_of(const struct ir_module *m)
     return NULL; /* a plan has one */
 }
 
-static void write_floats(const float *x, uint32_t n, struct strbuf *out)
+/* An initialiser, one number per channel. */
+static void write_floats(const char *prefix, const char *what, const struct ir_node *n,
+                         const float *x, struct strbuf *out)
 {
-    for (uint32_t i = 0; i < n; i++) {
+    strbuf_printf(out, "#define %s_INPUT_%s {", prefix, what);
+    for (uint32_t i = 0; i < n->type.channels; i++) {
         strbuf_append(out, i ? ", " : "");
-        strbuf_f32(out, x[i]);
+        strbuf_append(out, "(float)");
+        strbuf_f32(out, x[n->a.input.n_norm == 1 ? 0 : i]);
     }
+    strbuf_append(out, "}\n");
 }
 
 static void write_input(const struct ir_node *n, uint32_t steps, struct strbuf *out)
@@ -49,14 +55,10 @@ static void write_input(const struct ir_node *n, uint32_t steps, struct strbuf *
                       " * input   float [batch][%u][%u][%u]: an image, shown in each of %u time "
                       "steps;\n *         [channel][row][column], finite\n",
                       t->channels, t->height, t->width, steps);
-    if (!a->normalise)
-        return;
-    strbuf_append(out,
-                  " *         bytes b of a picture become (b / 255 - mean) / deviation, mean ");
-    write_floats(a->mean, a->n_norm, out);
-    strbuf_append(out, ", deviation ");
-    write_floats(a->std, a->n_norm, out);
-    strbuf_append(out, "\n");
+    if (a->normalise)
+        strbuf_append(
+            out, " *         a byte b of a picture becomes (b / 255 - MEAN) / STD, those of its "
+                 "channel\n");
 }
 
 static void write_comment(const struct nat_plan *p, const struct nat_build_options *o,
@@ -66,10 +68,10 @@ static void write_comment(const struct nat_plan *p, const struct nat_build_optio
 
     for (uint32_t i = 0; i < p->m->n_nodes; i++)
         steps = p->m->node[i].type.timesteps > steps ? p->m->node[i].type.timesteps : steps;
-    strbuf_printf(out,
-                  "/* %s: a spiking network as machine code, %s, for the processor %s.\n"
-                  " * Made by spikec %s.\n *\n",
-                  name, o->level, cpu, SPIKEC_VERSION);
+    strbuf_printf(
+        out, "/* %s: a spiking network as machine code, %s.\n * Made by spikec %s for %s.\n *\n",
+        name, o->level, SPIKEC_VERSION,
+        strcmp(cpu, "native") == 0 ? "the processor that made it" : cpu);
     write_input(input_of(p->m), steps, out);
     strbuf_printf(
         out,
@@ -93,7 +95,8 @@ static void write_comment(const struct nat_plan *p, const struct nat_build_optio
 void nat_header(const struct nat_plan *p, const struct nat_build_options *o, const char *cpu,
                 struct strbuf *out)
 {
-    const struct ir_type *t = &input_of(p->m)->type;
+    const struct ir_node *in = input_of(p->m);
+    const struct ir_type *t = &in->type;
     struct strbuf name = {0}, upper = {0};
     const char *u;
 
@@ -110,6 +113,10 @@ void nat_header(const struct nat_plan *p, const struct nat_build_options *o, con
     strbuf_printf(out, "#define %s_INPUT_WIDTH %u\n", u, t->width);
     strbuf_printf(out, "#define %s_INPUT_FLOATS %llu /* of an image */\n", u,
                   (unsigned long long)p->input_items);
+    if (in->a.input.normalise) {
+        write_floats(u, "MEAN", in, in->a.input.mean, out);
+        write_floats(u, "STD", in, in->a.input.std, out);
+    }
     strbuf_printf(out, "#define %s_CLASSES %u\n", u, p->classes);
     strbuf_printf(out, "#define %s_WORKSPACE_BYTES %llu\n\n", u,
                   (unsigned long long)nat_workspace_of(p).bytes);

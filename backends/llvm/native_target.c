@@ -95,21 +95,24 @@ spk_status nat_target_init(const struct llvm *l, const char *cpu, bool here, str
 
     memset(out, 0, sizeof *out);
     out->triple = l->GetDefaultTargetTriple();
-    out->features = l->GetHostCPUFeatures();
+    out->host = l->GetHostCPUName();
+    out->host_features = l->GetHostCPUFeatures();
+    out->cpu = out->host;
+    out->features = out->host_features;
     if (cpu && strcmp(cpu, "native") != 0) {
         SPK_TRY(find_cpu(cpu, out->triple, d, &known));
         if (here)
-            SPK_TRY(check_host(known, out->features, d));
-    } else {
-        out->cpu = l->GetHostCPUName();
+            SPK_TRY(check_host(known, out->host_features, d));
+        out->cpu = known->name;
+        out->features = "";
     }
     out->compress =
         known ? known->compress
               : strncmp(out->triple, "x86_64", 6) == 0 && strstr(out->features, "+avx512f") != NULL;
     if (l->GetTargetFromTriple(out->triple, &target, &message) == 0)
-        out->machine = l->CreateTargetMachine(target, out->triple, known ? known->name : out->cpu,
-                                              known ? "" : out->features, LLVMCodeGenLevelDefault,
-                                              LLVMRelocPIC, LLVMCodeModelDefault);
+        out->machine =
+            l->CreateTargetMachine(target, out->triple, out->cpu, out->features,
+                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
     if (message)
         l->DisposeMessage(message);
     return out->machine ? SPK_OK : no_machine(d, out->triple);
@@ -121,10 +124,10 @@ void nat_target_fini(const struct llvm *l, struct nat_target *t)
         l->DisposeTargetMachine(t->machine);
     if (t->triple)
         l->DisposeMessage(t->triple);
-    if (t->cpu)
-        l->DisposeMessage(t->cpu);
-    if (t->features)
-        l->DisposeMessage(t->features);
+    if (t->host)
+        l->DisposeMessage(t->host);
+    if (t->host_features)
+        l->DisposeMessage(t->host_features);
     memset(t, 0, sizeof *t);
 }
 
@@ -214,6 +217,8 @@ spk_status nat_code_init(const struct llvm *l, const struct nat_plan *p, const c
     memset(out, 0, sizeof *out);
     status = nat_target_init(l, cpu, true, d, &t);
     o.compress = t.compress;
+    o.cpu = t.cpu;
+    o.features = t.features;
     if (status == SPK_OK)
         status = em_module(&e, l, p, &o, d);
     if (status == SPK_OK)

@@ -6,7 +6,8 @@
 
 struct nat_target {
     LLVMTargetMachineRef machine;
-    char *triple, *cpu, *features; /* LLVM's strings */
+    char *triple, *host, *host_features; /* LLVM's strings */
+    const char *cpu, *features;          /* what code is made for */
     bool compress;
 };
 
