@@ -23,7 +23,7 @@ struct nat_workspace nat_workspace_of(const struct nat_plan *p)
     w.scratch = nat_align(p->arena_bytes, 64);
     w.counters = w.scratch + nat_align(p->scratch_bytes, 64);
     w.args = w.counters + 64;
-    w.bytes = w.args + nat_align((uint64_t)args * 8, 64) + 64; /* 64: to be aligned */
+    w.bytes = w.args + (uint64_t)args * 8 + 63; /* 63: to be aligned */
     return w;
 }
 

@@ -138,7 +138,7 @@ class Libraries(Build):
         images = np.concatenate([images, images[::-1], images])
         t.write_tensors(self.path("x"), {"input": images})
         want = self.logits(*t.case_arguments(case), "--input", self.path("x"))
-        for shift in (0, 1, 33):
+        for shift in (0, 1, 33, 63):
             self.assertEqual(library.run(images, shift=shift)[1].tobytes(), want.tobytes())
         self.assertEqual(library.run(images[:0])[0], 0)
         for i, image in enumerate(images):
