@@ -1,4 +1,4 @@
-/* Loading models, weights, data; choosing engines. */
+/* Loading models, weights, data. */
 #include <math.h>
 #include <string.h>
 
@@ -7,8 +7,6 @@
 #include "frontend/target_yaml.h"
 #include "frontend/weights.h"
 #include "runtime/compare.h"
-#include "runtime/packed.h"
-#include "runtime/reference.h"
 #include "support/alloc.h"
 #include "support/file.h"
 
@@ -254,20 +252,4 @@ double api_top1(const float *logits, const struct fe_labels *labels, uint32_t cl
 {
     uint32_t right = compare_top1(logits, labels->label, labels->n, classes);
     return labels->n ? (double)right / labels->n : 0.0;
-}
-
-spk_status api_engine(spk_context *c, const char *name, const struct engine_vtable **out)
-{
-    static const struct engine_vtable *const engines[] = {&rt_reference_engine, &rt_packed_engine};
-    *out = engines[0];
-    for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++) {
-        if (name == NULL || strcmp(name, engines[i]->name) == 0) {
-            *out = engines[i];
-            return SPK_OK;
-        }
-    }
-    spk_status status =
-        diag_usage(&c->diags, spk_span_none, "E0904", "this build has no engine '%s'", name);
-    diag_help_set(&c->diags, "engines: %s, %s", engines[0]->name, engines[1]->name);
-    return status;
 }

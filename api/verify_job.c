@@ -415,7 +415,7 @@ static spk_status verify_prepare(struct verify *v)
 static spk_status verify_all(struct verify *v, const struct spk_verify_options *o,
                              struct api_report *rep)
 {
-    SPK_TRY(api_engine(v->c, o->engine, &v->vtable));
+    SPK_TRY(api_engine(v->c, o->engine, NULL, &v->vtable));
     SPK_TRY(parse_levels(v, o->levels));
     SPK_TRY(api_folder_open(v->c, o->folder,
                             API_FOLDER_QUANTISED | (v->level_r ? API_FOLDER_MODEL : 0) |

@@ -82,7 +82,7 @@ static inline void finish(struct bench *b)
 static inline uint32_t param(struct bench *b, const char *name, uint32_t rank, uint32_t d0,
                              uint32_t d1, uint32_t d2, uint32_t d3, const float *data)
 {
-    struct ir_param p = {name, IR_DT_F32, rank, {d0, d1, d2, d3}, data, spk_span_none};
+    struct ir_param p = {name, IR_DT_F32, rank, {d0, d1, d2, d3}, data, spk_span_none, false};
     uint32_t id = 0;
 
     check(ir_add_param(b->m, &p, &id), &b->d);

@@ -10,6 +10,7 @@ static int cmd_run(spk_context *c, struct tool_args *a, spk_result **out)
                                 .data = a->data,
                                 .level = a->level,
                                 .engine = a->engine,
+                                .target_cpu = a->target_cpu,
                                 .teacher = a->teacher,
                                 .out = a->out,
                                 .spikes = a->spikes,
@@ -18,6 +19,20 @@ static int cmd_run(spk_context *c, struct tool_args *a, spk_result **out)
                                 .profile = a->profile};
     o.model.model = a->positional[0];
     return spk_run(c, &o, out);
+}
+
+static int cmd_build(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_build_options o = {.model = a->model,
+                                  .level = a->level,
+                                  .quantised = a->quantised,
+                                  .calibrate = a->calibrate,
+                                  .calibrate_limit = a->calibrate_limit,
+                                  .form = a->data.form,
+                                  .target_cpu = a->target_cpu,
+                                  .output = a->output};
+    o.model.model = a->positional[0];
+    return spk_build(c, &o, out);
 }
 
 static int cmd_synth(spk_context *c, struct tool_args *a, spk_result **out)
@@ -168,6 +183,9 @@ static int cmd_weights(spk_context *c, struct tool_args *a, spk_result **out)
 const struct tool_command tool_commands[] = {
     {"run", "MODEL|DIR", "Run a network: level R of a model, R or Q of a compiled folder.",
      "MODEL is a path or the name of a zoo model.", "mwilyg", 1, 1, cmd_run},
+    {"build", "MODEL|DIR", "Build a network into a library or object for C programs.",
+     "Code for one network and one processor; needs LLVM. Also writes the C header.", "mwbg", 1, 1,
+     cmd_build},
     {"synth", "MODEL", "Make weights of a wanted firing rate, to plan with before training.",
      "Every spiking layer fires at about the rate that --rate tells; the rates reached are listed.",
      "msg", 1, 1, cmd_synth},

@@ -28,6 +28,7 @@ enum {
     K_LEVELS,
     K_TEACHER,
     K_ENGINE,
+    K_CPU,
     K_PROFILE,
     K_OUT,
     K_SPIKES,
@@ -64,7 +65,8 @@ enum {
     K_FRAMES,
     K_AEDAT,
     K_RESIZE,
-    K_DTYPE
+    K_DTYPE,
+    K_QUANTISED
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -82,8 +84,16 @@ static const struct tool_option OPTIONS[] = {
     {'l', "level", K_LEVEL, "R|Q", "float reference (R, default) or quantised (Q, compiled DIR)"},
     {'v', "levels", K_LEVELS, "LIST", "levels to compare (default R,Q,M)"},
     {'l', "teacher", K_TEACHER, "FILE", "feed every layer the recorded values of FILE"},
-    {'l', "engine", K_ENGINE, "NAME", "reference (default) or packed"},
-    {'v', "engine", K_ENGINE, "NAME", "reference (default) or packed, for levels R and Q"},
+    {'l', "engine", K_ENGINE, "NAME", "reference (default), packed or native"},
+    {'l', "target-cpu", K_CPU, "NAME",
+     "processor of native code: native (default), generic, x86-64-v3"},
+    {'b', "target-cpu", K_CPU, "NAME", "processor: native (default), generic, x86-64-v3"},
+    {'b', "level", K_LEVEL, "R|Q", "of a compiled DIR: float (R, default) or quantised (Q)"},
+    {'b', "quantised", K_QUANTISED, "T", "compute a model in the integers of target T"},
+    {'b', "calibrate", K_CALIBRATE, "FILE", "images that set the scales of --quantised"},
+    {'b', "calibrate-limit", K_CALIBRATE_LIMIT, "N", "use the first N of them (default 512)"},
+    {'b', "output", 'o', "FILE", "NAME.so, NAME.o or NAME.ll; the C header is NAME.h"},
+    {'v', "engine", K_ENGINE, "NAME", "reference (default), packed or native, for levels R and Q"},
     {'y', "out", K_OUT, "FILE", "write logits (safetensors)"},
     {'y', "spikes", K_SPIKES, "FILE", "write every named value (safetensors)"},
     {'c', "calibrate", K_CALIBRATE, "FILE", "images that set the scales of quantisation"},
@@ -196,6 +206,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->teacher;
     case K_ENGINE:
         return &a->engine;
+    case K_CPU:
+        return &a->target_cpu;
     case K_OUT:
         return &a->out;
     case K_SPIKES:
@@ -226,6 +238,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->to;
     case K_DTYPE:
         return &a->dtype;
+    case K_QUANTISED:
+        return &a->quantised;
     case K_INTERPOLATION:
         return &a->data.form.interpolation;
     case K_FRAMES:

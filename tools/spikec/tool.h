@@ -17,6 +17,7 @@ struct tool_args {
     const char **settings, **binds; /* heap; what model.settings and model.binds point at */
     struct spk_data_options data;
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
+    const char *target_cpu, *quantised;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
     const char *print_after, *placer, *to, *dtype;
     double effort;
