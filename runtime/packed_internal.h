@@ -166,7 +166,8 @@ void pk_streams_make(const struct pk_lists *l, const struct pk_window *w, struct
 
 /* ---- weights (packed_weights.c) ---- */
 /* False where the kernels cannot take the projection. */
-bool pk_weights_plan(const struct ir_module *m, uint32_t id, struct pk_weights *out);
+bool pk_weights_plan(const struct ir_module *m, uint32_t id, uint32_t tile_bytes,
+                     struct pk_weights *out);
 spk_status pk_weights_get(struct ref_job *job, uint32_t id, struct pk_relaid *out) SPK_CHECKED;
 
 /* ---- ops ---- */

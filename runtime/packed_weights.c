@@ -22,7 +22,8 @@ static uint32_t lanes_for(uint32_t out, bool integer)
     return lanes;
 }
 
-bool pk_weights_plan(const struct ir_module *m, uint32_t id, struct pk_weights *out)
+bool pk_weights_plan(const struct ir_module *m, uint32_t id, uint32_t tile_bytes,
+                     struct pk_weights *out)
 {
     const struct ir_node *node = &m->node[id];
     const struct ir_param *p = &m->param[node->param[0]];
@@ -59,7 +60,7 @@ bool pk_weights_plan(const struct ir_module *m, uint32_t id, struct pk_weights *
     out->row_bytes = out->lanes * (integer ? 1 : 4);
     out->bytes = taps * out->row_bytes * out->in * out->blocks;
     /* Slices start on words; entries of a row have 16 bits. */
-    fit = PK_TILE_BYTES / (out->kernel_w * out->row_bytes);
+    fit = (tile_bytes ? tile_bytes : PK_TILE_BYTES) / (out->kernel_w * out->row_bytes);
     fit = fit > 65536 / in_w ? 65536 / in_w : fit;
     out->slice = fit / 64 * 64 > 0 ? fit / 64 * 64 : 64;
     if (out->slice > out->in)
