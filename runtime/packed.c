@@ -98,7 +98,7 @@ static spk_status make_plan(const struct ir_module *m, struct pk_engine *pk)
             p->lif_valid = pk_neuron_plan(m, n, &p->lif);
         if (n->op != IR_OP_CONV2D && n->op != IR_OP_LINEAR)
             continue;
-        p->packed = !ref_is_head(m, n) && pk_weights_plan(m, i, &p->w);
+        p->packed = !ref_is_head(m, n) && pk_weights_plan(m, i, pk->options.tile_bytes, &p->w);
         p->w.keep = p->packed && kept + p->w.bytes <= room;
         p->w.at = kept;
         /* Blocks start on cache lines. */

@@ -30,6 +30,7 @@ struct pk_options {
     enum pk_path path;
     enum pk_share share;
     uint64_t keep_bytes; /* of re-laid weights; 0: PK_KEEP_BYTES */
+    uint32_t tile_bytes; /* of weights that are added for all positions in turn; 0: PK_TILE_BYTES */
 };
 
 /* As create of the vtable, with the path of kernels and the rest forced. SPK_ERR_USAGE where this

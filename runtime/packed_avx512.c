@@ -1,10 +1,10 @@
-/* Kernels of the packed engine for processors with AVX-512 (F, BW, DQ, VL); the build gives this
- * file the flags. */
+/* Kernels of the packed engine for processors with AVX-512 (F, BW, DQ, VL, VBMI2); the build gives
+ * this file the flags. */
 #include <stddef.h>
 
 #include "runtime/packed_kernels.h"
 
-#ifdef __AVX512BW__
+#ifdef __AVX512VBMI2__
 #include <immintrin.h>
 
 #define PK_BYTES 64
@@ -19,7 +19,8 @@ const struct pk_kernels *pk_kernels_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                   __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt")
+                   __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("bmi2") &&
+                   __builtin_cpu_supports("popcnt")
                ? &table
                : NULL;
 }

@@ -15,8 +15,8 @@
 
 /* Re-laid weights are kept up to this size, the others are re-laid at every use. */
 #define PK_KEEP_BYTES ((uint64_t)1 << 30)
-/* Weights of a slice of input channels for one block: stay in a second-level cache of 1 MiB. */
-#define PK_SLICE_BYTES (640u << 10)
+/* Weights of a tile: stay in a second-level cache, with room for what streams by. */
+#define PK_TILE_BYTES (384u << 10)
 /* Counts of events end at 2^24. */
 #define PK_MAX_PLANES 25u
 #define PK_MAX_KERNEL 16u
@@ -40,10 +40,11 @@ static inline uint64_t *pk_frame(const struct pk_bits *b, uint32_t p, uint32_t t
 }
 
 /* Weights of a projection as the kernels want them:
- * [block of out channels][slice of in channels][kernel row][kernel column][in][lane]. */
+ * [block of out channels][slice of in channels][kernel row][kernel column][in][lane].
+ * Kernel rows are tiles. */
 struct pk_weights {
     uint64_t bytes, at; /* at: where they are kept */
-    uint32_t in, out, taps, lanes, blocks, slice, n_slices, row_bytes;
+    uint32_t in, out, kernel_h, kernel_w, lanes, blocks, slice, n_slices, row_bytes;
     bool integer, keep;
     atomic_int state; /* of what is kept: enum pk_state */
     int32_t abs_max;  /* integers; once ready */
@@ -77,14 +78,36 @@ struct pk_engine {
     uint64_t counting_ns;  /* spent on counting in the node under way */
 };
 
+/* Classes with one plane and equal numbers of steps. */
+struct pk_group {
+    uint32_t first, n;
+};
+
+/* Lists of a slice of channels. */
+struct pk_slice {
+    uint16_t *entry;
+    uint32_t *first; /* [in_h][classes][in_w + 1] */
+};
+
 /* Event lists of one value, see packed_kernels.h. */
 struct pk_lists {
     struct pk_bits *in; /* a reference; NULL: no lists */
-    uint32_t in_h, in_w, slice, n_slices, row_bytes;
+    uint32_t in_h, in_w, slice, n_slices;
     bool shared;
-    uint32_t n_classes;
-    struct pk_class *cls;
-    struct pk_row **row; /* [n_slices][in_h] */
+    uint32_t n_classes, n_groups;
+    struct pk_class *cls; /* group by group */
+    struct pk_group *group;
+    struct pk_slice *part; /* [n_slices] */
+};
+/* Starts of the lists of row y and class k in slice q: [in_w + 1]. */
+static inline const uint32_t *pk_first(const struct pk_lists *l, uint32_t q, uint32_t y, uint32_t k)
+{
+    return l->part[q].first + ((uint64_t)y * l->n_classes + k) * (l->in_w + 1);
+}
+
+/* Windows of a projection over its input image. */
+struct pk_window {
+    uint32_t in_h, in_w, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
 };
 
 struct pk_job {
@@ -126,12 +149,25 @@ bool pk_wants_extremes(const struct ref_job *job);
 /* ---- lists (packed_lists.c) ---- */
 /* Lists of the job for a projection with these weights over an in_h x in_w image. */
 spk_status pk_lists_make(struct ref_job *job, struct pk_bits *in, const struct pk_weights *w,
-                         uint32_t in_h, uint32_t in_w, uint32_t kernel_h) SPK_CHECKED;
+                         uint32_t in_h, uint32_t in_w) SPK_CHECKED;
 void pk_lists_fini(struct pk_lists *l);
+
+/* ---- streams (packed_streams.c) ---- */
+/* Entries of the piece of list k of row y under a window that starts at column left; out_from may
+ * be NULL. */
+uint32_t pk_piece(const struct pk_lists *l, const struct pk_window *w, uint32_t q, uint32_t y,
+                  uint32_t k, int64_t left, uint32_t *out_from);
+/* Streams of positions [begin, end) of the chunk that starts at origin for slice q and kernel row
+ * ky, group by group, by length; ends: [groups]. scratch and out have room for (end - begin) *
+ * classes. */
+void pk_streams_make(const struct pk_lists *l, const struct pk_window *w, struct ref_range range,
+                     uint64_t origin, uint32_t q, uint32_t ky, struct pk_stream *scratch,
+                     struct pk_stream *out, uint32_t *ends);
 
 /* ---- weights (packed_weights.c) ---- */
 /* False where the kernels cannot take the projection. */
-bool pk_weights_plan(const struct ir_module *m, uint32_t id, struct pk_weights *out);
+bool pk_weights_plan(const struct ir_module *m, uint32_t id, uint32_t tile_bytes,
+                     struct pk_weights *out);
 spk_status pk_weights_get(struct ref_job *job, uint32_t id, struct pk_relaid *out) SPK_CHECKED;
 
 /* ---- ops ---- */

@@ -1,12 +1,13 @@
 /* The kernels of the packed engine: one table per instruction set (packed_portable.c,
- * packed_avx2.c, packed_avx512.c), all made from the same texts (packed_sum.inc and its
+ * packed_avx2.c, packed_avx512.c), all made from the same texts (packed_sum_*.h and their
  * neighbours).
  *
- * Lists of events: the input of a projection is cut into slices of channels. For every slice, a row
- * of the image (row y) and a class (bit plane x set of time steps) have a list of the elements
- * x * channels + c that belong to the class, ascending. Weight rows of a block of output channels
- * lie as [kernel row][kernel column][channel], so that the events of a whole window row are one
- * piece of a list, and their weight rows are found by one shift of the base address.           */
+ * Lists: the input of a projection is cut into slices of channels. For every slice, row of the
+ * image and class (bit plane x set of time steps) there is a list of the elements x * channels + c
+ * that belong to the class, ascending: the events under one row of a window are one piece of it.
+ * Streams: such pieces, sorted by length. Tiles: the weights of one slice under one kernel row for
+ * one block of output channels; small enough for a first-level cache. A stream adds the rows of a
+ * tile that its events name to the sums of an output position.                               */
 #ifndef SPIKEC_RUNTIME_PACKED_KERNELS_H
 #define SPIKEC_RUNTIME_PACKED_KERNELS_H
 
@@ -17,12 +18,12 @@
 #define PK_GROUP 4u
 /* Longest sequence of steps the kernels take. */
 #define PK_MAX_FRAMES 32u
-/* Output channels in one block: of float weights, of 8-bit weights, and of a word of spikes. */
+/* Output channels of a word of spikes, of a row of float weights and of one of 8-bit weights. */
+#define PK_WORD 64u
 #define PK_LANES_F32 64u
 #define PK_LANES_I8 128u
-#define PK_WORD 64u
-/* Entries that may be read and written behind a list. */
-#define PK_SLACK 32u
+/* Entries that may be written behind the lists of a row. */
+#define PK_SLACK 64u
 
 struct pk_class {
     uint8_t n; /* steps */
@@ -30,38 +31,45 @@ struct pk_class {
     uint8_t plane; /* events count 2^plane */
 };
 
-/* Lists of an image row, one class behind the other. */
-struct pk_row {
-    const uint32_t *entry; /* byte offsets of weight rows: (x * channels + c) * row_bytes */
-    const uint32_t *first; /* [in_w + 1][classes] into entry */
-    void *memory;
-};
-
-/* How the lists of a row are made: events as they come, their classes, and how many there are. */
+/* The lists of an image row, class by class. */
 struct pk_list_row {
     const uint64_t *bits; /* of the slice at the first position of the row */
     uint64_t plane_words, frame_words, position_words;
-    uint32_t planes, frames, in_w, words, channels, row_bytes, n_classes, plane_classes;
-    bool shared;
-    uint32_t *value; /* offsets, as in pk_row.entry */
-    uint16_t *cls;
-    uint32_t *count; /* [in_w + 1][classes], zero: position x is counted at x + 1 */
+    uint32_t frames, in_w, channels, n_classes;
+    const struct pk_class *cls;
+    bool shared;     /* an element belongs to the set of all steps at which it is active */
+    uint16_t *entry; /* of the slice's arena; x * channels + c */
+    uint32_t at;     /* where the row begins there */
+    uint32_t *first; /* [n_classes][in_w + 1] into the arena */
 };
 
-/* One block of output channels, one slice of input channels, positions [begin, end_position). */
+/* A piece of a list: entries [from, from + n), for position at >> PK_CLASS_BITS of a chunk and
+ * class at & PK_CLASS_MASK of a group. */
+#define PK_CLASS_BITS 7u
+#define PK_CLASS_MASK 127u
+#define PK_MAX_POSITIONS 512u
+struct pk_stream {
+    uint32_t from;
+    uint16_t n, at;
+};
+
+/* Streams of one tile, whose classes have as many steps each and one plane. */
 struct pk_sum {
-    const struct pk_row *row; /* [in_h] */
-    const struct pk_class *cls;
-    uint32_t n_classes, frames;
-    uint32_t in_h, in_w, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
-    uint32_t channels;  /* of the slice */
-    uint32_t row_bytes; /* weights of one input under one tap: lanes * element size */
-    const void *weights;
-    uint32_t row_limit; /* integers: rows whose sum fits 16 bits for sure */
-    uint64_t begin, end_position;
-    uint32_t *window; /* scratch: events of a position, PK_SLACK more than there can be */
-    uint32_t *end;    /* scratch: [classes] */
-    void *acc;        /* [end_position - begin][frames][lanes], float or int32: added to */
+    const struct pk_stream *stream;
+    uint32_t n_streams;
+    uint32_t size;              /* steps of each class */
+    const struct pk_class *cls; /* of the group */
+    const uint16_t *entry;
+    const uint8_t *weights; /* the tile: [kernel column][channel][lanes] */
+    uint32_t row_bytes, channels;
+    const int32_t *left;    /* [positions] the window's first column */
+    uint32_t frames, lanes; /* lanes: of all sums of a position and step */
+    void *acc;              /* [positions][frames][lanes], float or int16: added to */
+    /* Integers: as many rows fit 16 bits whatever they hold. */
+    uint32_t row_limit;
+    uint16_t *rows;   /* [positions][frames] held by acc */
+    int32_t *wide;    /* as acc: what left it */
+    uint8_t *spilled; /* [positions][frames] whether wide holds anything */
 };
 
 /* Float leaky integrator, in the model's own order of operations. */
@@ -111,7 +119,9 @@ struct pk_kernels {
     /* sum[j] += factor * bit j of the words, j < n. */
     void (*add_bits)(int32_t *sum, const uint64_t *bits, int32_t factor, uint32_t n);
     void (*add_rows)(int32_t *sum, const int32_t *row, uint32_t n);
-    /* Makes the lists of a row; returns the number of events. */
+    /* sum[j] = narrow[j] + wide[j]; wide may be NULL. */
+    void (*widen)(int32_t *sum, const int16_t *narrow, const int32_t *wide, uint32_t n);
+    /* Makes the lists of a row; returns where they end. */
     uint32_t (*list_row)(const struct pk_list_row *r);
     /* Events that sharing saves in n words of a plane. */
     uint64_t (*saved)(const uint64_t *bits, uint64_t frame_words, uint32_t frames, uint64_t n);

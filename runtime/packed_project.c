@@ -1,20 +1,22 @@
 /* Projections of the packed engine: conv2d and linear over event lists, with the batch norm and the
  * neuron behind them where these can be computed in one go.
  *
- * A chunk of work is a block of output channels and a range of positions. Its sums of all time
- * steps lie in a few hundred kilobytes; slice by slice of the input channels the events under each
- * window add their weight rows to them (packed_sum_*.h). Then the neurons of these positions run
- * through all steps and leave one word of spikes per step: currents are never stored. Where
- * somebody needs them (teacher, extremes, a neuron of another kind) they are written in the plain
- * form instead. A linear layer is an image of one column whose rows are the tokens. */
+ * Positions are cut into chunks, output channels into blocks. For a few chunks at a time
+ * the streams of every tile are made (packed_streams.c); then every block of every chunk is summed,
+ * tile by tile: a tile stays in the first-level cache for all positions of the chunk, whose sums
+ * stay in the second. At last the neurons of these positions run through all steps and leave one
+ * word of spikes per step: currents are never stored. Where somebody needs them (teacher, extremes,
+ * a neuron of another kind) they are written in the plain form instead. A linear layer is an image
+ * of one column whose rows are the tokens. */
 #include <string.h>
 
 #include "runtime/packed_internal.h"
 #include "support/alloc.h"
 #include "support/time.h"
 
-#define ACC_BYTES (256u << 10) /* of the sums of a chunk */
-#define POSITIONS 64u          /* of a chunk whose weights are one slice */
+#define ACC_BYTES (128u << 10) /* of the sums of a chunk */
+#define PART_BYTES (16u << 10) /* of the sums of a part of a chunk: stay in a first-level cache */
+#define STREAM_BYTES (4ull << 20) /* of the streams that are held at a time */
 
 struct project {
     struct ref_job *job;
@@ -23,16 +25,67 @@ struct project {
     const struct pk_weights *w;
     const struct pk_relaid *relaid;
     const struct pk_lists *lists;
-    struct pk_sum sum; /* geometry */
-    uint64_t positions, grain, chunks_per_block, acc_bytes;
-    uint8_t *acc;         /* [workers][acc_bytes] */
+    struct pk_window window;
+    uint32_t frames;
+    uint64_t positions;
+    uint32_t grain;       /* positions of a chunk */
+    uint32_t part, parts; /* positions of a part of a chunk; parts of a chunk */
+    /* Streams of the chunks in hand: [chunk][tile][part][room], ends [chunk][tile][part][groups].
+     */
+    uint64_t first_chunk;
+    uint32_t n_chunks, n_tiles, room;
+    struct pk_stream *stream, *scratch; /* scratch: [workers][room] */
+    uint32_t *ends;
+    uint64_t work_bytes;
+    uint8_t *work;        /* [workers][work_bytes] */
     struct pk_fire *fire; /* or NULL: currents are stored */
     struct ref_value *out;
     const float *bias_f32;
     const struct ir_param *bias;
-    uint32_t shift;
-    uint64_t *wraps; /* per chunk */
+    uint32_t shift, row_limit;
+    uint64_t *wraps; /* per chunk in hand and block */
 };
+
+/* What a worker needs for one block of one chunk. */
+struct work {
+    uint8_t *acc; /* [positions][frames][lanes] of float or int16 */
+    int32_t *wide;
+    int32_t *current; /* [frames][lanes] */
+    int32_t *left;    /* [positions] */
+    uint16_t *rows;
+    uint8_t *spilled;
+};
+
+static uint64_t aligned(uint64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* Lays a worker's memory out; returns its size. */
+static uint64_t lay_out(const struct project *p, uint8_t *memory, struct work *out)
+{
+    uint64_t targets = (uint64_t)p->grain * p->frames, lanes = p->w->lanes;
+    uint64_t at = 0;
+    bool integer = p->w->integer;
+    struct work w;
+
+    w.acc = memory;
+    at += aligned(targets * lanes * (integer ? 2 : 4));
+    w.wide = (int32_t *)(void *)(memory + at);
+    at += integer ? aligned(targets * lanes * 4) : 0;
+    w.current = (int32_t *)(void *)(memory + at);
+    at += aligned(p->frames * lanes * 4);
+    w.left = (int32_t *)(void *)(memory + at);
+    at += aligned(p->grain * sizeof *w.left);
+    w.rows = (uint16_t *)(void *)(memory + at);
+    at += aligned(targets * sizeof *w.rows);
+    w.spilled = memory + at;
+    at += aligned(targets);
+    *out = w;
+    return at;
+}
+
+/* ---- what becomes of sums ---- */
 
 static int64_t bias_at(const struct ir_param *p, uint32_t i)
 {
@@ -43,23 +96,23 @@ static int64_t bias_at(const struct ir_param *p, uint32_t i)
     return ((const int32_t *)p->data)[i];
 }
 
-static void store_currents(const struct project *p, const uint8_t *acc, uint64_t position,
-                           uint32_t first)
+/* sum: [frames][stride] of float or int32. */
+static void store_currents(const struct project *p, const void *sum, uint32_t stride,
+                           uint64_t position, uint32_t first)
 {
-    uint32_t n = p->w->out - first < p->w->lanes ? p->w->out - first : p->w->lanes;
+    uint32_t n = p->w->out - first < stride ? p->w->out - first : stride;
 
-    for (uint32_t t = 0; t < p->sum.frames; t++) {
+    for (uint32_t t = 0; t < p->frames; t++) {
         uint64_t at = ref_frame_at(p->out, t) + position * p->w->out + first;
-        const uint8_t *row = acc + (size_t)t * p->w->lanes * 4;
 
         if (p->w->integer) {
-            const int32_t *x = (const int32_t *)(const void *)row;
+            const int32_t *x = (const int32_t *)sum + (size_t)t * stride;
 
             for (uint32_t j = 0; j < n; j++)
                 ref_i32(p->out)[at + j] = ref_current((int64_t)x[j] * ((int64_t)1 << p->shift) +
                                                       (p->bias ? bias_at(p->bias, first + j) : 0));
         } else {
-            const float *x = (const float *)(const void *)row;
+            const float *x = (const float *)sum + (size_t)t * stride;
 
             for (uint32_t j = 0; j < n; j++)
                 ref_f32(p->out)[at + j] = p->bias_f32 ? x[j] + p->bias_f32[first + j] : x[j];
@@ -67,76 +120,144 @@ static void store_currents(const struct project *p, const uint8_t *acc, uint64_t
     }
 }
 
-static uint64_t finish(const struct project *p, const uint8_t *acc, uint64_t position,
-                       uint32_t block)
+/* The sums of a position of a chunk become spikes or currents. */
+static uint64_t finish(const struct project *p, const struct work *w, uint32_t in_chunk,
+                       uint64_t position, uint32_t first, uint32_t lanes)
 {
-    uint32_t first = block * p->w->lanes;
-    uint64_t stride = p->sum.frames == 1 ? 0 : p->w->lanes, wraps = 0;
+    size_t target = (size_t)in_chunk * p->frames;
+    uint64_t wraps = 0;
+    const void *sum = (const float *)(const void *)w->acc + target * lanes;
 
+    if (p->w->integer) {
+        const int16_t *narrow = (const int16_t *)(const void *)w->acc;
+
+        for (uint32_t t = 0; t < p->frames; t++)
+            p->kernels->widen(w->current + (size_t)t * lanes, narrow + (target + t) * lanes,
+                              w->spilled[target + t] ? w->wide + (target + t) * lanes : NULL,
+                              lanes);
+        sum = w->current;
+    }
     if (!p->fire) {
-        store_currents(p, acc, position, first);
+        store_currents(p, sum, lanes, position, first);
         return 0;
     }
-    for (uint32_t c = 0; c < p->w->lanes && first + c < p->w->out; c += PK_WORD) {
-        uint32_t lanes = p->w->lanes - c < PK_WORD ? p->w->lanes - c : PK_WORD;
-
-        wraps += pk_fire_word(p->fire, position, first + c, lanes, acc + 4 * (size_t)c, stride);
-    }
+    for (uint32_t c = 0; c < lanes && first + c < p->w->out; c += PK_WORD)
+        wraps +=
+            pk_fire_word(p->fire, position, first + c, lanes - c < PK_WORD ? lanes - c : PK_WORD,
+                         (const float *)sum + c, p->frames == 1 ? 0 : lanes);
     return wraps;
 }
 
-static spk_status project_chunk(void *ctx, uint32_t chunk, uint32_t worker)
+/* ---- sums ---- */
+
+/* All tiles of one block of output channels. */
+static void sum_block(const struct project *p, struct pk_sum *s, uint32_t chunk, uint32_t block)
+{
+    const struct pk_weights *w = p->w;
+    const uint8_t *tile =
+        p->relaid->data + (uint64_t)w->in * w->kernel_h * w->kernel_w * w->row_bytes * block;
+    uint64_t first_part = (uint64_t)chunk * p->n_tiles * p->parts;
+    const uint32_t *ends = p->ends + first_part * p->lists->n_groups;
+    const struct pk_stream *stream = p->stream + first_part * p->room;
+
+    for (uint32_t t = 0; t < p->n_tiles; t++) {
+        uint32_t q = t / w->kernel_h, rest = w->in - q * w->slice;
+
+        s->entry = p->lists->part[q].entry;
+        s->channels = rest < w->slice ? rest : w->slice;
+        s->weights = tile;
+        tile += (uint64_t)w->kernel_w * s->channels * w->row_bytes;
+        for (uint32_t i = 0; i < p->parts; i++, stream += p->room) {
+            uint32_t begin = 0;
+
+            for (uint32_t g = 0; g < p->lists->n_groups; g++, begin = *ends++) {
+                s->cls = &p->lists->cls[p->lists->group[g].first];
+                s->size = s->cls->n;
+                s->stream = stream + begin;
+                s->n_streams = *ends - begin;
+                if (s->n_streams == 0)
+                    continue;
+                if (w->integer)
+                    p->kernels->sum_i8(s);
+                else
+                    p->kernels->sum_f32(s);
+            }
+        }
+    }
+}
+
+/* One block of output channels of one chunk. */
+static spk_status sum_item(void *ctx, uint32_t item, uint32_t worker)
 {
     const struct project *p = ctx;
-    uint32_t block = (uint32_t)(chunk / p->chunks_per_block);
+    uint32_t chunk = item / p->w->blocks, block = item % p->w->blocks;
     struct ref_range range =
-        ref_range_of(p->positions, p->grain, (uint32_t)(chunk % p->chunks_per_block));
-    size_t position_bytes = (size_t)p->sum.frames * p->w->lanes * 4;
-    uint8_t *acc = p->acc + worker * p->acc_bytes;
-    const uint8_t *weights =
-        p->relaid->data + (uint64_t)p->w->in * p->w->taps * p->w->row_bytes * block;
-    struct pk_sum s = p->sum;
+        ref_range_of(p->positions, p->grain, (uint32_t)(p->first_chunk + chunk));
+    uint32_t n = (uint32_t)(range.end - range.begin), lanes = p->w->lanes;
+    struct pk_sum s = {.row_bytes = p->w->row_bytes,
+                       .frames = p->frames,
+                       .lanes = lanes,
+                       .row_limit = p->row_limit};
+    struct work w;
 
-    s.begin = range.begin;
-    s.end_position = range.end;
-    s.acc = acc;
-    s.end = (uint32_t *)(void *)(acc + p->grain * position_bytes);
-    s.window = s.end + s.n_classes;
-    memset(acc, 0, (range.end - range.begin) * position_bytes);
-    for (uint32_t q = 0; q < p->w->n_slices; q++) {
-        uint32_t first = q * p->w->slice;
-
-        s.channels = p->w->in - first < p->w->slice ? p->w->in - first : p->w->slice;
-        s.row = p->lists->row[q];
-        s.weights = weights + (uint64_t)first * p->w->taps * p->w->row_bytes;
-        if (p->w->integer)
-            p->kernels->sum_i8(&s);
-        else
-            p->kernels->sum_f32(&s);
-    }
-    p->wraps[chunk] = 0;
-    for (uint64_t i = range.begin; i < range.end; i++)
-        p->wraps[chunk] += finish(p, acc + (i - range.begin) * position_bytes, i, block);
+    (void)lay_out(p, p->work + worker * p->work_bytes, &w);
+    memset(w.acc, 0, (size_t)n * p->frames * lanes * (p->w->integer ? 2 : 4));
+    memset(w.rows, 0, (size_t)n * p->frames * sizeof *w.rows);
+    memset(w.spilled, 0, (size_t)n * p->frames);
+    for (uint32_t i = 0; i < n; i++)
+        w.left[i] = (int32_t)((int64_t)((range.begin + i) % p->window.out_w) * p->window.stride_w -
+                              p->window.pad_w);
+    s.left = w.left;
+    s.acc = w.acc;
+    s.rows = w.rows;
+    s.wide = w.wide;
+    s.spilled = w.spilled;
+    sum_block(p, &s, chunk, block);
+    p->wraps[item] = 0;
+    for (uint32_t i = 0; i < n; i++)
+        p->wraps[item] += finish(p, &w, i, range.begin + i, block * lanes, lanes);
     return SPK_OK;
 }
+
+static spk_status make_streams(void *ctx, uint32_t item, uint32_t worker)
+{
+    const struct project *p = ctx;
+    uint32_t chunk = item / p->n_tiles, tile = item % p->n_tiles;
+    struct ref_range range =
+        ref_range_of(p->positions, p->grain, (uint32_t)(p->first_chunk + chunk));
+
+    for (uint32_t i = 0; i < p->parts; i++) {
+        uint64_t at = (uint64_t)item * p->parts + i, begin = range.begin + (uint64_t)i * p->part;
+        struct ref_range part = {begin < range.end ? begin : range.end,
+                                 range.end - begin < p->part ? range.end : begin + p->part};
+
+        if (begin >= range.end)
+            part.end = part.begin;
+        pk_streams_make(p->lists, &p->window, part, range.begin, tile / p->w->kernel_h,
+                        tile % p->w->kernel_h, p->scratch + (uint64_t)worker * p->room,
+                        p->stream + at * p->room, p->ends + at * p->lists->n_groups);
+    }
+    return SPK_OK;
+}
+
+/* ---- a whole projection ---- */
 
 static void geometry(struct project *p, const struct ir_type *in)
 {
     const struct ir_node *node = p->node;
-    struct pk_sum *s = &p->sum;
+    struct pk_window *w = &p->window;
     bool conv = node->op == IR_OP_CONV2D;
 
     p->positions = ir_type_positions(&node->type);
-    s->in_h = conv ? in->height : (uint32_t)ir_type_positions(in);
-    s->in_w = conv ? in->width : 1;
-    s->out_w = conv ? node->type.width : 1;
-    s->kernel_h = conv ? node->a.conv.kernel_h : 1;
-    s->kernel_w = conv ? node->a.conv.kernel_w : 1;
-    s->stride_h = conv ? node->a.conv.stride_h : 1;
-    s->stride_w = conv ? node->a.conv.stride_w : 1;
-    s->pad_h = conv ? node->a.conv.pad_h : 0;
-    s->pad_w = conv ? node->a.conv.pad_w : 0;
-    s->row_bytes = p->w->row_bytes;
+    w->in_h = conv ? in->height : (uint32_t)ir_type_positions(in);
+    w->in_w = conv ? in->width : 1;
+    w->out_w = conv ? node->type.width : 1;
+    w->kernel_h = p->w->kernel_h;
+    w->kernel_w = p->w->kernel_w;
+    w->stride_h = conv ? node->a.conv.stride_h : 1;
+    w->stride_w = conv ? node->a.conv.stride_w : 1;
+    w->pad_h = conv ? node->a.conv.pad_h : 0;
+    w->pad_w = conv ? node->a.conv.pad_w : 0;
     p->shift = p->w->integer ? node->a.conv.shift : 0;
     if (node->n_params > 1) {
         p->bias = &p->job->e->m->param[node->param[1]];
@@ -147,8 +268,8 @@ static void geometry(struct project *p, const struct ir_type *in)
 /* Whether shifted sums and a bias stay within 32 bits, as the fused neurons need it. */
 static bool fits_narrow(const struct project *p, const struct pk_bits *in)
 {
-    uint64_t most =
-        (((uint64_t)1 << in->planes) - 1) * p->w->in * p->w->taps * (uint64_t)p->relaid->abs_max;
+    uint64_t most = (((uint64_t)1 << in->planes) - 1) * p->w->in * p->w->kernel_h * p->w->kernel_w *
+                    (uint64_t)p->relaid->abs_max;
 
     if (!p->w->integer)
         return true;
@@ -167,24 +288,17 @@ static bool fits_narrow(const struct project *p, const struct pk_bits *in)
 /* Events and additions of the whole projection. */
 static void count_additions(const struct project *p, struct pk_layer *layer)
 {
-    const struct pk_sum *s = &p->sum;
+    const struct pk_window *w = &p->window;
     const struct pk_lists *l = p->lists;
 
     for (uint64_t position = 0; position < p->positions; position++) {
-        int64_t y0 = (int64_t)(position / s->out_w) * s->stride_h - s->pad_h;
-        int64_t x0 = (int64_t)(position % s->out_w) * s->stride_w - s->pad_w;
-        int64_t left = x0 < 0 ? 0 : x0, right = x0 + s->kernel_w;
+        int64_t top = (int64_t)(position / w->out_w) * w->stride_h - w->pad_h;
+        int64_t left = (int64_t)(position % w->out_w) * w->stride_w - w->pad_w;
 
-        right = right > s->in_w ? s->in_w : right;
-        for (uint32_t ky = 0; left < right && ky < s->kernel_h; ky++) {
-            int64_t y = y0 + ky;
-
-            for (uint32_t q = 0; y >= 0 && y < s->in_h && q < l->n_slices; q++) {
-                const uint32_t *row = l->row[q][y].first;
-
+        for (int64_t y = top; y < top + w->kernel_h; y++) {
+            for (uint32_t q = 0; y >= 0 && y < w->in_h && q < l->n_slices; q++) {
                 for (uint32_t k = 0; k < l->n_classes; k++) {
-                    uint64_t n = row[(uint64_t)right * l->n_classes + k] -
-                                 row[(uint64_t)left * l->n_classes + k];
+                    uint64_t n = pk_piece(l, w, q, (uint32_t)y, k, left, NULL);
 
                     layer->additions += n * p->w->out;
                     layer->events += n * l->cls[k].n * p->w->out;
@@ -212,36 +326,69 @@ static void profile(const struct project *p, uint32_t id, const struct pk_bits *
     pk->counting_ns += spk_time_ns() - start;
 }
 
+/* Sizes of chunks, and the memory for those that are in hand at a time. */
+static spk_status plan_chunks(struct project *p)
+{
+    uint64_t position_bytes, chunk_bytes;
+    uint32_t workers = pool_threads(p->job->pool);
+    struct work w;
+
+    position_bytes = (uint64_t)p->w->lanes * (p->w->integer ? 2 : 4) * p->frames;
+    p->part = (uint32_t)(PART_BYTES / position_bytes);
+    p->part = p->part < 4 ? 4 : p->part > 64 ? 64 : p->part;
+    p->parts = (uint32_t)(ACC_BYTES / (position_bytes * p->part));
+    p->parts = p->parts < 1 ? 1 : p->parts > 8 ? 8 : p->parts;
+    if (p->positions < (uint64_t)p->parts * p->part)
+        p->parts = (uint32_t)ref_chunks(p->positions, p->part);
+    p->grain = p->parts * p->part;
+    p->room = p->part * p->lists->n_classes;
+    p->n_tiles = p->w->n_slices * p->w->kernel_h;
+    chunk_bytes = (uint64_t)p->n_tiles * p->parts * p->room * sizeof *p->stream;
+    p->n_chunks = (uint32_t)ref_chunks(p->positions, p->grain);
+    if (p->n_chunks > 1 + STREAM_BYTES / chunk_bytes)
+        p->n_chunks = (uint32_t)(1 + STREAM_BYTES / chunk_bytes);
+    p->work_bytes = lay_out(p, NULL, &w);
+    p->work = spk_alloc_aligned(p->work_bytes * workers, 64);
+    if (!p->work)
+        return SPK_ERR_NOMEM;
+    SPK_TRY(spk_alloc_array_raw((size_t)p->n_chunks * p->n_tiles * p->parts * p->room,
+                                sizeof *p->stream, &p->stream));
+    SPK_TRY(spk_alloc_array_raw((size_t)workers * p->room, sizeof *p->scratch, &p->scratch));
+    SPK_TRY(spk_alloc_array_raw((size_t)p->n_chunks * p->n_tiles * p->parts * p->lists->n_groups,
+                                sizeof *p->ends, &p->ends));
+    return spk_alloc_array_raw((size_t)p->n_chunks * p->w->blocks, sizeof *p->wraps, &p->wraps);
+}
+
 /* Sums, then neurons or currents. */
 static spk_status run_chunks(struct project *p, uint32_t id, struct pk_bits *in)
 {
     struct ref_job *job = p->job;
-    uint64_t position_bytes = (uint64_t)p->sum.frames * p->w->lanes * 4, chunks;
-    uint64_t window = (uint64_t)p->w->taps * p->w->slice * in->planes * in->frames;
+    uint64_t chunks;
     spk_status status;
 
-    p->grain = ACC_BYTES / position_bytes + 1;
-    if (p->w->n_slices == 1 && p->grain > POSITIONS)
-        p->grain = POSITIONS;
-    p->chunks_per_block = ref_chunks(p->positions, p->grain);
-    chunks = p->chunks_per_block * p->w->blocks;
-    p->sum.cls = p->lists->cls;
-    p->sum.n_classes = p->lists->n_classes;
-    p->acc_bytes = p->grain * position_bytes + 4 * ((uint64_t)p->sum.n_classes + window + PK_SLACK);
-    p->acc_bytes = (p->acc_bytes + 63) / 64 * 64;
-    p->sum.row_limit = p->relaid->abs_max ? (uint32_t)(INT16_MAX / p->relaid->abs_max) : INT16_MAX;
+    p->row_limit = p->relaid->abs_max ? (uint32_t)(INT16_MAX / p->relaid->abs_max) : INT16_MAX;
     if (pk_of(job->e)->nanoseconds)
         profile(p, id, in);
-    p->acc = spk_alloc_aligned(p->acc_bytes * pool_threads(job->pool), 64);
-    if (!p->acc)
-        return SPK_ERR_NOMEM;
-    status = spk_alloc_array(chunks, sizeof *p->wraps, &p->wraps);
-    if (status == SPK_OK)
-        status = ref_parallel(job, chunks, 1, project_chunk, p);
-    for (uint64_t i = 0; status == SPK_OK && p->fire && job->tally.wraps && i < chunks; i++)
-        job->tally.wraps[pk_of(job->e)->plan[id].neuron] += p->wraps[i];
+    status = plan_chunks(p);
+    chunks = ref_chunks(p->positions, p->grain);
+    for (p->first_chunk = 0; status == SPK_OK && p->first_chunk < chunks;
+         p->first_chunk += p->n_chunks) {
+        uint64_t rest = chunks - p->first_chunk;
+        uint64_t items;
+
+        p->n_chunks = rest < p->n_chunks ? (uint32_t)rest : p->n_chunks;
+        items = (uint64_t)p->n_chunks * p->w->blocks;
+        status = ref_parallel(job, (uint64_t)p->n_chunks * p->n_tiles, 1, make_streams, p);
+        if (status == SPK_OK)
+            status = ref_parallel(job, items, 1, sum_item, p);
+        for (uint64_t i = 0; status == SPK_OK && p->fire && job->tally.wraps && i < items; i++)
+            job->tally.wraps[pk_of(job->e)->plan[id].neuron] += p->wraps[i];
+    }
     spk_free(p->wraps);
-    spk_free(p->acc);
+    spk_free(p->ends);
+    spk_free(p->scratch);
+    spk_free(p->stream);
+    spk_free(p->work);
     return status;
 }
 
@@ -255,7 +402,7 @@ static spk_status with_weights(struct project *p, uint32_t id, struct pk_bits *i
     spk_status status;
 
     if (!fused) {
-        SPK_TRY(ref_value_create(job, id, p->sum.frames));
+        SPK_TRY(ref_value_create(job, id, p->frames));
         p->out = &job->value[id];
         return run_chunks(p, id, in);
     }
@@ -281,8 +428,8 @@ spk_status pk_project(struct ref_job *job, uint32_t id)
     p.w = &pk->plan[id].w;
     SPK_TRY(pk_operands(job, p.node->operand, p.node->n_operands, &in));
     geometry(&p, &m->node[p.node->operand[0]].type);
-    p.sum.frames = in->frames;
-    SPK_TRY(pk_lists_make(job, in, p.w, p.sum.in_h, p.sum.in_w, p.sum.kernel_h));
+    p.frames = in->frames;
+    SPK_TRY(pk_lists_make(job, in, p.w, p.window.in_h, p.window.in_w));
     p.lists = &pk_job_of(job)->lists;
     SPK_TRY(pk_weights_get(job, id, &relaid));
     p.relaid = &relaid;

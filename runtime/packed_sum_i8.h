@@ -1,10 +1,10 @@
-/* Text of the integer sums of a block of 8-bit weights; included once per instruction set behind
+/* Text of the integer sums of 8-bit weights; included once per instruction set behind
  * packed_sum_f32.h.
  *
- * Rows are widened to 16 bits as they are loaded and summed there. row_limit rows fit 16 bits
- * whatever they hold; before a sum could pass that it is widened into the 32-bit accumulators,
- * which the caller has proved to be wide enough. All additions are exact, so their order is free.
- */
+ * Rows are widened to 16 bits as they are loaded and summed there, as are the sums of a position
+ * and step. row_limit rows fit 16 bits whatever they hold: before a sum could pass that it moves
+ * into 32 bits, which the caller has proved to be wide enough. All additions are exact, so their
+ * order is free. */
 #ifndef SPIKEC_RUNTIME_PACKED_SUM_I8_H
 #define SPIKEC_RUNTIME_PACKED_SUM_I8_H
 
@@ -52,93 +52,115 @@ static inline pk_i32v pk_load_i16(const void *p)
 }
 #endif
 
-/* acc[lane] += sum[lane] * 2^shift. */
-static inline void pk_widen(int32_t *acc, const pk_i16v *sum, uint32_t n_vectors, uint32_t shift)
+/* wide[lane] += sum[lane] * 2^shift; the first time it is set. */
+static inline void pk_spill(const struct pk_sum *s, size_t target, const pk_i16v *sum,
+                            uint32_t n_vectors, uint32_t shift)
 {
     const uint8_t *from = (const uint8_t *)sum;
-    pk_i32v *to = (pk_i32v *)acc;
+    pk_i32v *to = (pk_i32v *)(s->wide + target * s->lanes);
+    pk_i32v any = (pk_i32v){0} - (int32_t)s->spilled[target];
 
     for (uint32_t v = 0; v < 2 * n_vectors; v++)
-        to[v] += pk_load_i16(from + (size_t)v * PK_HALF) << (int32_t)shift;
+        to[v] = (to[v] & any) + (pk_load_i16(from + (size_t)v * PK_HALF) << (int32_t)shift);
+    s->spilled[target] = 1;
 }
 
-/* Sums of an output position, by step: 16 bits, and how many rows they hold. */
-struct pk_narrow {
-    pk_i16v sum[PK_MAX_FRAMES][PK_LANES_I8 / PK_HALF];
-    uint32_t rows[PK_MAX_FRAMES];
-};
+#define PK_ADD_I8(sum, row, NV)                              \
+    do {                                                     \
+        const uint8_t *w = (row);                            \
+                                                             \
+        for (uint32_t v = 0; v < (NV); v++)                  \
+            (sum)[v] += pk_load_i8(w + (size_t)v * PK_HALF); \
+    } while (0)
 
-#define PK_SUM_I8(name, NV)                                                                  \
-    static inline void name##_add(const struct pk_sum *s, const struct pk_class *c,          \
-                                  struct pk_narrow *t, const pk_i16v *sum, uint32_t rows,    \
-                                  int32_t *acc)                                              \
-    {                                                                                        \
-        uint64_t weight = (uint64_t)rows << c->plane;                                        \
-                                                                                             \
-        for (uint32_t i = 0; i < c->n; i++) {                                                \
-            uint32_t f = c->step[i];                                                         \
-            int32_t *wide = acc + (size_t)f * (NV)*PK_HALF;                                  \
-                                                                                             \
-            if (weight > s->row_limit) {                                                     \
-                pk_widen(wide, sum, NV, c->plane);                                           \
-                continue;                                                                    \
-            }                                                                                \
-            if (t->rows[f] + weight > s->row_limit) {                                        \
-                pk_widen(wide, t->sum[f], NV, 0);                                            \
-                t->rows[f] = 0;                                                              \
-            }                                                                                \
-            pk_i16v any = (pk_i16v){0} - (int16_t)(t->rows[f] > 0);                          \
-            for (uint32_t v = 0; v < (NV); v++) {                                            \
-                pk_i16v scaled = sum[v] << (int16_t)c->plane;                                \
-                                                                                             \
-                t->sum[f][v] = (t->sum[f][v] & any) + scaled;                                \
-            }                                                                                \
-            t->rows[f] += (uint32_t)weight;                                                  \
-        }                                                                                    \
-    }                                                                                        \
-    static inline void name(const struct pk_sum *s, struct pk_narrow *t, int32_t *acc)       \
-    {                                                                                        \
-        const uint32_t *e = s->window;                                                       \
-                                                                                             \
-        memset(t->rows, 0, s->frames * sizeof *t->rows);                                     \
-        for (uint32_t k = 0; k < s->n_classes; k++) {                                        \
-            const uint32_t *end = s->window + s->end[k];                                     \
-                                                                                             \
-            while (e < end) {                                                                \
-                uint32_t rows = end - e > s->row_limit ? s->row_limit : (uint32_t)(end - e); \
-                const uint32_t *stop = e + rows;                                             \
-                pk_i16v sum[NV] = {{0}};                                                     \
-                                                                                             \
-                for (; e < stop; e++) {                                                      \
-                    const uint8_t *w = (const uint8_t *)s->weights + *e;                     \
-                                                                                             \
-                    for (uint32_t v = 0; v < (NV); v++)                                      \
-                        sum[v] += pk_load_i8(w + (size_t)v * PK_HALF);                       \
-                }                                                                            \
-                name##_add(s, &s->cls[k], t, sum, rows, acc);                                \
-            }                                                                                \
-        }                                                                                    \
-        for (uint32_t f = 0; f < s->frames; f++)                                             \
-            if (t->rows[f])                                                                  \
-                pk_widen(acc + (size_t)f * (NV)*PK_HALF, t->sum[f], NV, 0);                  \
+#define PK_SUM_I8(name, NV, SIZE)                                                          \
+    static inline void name##_add(const struct pk_sum *s, uint16_t at, const pk_i16v *sum, \
+                                  uint32_t weight)                                         \
+    {                                                                                      \
+        const struct pk_class *c = &s->cls[at & PK_CLASS_MASK];                            \
+        size_t target = (size_t)(at >> PK_CLASS_BITS) * s->frames;                         \
+                                                                                           \
+        for (uint32_t k = 0; k < (SIZE); k++) {                                            \
+            size_t to = target + c->step[k];                                               \
+            pk_i16v *acc = (pk_i16v *)((int16_t *)s->acc + to * s->lanes);                 \
+            uint32_t rows = s->rows[to] + weight;                                          \
+                                                                                           \
+            if (rows > s->row_limit) {                                                     \
+                if (weight > s->row_limit) {                                               \
+                    pk_spill(s, to, sum, NV, c->plane);                                    \
+                    continue;                                                              \
+                }                                                                          \
+                pk_spill(s, to, acc, NV, 0);                                               \
+                memset(acc, 0, (NV)*PK_BYTES);                                             \
+                rows = weight;                                                             \
+            }                                                                              \
+            s->rows[to] = (uint16_t)rows;                                                  \
+            for (uint32_t v = 0; v < (NV); v++)                                            \
+                acc[v] += sum[v] << (int16_t)c->plane;                                     \
+        }                                                                                  \
+    }                                                                                      \
+    static void name(const struct pk_sum *s)                                               \
+    {                                                                                      \
+        const struct pk_at a = pk_at_of(s, (NV)*PK_HALF);                                  \
+        const uint32_t limit = s->row_limit, plane = s->cls->plane;                        \
+                                                                                           \
+        for (const struct pk_stream *at = a.stream; at < a.end; at++) {                    \
+            const uint8_t *base = pk_base(&a, at->at);                                     \
+            const uint16_t *e = a.entry + at->from;                                        \
+                                                                                           \
+            for (uint32_t rest = at->n; rest > 0;) {                                       \
+                uint32_t rows = rest > limit ? limit : rest, n = rows;                     \
+                pk_i16v sum[NV] = {{0}}, more[NV] = {{0}};                                 \
+                                                                                           \
+                for (; n > 4; n -= 4, e += 4) {                                            \
+                    uint64_t x = pk_four(e);                                               \
+                                                                                           \
+                    PK_ADD_I8(sum, base + (x & 0xffff) * ((NV)*PK_HALF), NV);              \
+                    PK_ADD_I8(more, base + (x >> 16 & 0xffff) * ((NV)*PK_HALF), NV);       \
+                    PK_ADD_I8(sum, base + (x >> 32 & 0xffff) * ((NV)*PK_HALF), NV);        \
+                    PK_ADD_I8(more, base + (x >> 48) * ((NV)*PK_HALF), NV);                \
+                }                                                                          \
+                uint64_t x = pk_four(e);                                                   \
+                                                                                           \
+                PK_ADD_I8(sum, pk_last(base, x, 0, n, (NV)*PK_HALF), NV);                  \
+                PK_ADD_I8(more, pk_last(base, x, 1, n, (NV)*PK_HALF), NV);                 \
+                PK_ADD_I8(sum, pk_last(base, x, 2, n, (NV)*PK_HALF), NV);                  \
+                PK_ADD_I8(more, pk_last(base, x, 3, n, (NV)*PK_HALF), NV);                 \
+                e += n;                                                                    \
+                for (uint32_t v = 0; v < (NV); v++)                                        \
+                    sum[v] += more[v];                                                     \
+                name##_add(s, at->at, sum, rows << plane);                                 \
+                rest -= rows;                                                              \
+            }                                                                              \
+        }                                                                                  \
     }
-PK_SUM_I8(pk_window_i8_128, 128 / PK_HALF)
-PK_SUM_I8(pk_window_i8_64, 64 / PK_HALF)
-PK_SUM_I8(pk_window_i8_32, 32 / PK_HALF)
+#define PK_SUMS_I8(LANES)                            \
+    PK_SUM_I8(pk_i8_##LANES##_1, LANES / PK_HALF, 1) \
+    PK_SUM_I8(pk_i8_##LANES##_2, LANES / PK_HALF, 2) \
+    PK_SUM_I8(pk_i8_##LANES##_3, LANES / PK_HALF, 3) \
+    PK_SUM_I8(pk_i8_##LANES##_4, LANES / PK_HALF, 4)
+PK_SUMS_I8(128)
+PK_SUMS_I8(64)
+PK_SUMS_I8(32)
 
 static void pk_sum_i8(const struct pk_sum *s)
 {
-    struct pk_narrow t;
-    int32_t *acc = s->acc;
+    static void (*const of[3][PK_GROUP])(const struct pk_sum *) = {
+        {pk_i8_32_1, pk_i8_32_2, pk_i8_32_3, pk_i8_32_4},
+        {pk_i8_64_1, pk_i8_64_2, pk_i8_64_3, pk_i8_64_4},
+        {pk_i8_128_1, pk_i8_128_2, pk_i8_128_3, pk_i8_128_4}};
 
-    for (uint64_t p = s->begin; p < s->end_position; p++, acc += (size_t)s->frames * s->row_bytes) {
-        pk_window(s, p);
-        if (s->row_bytes == 128)
-            pk_window_i8_128(s, &t, acc);
-        else if (s->row_bytes == 64)
-            pk_window_i8_64(s, &t, acc);
-        else
-            pk_window_i8_32(s, &t, acc);
+    of[s->row_bytes / 64][s->size - 1](s);
+}
+
+static void pk_widen(int32_t *sum, const int16_t *narrow, const int32_t *wide, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j += PK_BYTES / 4) {
+        pk_i32v x = pk_load_i16(narrow + j);
+
+        if (wide)
+            x += *(const pk_i32v *)(wide + j);
+        *(pk_i32v *)(sum + j) = x;
     }
 }
 

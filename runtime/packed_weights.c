@@ -2,8 +2,9 @@
  *
  * A block of output channels is as wide as the kernels' rows (64 float or 128 8-bit lanes, less
  * where there are fewer channels; missing ones are zero). Input channels are cut into slices whose
- * weights for one block stay in a second-level cache. Re-laying reads a file's pages once, tile by
- * tile, and gives them back; two runs that come first at once each do it, and one copy is kept.  */
+ * weights under a kernel row stay in a first-level cache for one block. Re-laying reads a file's
+ * pages once, tile by tile, and gives them back; two runs that come first at once each do it, and
+ * one copy is kept.  */
 #include <string.h>
 
 #include "runtime/packed_internal.h"
@@ -14,25 +15,28 @@
 
 static uint32_t lanes_for(uint32_t out, bool integer)
 {
-    uint32_t lanes = integer ? PK_LANES_I8 : PK_LANES_F32, least = integer ? 32 : 16;
+    uint32_t lanes = integer ? PK_LANES_I8 : PK_LANES_F32;
 
-    while (lanes > least && out <= lanes / 2)
+    for (uint32_t i = 0; i < 2 && out <= lanes / 2; i++)
         lanes /= 2;
     return lanes;
 }
 
-bool pk_weights_plan(const struct ir_module *m, uint32_t id, struct pk_weights *out)
+bool pk_weights_plan(const struct ir_module *m, uint32_t id, uint32_t tile_bytes,
+                     struct pk_weights *out)
 {
     const struct ir_node *node = &m->node[id];
     const struct ir_param *p = &m->param[node->param[0]];
     bool conv = node->op == IR_OP_CONV2D, integer = m->stage == IR_STAGE_QUANTISED;
-    uint32_t kernel_h = conv ? node->a.conv.kernel_h : 1;
     const struct ir_type *in = &m->node[node->operand[0]].type;
-    uint64_t most = 0, row, unit;
+    uint32_t in_w = conv ? in->width : 1, fit;
+    uint64_t most = 0, taps;
 
     memset(out, 0, sizeof *out);
     out->integer = integer;
-    out->taps = kernel_h * (conv ? node->a.conv.kernel_w : 1);
+    out->kernel_h = conv ? node->a.conv.kernel_h : 1;
+    out->kernel_w = conv ? node->a.conv.kernel_w : 1;
+    taps = (uint64_t)out->kernel_h * out->kernel_w;
     out->in = in->channels;
     out->out = node->type.channels;
     for (uint32_t i = 0; i < node->n_operands; i++) {
@@ -44,22 +48,25 @@ bool pk_weights_plan(const struct ir_module *m, uint32_t id, struct pk_weights *
             return false;
         most += t->bound;
     }
-    if (p->dtype != (integer ? IR_DT_I8 : IR_DT_F32) || kernel_h > PK_MAX_KERNEL ||
-        node->type.timesteps > PK_MAX_FRAMES || most > 1u << (PK_MAX_PLANES - 2))
+    if (p->dtype != (integer ? IR_DT_I8 : IR_DT_F32) || out->kernel_h > PK_MAX_KERNEL ||
+        out->kernel_w > PK_MAX_KERNEL || node->type.timesteps > PK_MAX_FRAMES ||
+        most > 1u << (PK_MAX_PLANES - 2))
         return false;
     /* The planes of a value hold up to twice its bound; all sums fit 32 bits. */
-    if (integer && 2 * most * out->taps * out->in * 128 > INT32_MAX)
+    if (integer && 2 * most * taps * out->in * 128 > INT32_MAX)
         return false;
     out->lanes = lanes_for(out->out, integer);
     out->blocks = (out->out + out->lanes - 1) / out->lanes;
     out->row_bytes = out->lanes * (integer ? 1 : 4);
-    unit = (uint64_t)out->taps * out->row_bytes;
-    out->slice = (uint32_t)(PK_SLICE_BYTES / (unit * 64)) * 64;
-    out->slice = out->slice < 64 ? 64 : out->slice > out->in ? out->in : out->slice;
+    out->bytes = taps * out->row_bytes * out->in * out->blocks;
+    /* Slices start on words; entries of a row have 16 bits. */
+    fit = (tile_bytes ? tile_bytes : PK_TILE_BYTES) / (out->kernel_w * out->row_bytes);
+    fit = fit > 65536 / in_w ? 65536 / in_w : fit;
+    out->slice = fit / 64 * 64 > 0 ? fit / 64 * 64 : 64;
+    if (out->slice > out->in)
+        out->slice = out->in;
     out->n_slices = (out->in + out->slice - 1) / out->slice;
-    out->bytes = unit * out->in * out->blocks;
-    row = conv ? in->width : 1;
-    return row * out->slice * out->row_bytes <= UINT32_MAX;
+    return (uint64_t)in_w * out->slice <= 65536;
 }
 
 struct relay {
@@ -72,17 +79,18 @@ struct relay {
 /* Where the row of (in channel, tap) lies within a block. */
 static uint64_t row_at(const struct pk_weights *w, uint32_t in, uint32_t tap)
 {
-    uint32_t slice = in / w->slice, first = slice * w->slice;
+    uint32_t slice = in / w->slice, first = slice * w->slice, taps = w->kernel_h * w->kernel_w;
     uint32_t channels = w->in - first < w->slice ? w->in - first : w->slice;
 
-    return ((uint64_t)first * w->taps + (uint64_t)tap * channels + (in - first)) * w->row_bytes;
+    return ((uint64_t)first * taps + (uint64_t)tap * channels + (in - first)) * w->row_bytes;
 }
 
 static spk_status relay_block(void *ctx, uint32_t block, uint32_t worker)
 {
     const struct relay *r = ctx;
     const struct pk_weights *w = r->w;
-    uint32_t first = block * w->lanes, rows = w->in * w->taps;
+    uint32_t taps = w->kernel_h * w->kernel_w;
+    uint32_t first = block * w->lanes, rows = w->in * taps;
     uint32_t n = w->out - first < w->lanes ? w->out - first : w->lanes;
     uint8_t *base = r->out + (uint64_t)rows * w->row_bytes * block;
     int32_t abs_max = 0;
@@ -95,7 +103,7 @@ static spk_status relay_block(void *ctx, uint32_t block, uint32_t worker)
         uint64_t at[TILE];
 
         for (uint32_t s = 0; s < tile; s++)
-            at[s] = row_at(w, (s0 + s) / w->taps, (s0 + s) % w->taps);
+            at[s] = row_at(w, (s0 + s) / taps, (s0 + s) % taps);
         for (uint32_t j = 0; j < n; j++) {
             uint64_t from = (uint64_t)(first + j) * rows + s0;
 

@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "packed_variants.h"
 #include "runtime/record.h"
 #include "runtime/reference.h"
 #include "support/alloc.h"
@@ -361,6 +362,7 @@ static void run_and_compare(struct net *n, uint32_t threads)
     assert_int_equal(wraps[n->n1], n->wraps[0]);
     assert_int_equal(wraps[n->n2], n->wraps[1]);
     assert_int_equal(wraps[n->n3], n->wraps[2]);
+    packed_same(n->m, &run, r, CLASSES, C2, &n->d);
     rt_reference_engine.destroy(e);
     record_destroy(r);
     pool_destroy(pool);
