@@ -36,8 +36,8 @@ spk_status api_no_native(spk_context *c)
 {
     spk_status status = diag_usage(&c->diags, spk_span_none, "E0936",
                                    "this build has no native code: it was made without LLVM");
-    diag_help_set(&c->diags, "install the package llvm-%d-dev (tools/setup does) and build again",
-                  SPIKEC_LLVM_VERSION);
+    diag_help_set(&c->diags,
+                  "install the package llvm-14-dev (tools/setup does) and build spikec again");
     return status;
 }
 

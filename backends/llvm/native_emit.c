@@ -328,8 +328,8 @@ spk_status em_module(struct em *e, const struct llvm *l, const struct nat_plan *
     for (uint32_t i = 0; i < plan->functions.len; i++)
         add_kernel(e, i, o->entry == NULL);
     if (o->entry)
-        em_entry(e, o);
-    if (l->VerifyModule(e->module, LLVMReturnStatusAction, &message))
+        status = em_entry(e, o);
+    if (status == SPK_OK && l->VerifyModule(e->module, LLVMReturnStatusAction, &message))
         status = diag_internal(d, spk_span_none, "E0744", "generated code is not well formed: %s",
                                message);
     if (message)

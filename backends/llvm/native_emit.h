@@ -123,6 +123,6 @@ typ em_kernel_type(const struct em *e);
 /* A constant byte array of this module, aligned to 64. */
 val em_bytes(const struct em *e, const char *name, const void *bytes, uint64_t n);
 /* The exported function of code that is built ahead of time. */
-void em_entry(struct em *e, const struct em_options *o);
+spk_status em_entry(struct em *e, const struct em_options *o) SPK_CHECKED;
 
 #endif

@@ -169,7 +169,7 @@ static val aligned(const struct em *e, val at)
     return em_at(e, at, e->l->BuildAnd(e->b, e->l->BuildNeg(e->b, address, ""), em_i64(e, 63), ""));
 }
 
-void em_entry(struct em *e, const struct em_options *o)
+spk_status em_entry(struct em *e, const struct em_options *o)
 {
     const struct nat_plan *p = e->plan;
     bool integer = p->integer;
@@ -178,6 +178,7 @@ void em_entry(struct em *e, const struct em_options *o)
     struct strbuf name = {0};
     uint32_t most = 0;
     struct em_if good;
+    spk_status status;
     val bad;
 
     for (uint32_t i = 0; i < p->m->n_nodes; i++)
@@ -185,6 +186,7 @@ void em_entry(struct em *e, const struct em_options *o)
             most = nat_input_max(&p->m->node[i].type);
     n.constants = em_bytes(e, "constants", o->constants, p->const_bytes);
     strbuf_printf(&name, "%s_run", o->entry);
+    status = name.status;
     em_function(e, strbuf_cstr(&name), e->l->FunctionType(e->i32, types, integer ? 5 : 4, 0), true);
     strbuf_fini(&name);
     n.constants = e->l->BuildPointerCast(e->b, n.constants, e->p8, "");
@@ -201,4 +203,5 @@ void em_entry(struct em *e, const struct em_options *o)
     if (integer)
         store_wraps(&n, e->l->GetParam(e->fn, 4));
     e->l->BuildRet(e->b, e->l->BuildZExt(e->b, bad, e->i32, ""));
+    return status;
 }
