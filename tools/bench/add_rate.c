@@ -1,14 +1,13 @@
-/* How fast this machine adds: the yardstick of tools/bench/engines. Every thread adds rows of weights
- * that lie in its first or second level cache into vectors of sums, with the widest instructions
- * the compiler was told of:
+/* How fast a processor adds: the yardstick of tools/bench/engines, which runs one of these for
+ * every thread. Rows of weights that lie in the first or the second level cache are added into
+ * vectors of sums, with the widest instructions the compiler was told of:
  *
  *   f32   float sums of float weights
  *   i8    16-bit sums of 8-bit weights, widened as they are loaded
  *
- *   add_rate THREADS [SECONDS]      prints one JSON object, additions per second of all threads
+ *   add_rate [SECONDS]      prints one JSON object, additions per second
  *
- * Build: cc -O3 -march=native -pthread add_rate.c -o add_rate */
-#include <pthread.h>
+ * Build: cc -O3 -march=native add_rate.c -o add_rate */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,14 +66,6 @@ static void add_i8(const void *rows, size_t bytes, void *out)
     memcpy(out, sum, sizeof sum);
 }
 
-struct job {
-    void (*add)(const void *, size_t, void *);
-    size_t bytes, element;
-    double seconds, rate; /* rate: out */
-    pthread_barrier_t *start;
-};
-
-/* The median of ten equal parts of the time. */
 static int by_size(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -82,73 +73,48 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void *work(void *ctx)
+/* The median of ten equal parts of the time. */
+static double rate(double seconds, void (*add)(const void *, size_t, void *), size_t bytes,
+                   size_t element)
 {
-    struct job *j = ctx;
-    void *rows = aligned_alloc(64, j->bytes);
+    void *rows = aligned_alloc(64, bytes);
     uint8_t out[CHAINS * BYTES] __attribute__((aligned(64)));
     double part[10];
 
     if (!rows)
         exit(1);
-    memset(rows, 0, j->bytes);
-    j->add(rows, j->bytes, out);
-    pthread_barrier_wait(j->start);
+    memset(rows, 0, bytes);
     for (int p = 0; p < 10; p++) {
         double begin = now(), end;
         uint64_t turns = 0;
 
         do {
             for (int i = 0; i < 64; i++) {
-                j->add(rows, j->bytes, out);
+                add(rows, bytes, out);
                 __asm__ volatile("" : : "r"(out) : "memory");
             }
             turns += 64;
             end = now();
-        } while (end - begin < j->seconds / 10);
-        part[p] = (double)turns * (double)(j->bytes / j->element) / (end - begin);
+        } while (end - begin < seconds / 10);
+        part[p] = (double)turns * (double)(bytes / element) / (end - begin);
     }
     qsort(part, 10, sizeof *part, by_size);
-    j->rate = part[5];
     free(rows);
-    return NULL;
-}
-
-static double rate(int threads, double seconds, void (*add)(const void *, size_t, void *),
-                   size_t bytes, size_t element)
-{
-    pthread_barrier_t start;
-    pthread_t id[64];
-    struct job job[64];
-    double sum = 0;
-
-    pthread_barrier_init(&start, NULL, (unsigned)threads);
-    for (int i = 0; i < threads; i++) {
-        job[i] = (struct job){add, bytes, element, seconds, 0, &start};
-        if (pthread_create(&id[i], NULL, work, &job[i]) != 0)
-            exit(1);
-    }
-    for (int i = 0; i < threads; i++) {
-        pthread_join(id[i], NULL);
-        sum += job[i].rate;
-    }
-    pthread_barrier_destroy(&start);
-    return sum;
+    return part[5];
 }
 
 int main(int argc, char **argv)
 {
-    int threads = argc > 1 ? atoi(argv[1]) : 1;
-    double seconds = argc > 2 ? atof(argv[2]) : 0.5;
+    double seconds = argc > 1 ? atof(argv[1]) : 0.5;
 
-    if (threads < 1 || threads > 64 || seconds <= 0) {
-        fprintf(stderr, "usage: add_rate THREADS [SECONDS]\n");
+    if (seconds <= 0) {
+        fprintf(stderr, "usage: add_rate [SECONDS]\n");
         return 2;
     }
-    printf("{\"vector_bytes\": %d, \"threads\": %d", BYTES, threads);
-    printf(", \"f32\": {\"level1\": %.4e", rate(threads, seconds, add_f32, 16 << 10, 4));
-    printf(", \"level2\": %.4e}", rate(threads, seconds, add_f32, 384 << 10, 4));
-    printf(", \"i8\": {\"level1\": %.4e", rate(threads, seconds, add_i8, 16 << 10, 1));
-    printf(", \"level2\": %.4e}}\n", rate(threads, seconds, add_i8, 384 << 10, 1));
+    printf("{\"vector_bytes\": %d", BYTES);
+    printf(", \"f32\": {\"level1\": %.4e", rate(seconds, add_f32, 16 << 10, 4));
+    printf(", \"level2\": %.4e}", rate(seconds, add_f32, 384 << 10, 4));
+    printf(", \"i8\": {\"level1\": %.4e", rate(seconds, add_i8, 16 << 10, 1));
+    printf(", \"level2\": %.4e}}\n", rate(seconds, add_i8, 384 << 10, 1));
     return 0;
 }
