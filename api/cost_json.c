@@ -430,6 +430,7 @@ spk_status cost_write(struct json_writer *w, const struct image *im, const struc
         status = write_layers(&c);
     }
     if (status == SPK_OK) {
+        cost_links(w, stats, sources->prediction);
         jw_array_begin(w, "cores");
         for (uint32_t i = 0; i < im->n_cores; i++)
             write_core(&c, i);
