@@ -2,16 +2,17 @@
  *
  * A network has more layers than eyes tell colours apart, so a hue stands for a group (the block or
  * stage that the layers' names begin with) and shades of it for the layers inside; relays are grey.
- * Hues are those of Okabe and Ito (2008) that show on white and on black, and two of Tol's (2021);
- * the scale is viridis (van der Walt and Smith, 2015). All are told apart by the colour-blind. */
+ * Hues are those of Okabe and Ito (2008) that show on white and on black, then six more between
+ * them; the scale is viridis (van der Walt and Smith, 2015), which the colour-blind read as well.
+ */
 #include <math.h>
 #include <string.h>
 
 #include "backends/report/report.h"
 #include "support/alloc.h"
 
-static const uint32_t HUES[] = {0x0072b2, 0xe69f00, 0x009e73, 0xcc79a7,
-                                0x56b4e9, 0xd55e00, 0x8c6bb1, 0x999933};
+static const uint32_t HUES[] = {0x0072b2, 0xe69f00, 0x009e73, 0xcc79a7, 0x56b4e9, 0xd55e00,
+                                0x8c6bb1, 0x999933, 0xa3335f, 0x44aa99, 0x9c6644, 0x5b5bd6};
 #define N_HUES (sizeof HUES / sizeof HUES[0])
 static const uint32_t GREY = 0x9a9fa6;
 

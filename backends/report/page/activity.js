@@ -5,34 +5,41 @@ const Activity = (() => {
 
   const rates = () => {
     const rows = D.layers.map((l, i) => ({ l, i, assumed: l.rate, got: R.simulated ? rate(l) : null })).filter(r => r.l.kind !== "input" && (r.l.figures[F.neurons] > 0 || r.got !== null));
-    const LEFT = 250, W = 760, ROW = 19, TOP = 24, H = TOP + rows.length * ROW + 6, most = Math.max(0.01, d3.max(rows, r => Math.max(r.assumed, r.got || 0)));
-    const x = d3.scaleLinear([0, most], [LEFT, W - 70]).nice(), s = Charts.svg(W, H);
-    s.append("g").attr("class", "axis").attr("transform", `translate(0,${TOP - 4})`).call(d3.axisTop(x).ticks(5)).call(g => g.select(".domain").remove());
-    s.append("g").selectAll("line").data(x.ticks(5)).join("line").attr("class", "grid").attr("x1", x).attr("x2", x).attr("y1", TOP).attr("y2", H);
-    const g = s.selectAll("g.row").data(rows).join("g").attr("transform", (r, i) => `translate(0,${TOP + i * ROW})`).style("cursor", "pointer").on("click", r => R.select({ layer: r.i, core: -1 }));
-    g.append("rect").attr("width", W).attr("height", ROW).attr("fill", "transparent");
-    g.append("text").attr("class", "strong").attr("x", LEFT - 8).attr("y", 14).attr("text-anchor", "end").text(r => R.fit(r.l.name, 36)).append("title").text(r => r.l.name);
-    const line = g.filter(r => r.got !== null);
-    line.append("line").attr("x1", r => x(r.assumed)).attr("x2", r => x(r.got)).attr("y1", 10).attr("y2", 10).attr("class", "grid");
-    g.append("circle").attr("cx", r => x(r.assumed)).attr("cy", 10).attr("r", 4).attr("fill", "none").attr("stroke", r => r.l.colour).attr("stroke-width", 1.6).append("title").text(r => `mapped with ${R.num(r.assumed)}`);
-    line.append("circle").attr("cx", r => x(r.got)).attr("cy", 10).attr("r", 4).attr("fill", r => r.l.colour).append("title").text(r => `measured ${R.num(r.got)}`);
-    line.append("text").attr("x", r => x(Math.max(r.got, r.assumed)) + 9).attr("y", 14).text(r => d3.format(".3~f")(r.got));
-    return R.panel("Firing rates by layer", `Messages' worth of spikes per neuron and frame: ○ the rate that the mapping was made with${R.simulated ? `, ● ${R.perImage}` : ""}. Relays of counts send sums, so their rate says how often they send.`, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Firing rates by layer" }, s.node()), R.simulated ? null : R.empty("Measured rates come with a simulation:", R.COMMANDS.simulate));
+    const draw = W => {
+      const LEFT = Math.min(250, Math.floor(W * 0.4)), ROW = 19, TOP = 24, H = TOP + rows.length * ROW + 6, most = Math.max(0.01, d3.max(rows, r => Math.max(r.assumed, r.got || 0)));
+      const x = d3.scaleLinear([0, most], [LEFT, W - 70]).nice(), s = Charts.svg(W, H);
+      s.append("g").attr("class", "axis").attr("transform", `translate(0,${TOP - 4})`).call(d3.axisTop(x).ticks(5)).call(g => g.select(".domain").remove());
+      s.append("g").selectAll("line").data(x.ticks(5)).join("line").attr("class", "grid").attr("x1", x).attr("x2", x).attr("y1", TOP).attr("y2", H);
+      const g = s.selectAll("g.row").data(rows).join("g").attr("transform", (r, i) => `translate(0,${TOP + i * ROW})`).style("cursor", "pointer").on("click", r => R.select({ layer: r.i, core: -1 }));
+      g.append("rect").attr("width", W).attr("height", ROW).attr("fill", "transparent");
+      g.append("text").attr("class", "strong").attr("x", LEFT - 8).attr("y", 14).attr("text-anchor", "end").text(r => R.fit(r.l.name, LEFT - 12)).append("title").text(r => r.l.name);
+      const line = g.filter(r => r.got !== null);
+      line.append("line").attr("x1", r => x(r.assumed)).attr("x2", r => x(r.got)).attr("y1", 10).attr("y2", 10).attr("class", "grid");
+      g.append("circle").attr("cx", r => x(r.assumed)).attr("cy", 10).attr("r", 4).attr("fill", "none").attr("stroke", r => r.l.colour).attr("stroke-width", 1.6).append("title").text(r => `mapped with ${R.num(r.assumed)}`);
+      line.append("circle").attr("cx", r => x(r.got)).attr("cy", 10).attr("r", 4).attr("fill", r => r.l.colour).append("title").text(r => `measured ${R.num(r.got)}`);
+      line.append("text").attr("x", r => x(Math.max(r.got, r.assumed)) + 9).attr("y", 14).text(r => d3.format(".3~f")(r.got));
+      return s.node();
+    };
+    return R.panel("Firing rates by layer", `Spikes per neuron and frame: ○ the rate that the mapping was made with${R.simulated ? `, ● ${R.perImage}` : ""}. Relays of counts send sums, so their rate says how often they send.`, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Firing rates by layer" }, R.responsive(draw)), R.simulated ? null : R.empty("Measured rates come with a simulation:", R.COMMANDS.simulate));
   };
 
   const frames = () => {
-    const LEFT = 250, T = A.timesteps, ROW = 17, TOP = 24, cell = Math.max(26, Math.min(64, 420 / T)), W = LEFT + T * cell + 80, H = TOP + A.layers.length * ROW + 6;
-    const most = d3.max(A.layers, l => d3.max(l.rate)) || 1, s = Charts.svg(W, H);
-    s.append("g").selectAll("text").data(d3.range(T)).join("text").attr("x", t => LEFT + (t + 0.5) * cell).attr("y", 14).attr("text-anchor", "middle").text(t => `frame ${t}`.slice(cell > 44 ? 0 : 6));
-    const g = s.selectAll("g.row").data(A.layers).join("g").attr("transform", (l, i) => `translate(0,${TOP + i * ROW})`).style("cursor", "pointer").on("click", l => choose(l.layer));
-    g.append("text").attr("class", "strong").attr("x", LEFT - 8).attr("y", 13).attr("text-anchor", "end").text(l => R.fit(D.layers[l.layer].name, 36)).append("title").text(l => D.layers[l.layer].name);
-    g.each(function (l) {
-      d3.select(this).selectAll("rect").data(l.rate).join("rect").attr("x", (v, t) => LEFT + t * cell).attr("width", cell - 1).attr("height", ROW - 1).attr("fill", v => R.scale(v / most))
-        .append("title").text((v, t) => `${D.layers[l.layer].name}, frame ${t} (step ${D.layers[l.layer].start + t}): ${R.num(v)} spikes per neuron`);
-    });
-    g.append("text").attr("x", LEFT + T * cell + 6).attr("y", 13).text(l => `${d3.format(".3~f")(d3.mean(l.rate))} mean`);
+    const most = d3.max(A.layers, l => d3.max(l.rate)) || 1;
+    const draw = room => {
+      const LEFT = Math.min(250, Math.floor(room * 0.4)), T = A.timesteps, ROW = 17, TOP = 24, cell = Math.max(18, Math.min(64, (room - LEFT - 84) / T)), W = LEFT + T * cell + 80, H = TOP + A.layers.length * ROW + 6;
+      const s = Charts.svg(W, H);
+      s.append("g").selectAll("text").data(d3.range(T)).join("text").attr("x", t => LEFT + (t + 0.5) * cell).attr("y", 14).attr("text-anchor", "middle").text(t => `frame ${t}`.slice(cell > 44 ? 0 : 6));
+      const g = s.selectAll("g.row").data(A.layers).join("g").attr("transform", (l, i) => `translate(0,${TOP + i * ROW})`).style("cursor", "pointer").on("click", l => choose(l.layer));
+      g.append("text").attr("class", "strong").attr("x", LEFT - 8).attr("y", 13).attr("text-anchor", "end").text(l => R.fit(D.layers[l.layer].name, LEFT - 12)).append("title").text(l => D.layers[l.layer].name);
+      g.each(function (l) {
+        d3.select(this).selectAll("rect").data(l.rate).join("rect").attr("x", (v, t) => LEFT + t * cell).attr("width", cell - 1).attr("height", ROW - 1).attr("fill", v => R.scale(v / most))
+          .append("title").text((v, t) => `${D.layers[l.layer].name}, frame ${t} (step ${D.layers[l.layer].start + t}): ${R.num(v)} spikes per neuron`);
+      });
+      g.append("text").attr("x", LEFT + T * cell + 6).attr("y", 13).text(l => `${d3.format(".3~f")(d3.mean(l.rate))} mean`);
+      return s.node();
+    };
     const bar = el("div"); bar.style.cssText = `height:9px;width:220px;border-radius:3px;background:${R.scaleBar()};display:inline-block;vertical-align:0;margin:0 8px`;
-    return R.panel("Rates of every frame", `Spikes per neuron, mean over all neurons and ${A.images} image${A.images === 1 ? "" : "s"} of ${A.file}. Frame t of a layer fires t steps after the layer's first step. Click a row for its raster.`, el("p", { class: "note" }, "0", bar, R.num(most)), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Rates of every frame" }, s.node()));
+    return R.panel("Rates of every frame", `Spikes per neuron, mean over all neurons and ${A.images} image${A.images === 1 ? "" : "s"} of ${A.file}. Frame t of a layer fires t steps after the layer's first step. Click a row for its raster.`, el("p", { class: "note" }, "0", bar, R.num(most)), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Rates of every frame" }, R.responsive(draw)));
   };
 
   let box = null, pickLayer = null;
@@ -66,23 +73,27 @@ const Activity = (() => {
       pickLayer = el("select", { id: "raster-layer", "aria-label": "Layer", onchange: e => raster(Number(e.target.value)) }, A.layers.map(l => el("option", { value: l.layer }, D.layers[l.layer].name)));
       right.push(frames(), R.panel("Spike raster", null, el("p", {}, el("label", {}, "Layer ", pickLayer)), box));
     }
-    R.put("activity-body", el("div", { class: "columns" }, rates(), ...right));
+    R.put("activity-body", el("div", { class: "columns" }, R.stack(rates(), ...right.slice(1)), right[0]));
     if (A) raster(A.layers[0].layer);
     R.events.on("theme.raster", () => { if (A) raster(Number(pickLayer.value)); });
   };
 
   /* ---- verification ---- */
   const agreement = v => {
-    const rows = v.spike_agreement.layers, LEFT = 250, W = 760, ROW = 19, TOP = 24, H = TOP + rows.length * ROW + 6;
-    const least = Math.min(0.99, d3.min(rows, r => Math.min(r.teacher_forced, r.free_running))), x = d3.scaleLinear([least, 1], [LEFT, W - 16]).nice(), s = Charts.svg(W, H);
-    s.append("g").attr("class", "axis").attr("transform", `translate(0,${TOP - 4})`).call(d3.axisTop(x).ticks(5).tickFormat(d => d3.format(".4~p")(d).replace("%", " %"))).call(g => g.select(".domain").remove());
-    s.append("g").selectAll("line").data(x.ticks(5)).join("line").attr("class", "grid").attr("x1", x).attr("x2", x).attr("y1", TOP).attr("y2", H);
-    const g = s.selectAll("g.row").data(rows).join("g").attr("transform", (r, i) => `translate(0,${TOP + i * ROW})`);
-    g.append("text").attr("class", "strong").attr("x", LEFT - 8).attr("y", 14).attr("text-anchor", "end").text(r => R.fit(r.name, 36)).append("title").text(r => r.name);
-    g.append("circle").attr("cx", r => x(r.free_running)).attr("cy", 10).attr("r", 4).attr("fill", "none").attr("stroke", "#d55e00").attr("stroke-width", 1.6).append("title").text(r => `free-running ${d3.format(".4%")(r.free_running)}`);
-    g.append("circle").attr("cx", r => x(r.teacher_forced)).attr("cy", 10).attr("r", 4).attr("fill", "#0072b2").append("title").text(r => `each layer fed R's spikes ${d3.format(".4%")(r.teacher_forced)}`);
+    const rows = v.spike_agreement.layers;
+    const draw = W => {
+      const LEFT = Math.min(250, Math.floor(W * 0.4)), ROW = 19, TOP = 24, H = TOP + rows.length * ROW + 6;
+      const least = Math.min(0.99, d3.min(rows, r => Math.min(r.teacher_forced, r.free_running))), x = d3.scaleLinear([least, 1], [LEFT, W - 16]).nice(), s = Charts.svg(W, H);
+      s.append("g").attr("class", "axis").attr("transform", `translate(0,${TOP - 4})`).call(d3.axisTop(x).ticks(5).tickFormat(d => d3.format(".4~p")(d).replace("%", " %"))).call(g => g.select(".domain").remove());
+      s.append("g").selectAll("line").data(x.ticks(5)).join("line").attr("class", "grid").attr("x1", x).attr("x2", x).attr("y1", TOP).attr("y2", H);
+      const g = s.selectAll("g.row").data(rows).join("g").attr("transform", (r, i) => `translate(0,${TOP + i * ROW})`);
+      g.append("text").attr("class", "strong").attr("x", LEFT - 8).attr("y", 14).attr("text-anchor", "end").text(r => R.fit(r.name, LEFT - 12)).append("title").text(r => r.name);
+      g.append("circle").attr("cx", r => x(r.free_running)).attr("cy", 10).attr("r", 4).attr("fill", "none").attr("stroke", "#d55e00").attr("stroke-width", 1.6).append("title").text(r => `free-running ${d3.format(".4%")(r.free_running)}`);
+      g.append("circle").attr("cx", r => x(r.teacher_forced)).attr("cy", 10).attr("r", 4).attr("fill", "#0072b2").append("title").text(r => `each layer fed R's spikes ${d3.format(".4%")(r.teacher_forced)}`);
+      return s.node();
+    };
     const o = v.spike_agreement.overall, p = f => d3.format(".4f")(f * 100) + " %";
-    return R.panel("Spikes of Q equal to R, by layer", `Q is the integer model, R the float one. ● every layer is fed R's spikes, its own error (overall ${p(o.teacher_forced)}); ○ free-running, errors add up along the network (overall ${p(o.free_running)}).`, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Agreement by layer" }, s.node()));
+    return R.panel("Spikes of Q equal to R, by layer", `Q is the integer model, R the float one. ● every layer is fed R's spikes, its own error (overall ${p(o.teacher_forced)}); ○ free-running, errors add up along the network (overall ${p(o.free_running)}).`, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Agreement by layer" }, R.responsive(draw)));
   };
   const mismatch = first => {
     const has = first.core !== null && first.core !== undefined;

@@ -4,7 +4,7 @@
 const Plan = (() => {
   const { D, C, F, el } = R;
   const [meshX, meshY] = D.mesh.cores, [routerX, routerY] = D.mesh.router, chipsX = D.mesh.chips[0];
-  const GAP = 1.2, TOP = 1.5;
+  const GAP = 1.2, TOP = 1.7;
   const columns = D.chips.map(c => c.id % chipsX), rows = D.chips.map(c => Math.floor(c.id / chipsX));
   const left = d3.min(columns), top = d3.min(rows);
   const width = (d3.max(columns) - left + 1) * (meshX + GAP) - GAP;
@@ -131,11 +131,11 @@ const Plan = (() => {
     context.setTransform(ratio(), 0, 0, ratio(), 0, 0);
     context.textBaseline = "alphabetic";
     context.fillStyle = R.css("--muted");
-    context.font = "12px system-ui, sans-serif";
+    context.font = "11px system-ui, sans-serif";
     context.textAlign = "left";
     if (meshX * k > 46) for (const c of D.chips) {
       const x = originX(c.id) * k + t.x, y = originY(c.id) * k + t.y - 5;
-      if (TOP * k > 15) context.fillText(meshX * k > 150 ? `chip ${c.id} · ${c.cores} cores` : `chip ${c.id}`, x, y);
+      if (TOP * k > 12) context.fillText(meshX * k > 150 ? `chip ${c.id} · ${c.cores} cores` : `chip ${c.id}`, x, y);
     }
     if (k < 30) return;
     context.textAlign = "center";
@@ -149,7 +149,7 @@ const Plan = (() => {
       if (k > 64) {
         const o = chosen(), name = R.mainLayer[i] < 0 ? "" : D.layers[R.mainLayer[i]].name.split(".").slice(-2).join(".");
         context.font = "10.5px system-ui, sans-serif";
-        const text = o.key === "layer" ? R.fit(name, Math.floor(k / 6.4)) : o.share ? R.percent(amount(o, i)) : R.figure(o.figure, amount(o, i));
+        const text = o.key === "layer" ? R.fit(name, k - 8, context.font) : o.share ? R.percent(amount(o, i)) : R.figure(o.figure, amount(o, i));
         context.fillText(text, cx, cy + 13);
         context.font = "600 11px system-ui, sans-serif";
       }

@@ -35,7 +35,7 @@ const Graph = (() => {
     .attr("aria-label", l => `${l.name}, ${l.kind}, ${l.cores} cores`);
   nodes.append("rect").attr("class", "box").attr("width", W).attr("height", H).attr("rx", 5);
   nodes.append("rect").attr("width", 5).attr("height", H).attr("rx", 2).attr("fill", l => l.colour);
-  nodes.append("text").attr("x", 12).attr("y", 17).text(l => R.fit(l.name, 22));
+  nodes.append("text").attr("x", 12).attr("y", 17).text(l => R.fit(l.name, W - 20));
   nodes.append("text").attr("class", "small").attr("x", 12).attr("y", 33).text(l => `${l.shape.join("×")}${l.cores ? " · " + l.cores + " core" + (l.cores > 1 ? "s" : "") : l.guests ? " · guest" : " · no cores"}`);
   nodes.append("title").text(l => `${l.name}: ${l.kind}, ${l.shape[0]} channels of ${l.shape[1]} × ${l.shape[2]}, step ${l.start}`);
   const choose = i => R.select({ layer: R.state.layer === i ? -1 : i, core: -1 });
