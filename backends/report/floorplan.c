@@ -6,12 +6,13 @@
 
 #include "backends/report/report_internal.h"
 #include "support/alloc.h"
+#include "support/file.h"
 
 #define MARGIN 16.0
 #define TITLE 46.0 /* above the chips */
 #define CHIP_LABEL 13.0
 #define LEGEND_ROW 17.0
-#define MIN_WIDTH 640.0
+#define MIN_WIDTH 720.0
 #define BINS 64 /* colours of a scale */
 
 struct plan {
@@ -100,15 +101,17 @@ static double chip_y(const struct plan *p, uint32_t chip)
     return TITLE + CHIP_LABEL + row * (chip_side(p, p->f->cores_y) + p->gap_y);
 }
 
-/* Cores are as large as a page of about 1,000 units lets them be, within bounds. */
+/* Cores are as large as a page of about 1,000 by 1,000 units lets them be, within bounds. */
 static void lay_out(struct plan *p)
 {
     find_block(p);
     p->gap_x = 10;
     p->gap_y = CHIP_LABEL + 6;
     const double room = 1000.0 - p->gap_x * (p->columns - 1);
+    const double high = 960.0 / ((double)p->rows * p->f->cores_y);
     p->cell = room / ((double)p->columns * p->f->cores_x);
-    p->cell = p->cell > 30 ? 30 : p->cell < 2.5 ? 2.5 : p->cell;
+    p->cell = p->cell > high ? high : p->cell;
+    p->cell = p->cell > 26 ? 26 : p->cell < 2.5 ? 2.5 : p->cell;
     const double plan =
         p->columns * (chip_side(p, p->f->cores_x) + p->gap_x) - p->gap_x + 2 * MARGIN;
     p->width = plan > MIN_WIDTH ? plan : MIN_WIDTH;
@@ -193,7 +196,7 @@ static void draw_chips(const struct plan *p)
 /* One core; routers of several cores show as a wider seam. */
 static void draw_core(const struct plan *p, const struct rep_core *c)
 {
-    const double seam = 0.07 * p->cell, wide = 0.16 * p->cell;
+    const double seam = 0.06 * p->cell, wide = 0.13 * p->cell;
     const double left = c->x % p->f->router_x == 0 && p->f->router_x > 1 ? wide : seam;
     const double top = c->y % p->f->router_y == 0 && p->f->router_y > 1 ? wide : seam;
     const double x = chip_x(p, c->chip) + c->x * p->cell + left;
@@ -239,7 +242,7 @@ static spk_status draw_cores(const struct plan *p)
 /* A row for every group: a swatch for each of its layers, in order, and its name. */
 static double draw_layers_legend(const struct plan *p, double y)
 {
-    const uint32_t columns = p->width > 900 ? 4 : p->width > 700 ? 3 : 2;
+    const uint32_t columns = (uint32_t)((p->width - 2 * MARGIN) / 235);
     const double column = (p->width - 2 * MARGIN) / columns;
     const uint32_t rows = (p->f->n_groups + columns - 1) / columns;
     for (uint32_t g = 0; g < p->f->n_groups; g++) {
@@ -249,7 +252,7 @@ static double draw_layers_legend(const struct plan *p, double y)
             members += p->f->layer[l].group == g;
             cores += p->f->layer[l].group == g ? p->f->layer[l].cores : 0;
         }
-        const double swatch = 84.0 / members > 12 ? 12 : 84.0 / members;
+        const double swatch = 56.0 / members > 11 ? 11 : 56.0 / members;
         for (uint32_t l = 0; l < p->f->n_layers; l++)
             if (p->f->layer[l].group == g)
                 strbuf_printf(p->out,
@@ -259,9 +262,22 @@ static double draw_layers_legend(const struct plan *p, double y)
         char text[128];
         spk_snprintf(text, sizeof text, "%s (%u core%s)", p->f->group[g], cores,
                      cores == 1 ? "" : "s");
-        label(p, x + 92, at + 9.5, "legend", text);
+        label(p, x + 62, at + 9.5, "legend", text);
     }
     return y + rows * LEGEND_ROW;
+}
+
+/* A figure with a prefix, so that it stays short: "6.02 nJ", "12.5 k". */
+static void scaled_text(char *out, size_t size, int figure, double v)
+{
+    static const char *const plain[] = {"", " k", " M", " G", " T"};
+    static const char *const energy[] = {" pJ", " nJ", " \xc2\xb5J", " mJ", " J"};
+    static const char *const time[] = {" ns", " \xc2\xb5s", " ms", " s", " ks"};
+    const char *const *unit = figure == REP_ENERGY ? energy : figure == REP_BUSY ? time : plain;
+    size_t i = 0;
+    for (; i < 4 && v >= 1000; i++)
+        v /= 1000;
+    spk_snprintf(out, size, "%.4g%s", v, unit[i]);
 }
 
 static double draw_scale(const struct plan *p, double y)
@@ -280,7 +296,7 @@ static double draw_scale(const struct plan *p, double y)
                   x, y, w);
     for (int i = 0; i <= 2; i++) {
         static const char *const classes[3] = {"small", "small middle", "small end"};
-        spk_snprintf(text, sizeof text, "%.4g", p->most * i / 2);
+        scaled_text(text, sizeof text, p->o->colour_by, p->most * i / 2);
         label(p, x + w * i / 2, y + 23, classes[i], text);
     }
     spk_snprintf(text, sizeof text, "%s, %s of a core%s", p->o->subject,
@@ -305,7 +321,9 @@ static void draw_title(const struct plan *p)
         cores += drawn(p, &p->f->core[i]);
     for (uint32_t i = 0; i < p->f->n_chips; i++)
         chips += p->o->chip < 0 || p->f->chip[i].id == p->o->chip;
-    spk_snprintf(text, sizeof text, "%s on %s (%s)", model, p->f->target->name, system);
+    const size_t suffix = path_has_suffix(model, ".spk") ? 4 : 0;
+    spk_snprintf(text, sizeof text, "%.*s on %s (%s)", (int)(strlen(model) - suffix), model,
+                 p->f->target->name, system);
     label(p, MARGIN, 20, "title", text);
     spk_snprintf(text, sizeof text, "%u core%s on %u chip%s, coloured by %s; a square is a core",
                  cores, cores == 1 ? "" : "s", chips, chips == 1 ? "" : "s", p->o->subject);

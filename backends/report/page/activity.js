@@ -83,7 +83,7 @@ const Activity = (() => {
     const rows = v.spike_agreement.layers;
     const draw = W => {
       const LEFT = Math.min(250, Math.floor(W * 0.4)), ROW = 19, TOP = 24, H = TOP + rows.length * ROW + 6;
-      const least = Math.min(0.99, d3.min(rows, r => Math.min(r.teacher_forced, r.free_running))), x = d3.scaleLinear([least, 1], [LEFT, W - 16]).nice(), s = Charts.svg(W, H);
+      const least = Math.min(0.99, d3.min(rows, r => Math.min(r.teacher_forced, r.free_running))), x = d3.scaleLinear([least, 1], [LEFT, W - 36]).nice(), s = Charts.svg(W, H);
       s.append("g").attr("class", "axis").attr("transform", `translate(0,${TOP - 4})`).call(d3.axisTop(x).ticks(5).tickFormat(d => d3.format(".4~p")(d).replace("%", " %"))).call(g => g.select(".domain").remove());
       s.append("g").selectAll("line").data(x.ticks(5)).join("line").attr("class", "grid").attr("x1", x).attr("x2", x).attr("y1", TOP).attr("y2", H);
       const g = s.selectAll("g.row").data(rows).join("g").attr("transform", (r, i) => `translate(0,${TOP + i * ROW})`);

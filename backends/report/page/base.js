@@ -33,7 +33,7 @@ const R = (() => {
   const energy = v => scaled(v, [[1, "pJ"], [1e3, "nJ"], [1e6, "µJ"], [1e9, "mJ"], [1e12, "J"]]);
   const time = v => scaled(v, [[1, "ns"], [1e3, "µs"], [1e6, "ms"], [1e9, "s"]]);
   const bits = v => scaled(v, [[1, "bit"], [8192, "KiB"], [8388608, "MiB"], [8589934592, "GiB"]]);
-  const percent = v => v === null || v === undefined || Number.isNaN(v) ? "–" : v > 0 && v < 0.0005 ? "<0.1 %" : d3.format(v < 0.1 && v > 0 ? ".1%" : ".0%")(v).replace("%", " %");
+  const percent = v => v === null || v === undefined || Number.isNaN(v) ? "–" : v > 0 && v < 0.0005 ? "<0.1\u00a0%" : d3.format(v < 0.1 && v > 0 ? ".1%" : ".0%")(v).replace("%", "\u00a0%");
   const short = v => scaled(v, [[1, ""], [1e3, "k"], [1e6, "M"], [1e9, "G"], [1e12, "T"]]).trim();
   const figure = (i, v) => i === F.energy ? energy(v) : i === F.busy_ns ? time(v) : i === F.synapse_bits ? bits(v) : num(v);
   /* of a core: value, limit of its class, share of it */
@@ -60,7 +60,7 @@ const R = (() => {
   const responsive = (draw, most) => {
     const box = el("div");
     let last = 0;
-    new ResizeObserver(() => { const w = Math.min(most || 1100, Math.floor(box.clientWidth)); if (w > 60 && w !== last) { last = w; box.replaceChildren(draw(w)); } }).observe(box);
+    new ResizeObserver(() => { const w = Math.min(most || 1400, Math.floor(box.clientWidth)); if (w > 60 && w !== last) { last = w; box.replaceChildren(draw(w)); } }).observe(box);
     return box;
   };
   const stack = (...children) => el("div", { class: "stack" }, ...children);

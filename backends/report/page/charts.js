@@ -79,6 +79,36 @@ const Charts = (() => {
     if (!v.length) return R.panel(f.label, "The target states no limit.");
     return R.panel(f.label, `limit ${R.figure(i, D.limit[i])} per core, ${l.basis || "no basis given"}`, histogram(v, { domain: [0, Math.max(1, d3.max(v))], tick: R.percent, label: "share of the limit of a core", what: "cores" }));
   }));
+  /* Neurons that a core can hold against the synaptic memory of each: no more than its compartments, and no
+   * more than its memory divided by what one neuron takes. */
+  const capacity = () => {
+    const most = D.limit[F.neurons], memory = D.limit[F.synapse_bits], points = [];
+    if (!most || !memory) return R.panel("Roofline of limits", null, R.empty("The target states no limit of neurons or of synaptic memory."));
+    let without = 0;
+    for (let i = 0; i < C.n; i++) {
+      const n = R.value(i, F.neurons), b = R.value(i, F.synapse_bits);
+      if (C.engine[i] || !(n > 0)) continue;
+      if (b > 0) points.push({ i, x: b / n, y: n }); else without++;
+    }
+    if (!points.length) return R.panel("Roofline of limits", null, R.empty("No core holds synapses."));
+    const ridge = memory / most;
+    const draw = W => {
+      const H = 330, M = { l: 64, r: 18, t: 20, b: 46 }, s = svg(W, H);
+      const x = d3.scaleLog([Math.min(d3.min(points, p => p.x), ridge) / 1.6, Math.max(d3.max(points, p => p.x), ridge) * 1.8], [M.l, W - M.r]);
+      const y = d3.scaleLog([Math.min(d3.min(points, p => p.y), memory / x.domain()[1]) / 1.5, most * 1.4], [H - M.b, M.t]);
+      s.append("g").attr("class", "axis").attr("transform", `translate(0,${H - M.b})`).call(d3.axisBottom(x).ticks(6, "~s"));
+      s.append("g").attr("class", "axis").attr("transform", `translate(${M.l},0)`).call(d3.axisLeft(y).ticks(5, "~s"));
+      s.append("text").attr("x", W - M.r).attr("y", H - 8).attr("text-anchor", "end").text("bits of synaptic memory per neuron");
+      s.append("text").attr("transform", `translate(14,${M.t})rotate(-90)`).attr("text-anchor", "end").text("neurons of a core");
+      s.append("path").attr("d", d3.line()([[x.range()[0], y(most)], [x(ridge), y(most)], [x.range()[1], y(memory / x.domain()[1])]])).attr("fill", "none").attr("stroke", "currentColor").attr("stroke-width", 1.6);
+      s.append("text").attr("class", "strong").attr("x", M.l + 6).attr("y", y(most) - 6).text(`${R.num(most)} neurons`);
+      s.append("text").attr("class", "strong").attr("x", W - M.r).attr("y", y(most) - 6).attr("text-anchor", "end").text(`slope: ${R.bits(memory)} of memory`);
+      s.append("g").selectAll("circle").data(points).join("circle").attr("cx", p => x(p.x)).attr("cy", p => y(p.y)).attr("r", C.n > 2000 ? 1.9 : 3.2).attr("fill", p => D.layers[R.mainLayer[p.i]].colour).attr("fill-opacity", 0.75).style("cursor", "pointer").on("click", p => { R.select({ core: p.i, layer: -1 }); Plan.focusCore(p.i); R.show("floorplan"); })
+        .append("title").text(p => `core ${p.i}, ${R.layerName(R.mainLayer[p.i])}: ${R.num(p.y)} neurons, ${R.num(p.x)} bits each`);
+      return s.node();
+    };
+    return R.panel("Roofline of limits", `Every core that holds synapses${without ? ` (${R.num(without)} hold none)` : ""}. Left of the ridge at ${R.num(ridge)} bits per neuron, compartments bind, right of it synaptic memory. A core below the roof is cut by a shape that does not divide, by axons, or is the last of its layer.`, R.responsive(draw, 900));
+  };
   /* Attainable events of a core against events per update: a core that spends t_u on an update and t_s on an
    * event cannot do more than 1 / t_s events, nor more than (events per update) / t_u. */
   const roofline = () => {
@@ -113,7 +143,7 @@ const Charts = (() => {
     };
     return R.panel("Roofline of time", `Every core that processes events, in the time of the busiest one (${R.time(busiest)} per image, ${R.perImage}). Below the ridge at ${d3.format(".2~f")(tu.value / ts.value)} events per update, updating neurons binds, above it, processing synapses. The height under the roof is time in which a core waits for the busiest; barriers and messages are not in it.`, R.responsive(draw, 900));
   };
-  const limits = () => { const [all, each] = binding(); R.put("limits-body", el("div", { class: "columns" }, R.stack(all, roofline()), each), distributions()); };
+  const limits = () => { const [all, each] = binding(); R.put("limits-body", el("div", { class: "columns" }, R.stack(all, capacity()), R.stack(each, roofline())), distributions()); };
 
   /* ---- energy ---- */
   const energy = () => {

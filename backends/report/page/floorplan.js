@@ -102,7 +102,7 @@ const Plan = (() => {
       context.fillRect(X[i] + l, Y[i] + u, 1 - l - seam, 1 - u - seam);
     }
     context.globalAlpha = 1;
-    if (k > 9 && !view.links && view.by === "layer") paintGuests(seen, dim);
+    if (k > 20 && !view.links && view.by === "layer") paintGuests(seen, dim);
   };
   /* cores of several layers: a band at the foot, divided as their neurons are */
   const paintGuests = (seen, dim) => {
@@ -179,7 +179,8 @@ const Plan = (() => {
     paintCores(t.k, seen);
     if (view.links) {
       context.lineCap = "butt";
-      paths.forEach((p, b) => { context.strokeStyle = R.scale((b + 0.5) / 24); context.lineWidth = Math.max((0.1 + 0.2 * b / 24) * Math.min(routerX, routerY), 0.8 / t.k); context.stroke(p); });
+      paths.forEach((p, b) => { context.globalAlpha = 0.45 + 0.55 * b / 24; context.strokeStyle = R.scale((b + 0.5) / 24); context.lineWidth = Math.max((0.1 + 0.2 * b / 24) * Math.min(routerX, routerY), 0.8 / t.k); context.stroke(p); });
+      context.globalAlpha = 1;
     }
     outline(view.hover, R.css("--muted"), 2);
     outline(R.state.core, R.css("--accent"), 3);
@@ -296,6 +297,12 @@ const Plan = (() => {
   const setLinks = on => { view.links = on && links.length > 0; document.getElementById("plan-links").checked = view.links; drawScale(); draw(); };
   R.events.on("select.plan", draw);
   R.events.on("theme.plan", draw);
-  new ResizeObserver(() => { fitAll(false); draw(); }).observe(box);
+  /* as high as the plan needs at this width, within what the style allows */
+  new ResizeObserver(() => {
+    const most = Math.min(900, Math.max(520, innerHeight - 290)), wanted = (box.clientWidth - 32) * height / width + 60;
+    box.style.height = Math.round(Math.max(340, Math.min(most, wanted))) + "px";
+    fitAll(false);
+    draw();
+  }).observe(box);
   return { options, links, mostLoad, setBy, setLinks, fitAll, focusChip, focusCore, recolour, draw, view, chipAt, zoomBy: f => selection.call(zoom.scaleBy, f), screen: core => [(X[core] + 0.5) * view.transform.k + view.transform.x, (Y[core] + 0.5) * view.transform.k + view.transform.y] };
 })();

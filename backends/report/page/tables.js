@@ -64,7 +64,7 @@ const Tables = (() => {
     id: "layers", label: "Layers", what: "layers", count: D.layers.length, file: "layers.csv", name: i => D.layers[i].name + " " + D.layers[i].kind, hint: "block.3 cores>10 synaptic_events>1e6",
     chosen: i => R.state.layer === i, choose: (i, stay) => { R.select({ layer: i, core: -1 }); if (!stay) Graph.reveal(i); },
     columns: [{ key: "start", label: "Step", get: i => D.layers[i].start, ...number },
-      { key: "name", label: "Layer", text: true, get: i => D.layers[i].name, mark: i => R.swatch(D.layers[i].colour) }, { key: "kind", label: "Kind", text: true, get: i => D.layers[i].kind + (D.layers[i].attention ? ", " + D.layers[i].attention : "") },
+      { key: "name", label: "Layer", text: true, get: i => D.layers[i].name, mark: i => R.swatch(D.layers[i].colour) }, { key: "kind", label: "Kind", text: true, get: i => D.layers[i].kind + (D.layers[i].attention && D.layers[i].attention !== D.layers[i].kind ? ", " + D.layers[i].attention : "") },
       { key: "shape", label: "Shape", unit: "channels × rows × columns", text: true, get: i => D.layers[i].shape.join(" × ") },
       { key: "cores", label: "Cores", unit: "own", get: i => D.layers[i].cores, ...number }, { key: "guests", label: "Guest on", unit: "cores", get: i => D.layers[i].guests, ...number },
       { key: "rate", label: "Rate", unit: "spikes/neuron/frame", get: i => R.simulated ? Activity.rate(D.layers[i]) : D.layers[i].rate, ...number },
