@@ -33,7 +33,7 @@ const Charts = (() => {
   };
   const histogram = (values, o) => R.responsive(w => drawHistogram(values, o, w), 760);
   const drawHistogram = (values, o, W) => {
-    const H = o.height || 150, M = { l: 40, r: 10, t: 8, b: 34 };
+    const H = o.height || 150, M = { l: 40, r: 26, t: 8, b: 34 };
     const x = d3.scaleLinear(o.domain || [0, d3.max(values) || 1], [M.l, W - M.r]);
     const bins = d3.histogram().domain(x.domain()).thresholds(d3.range(1, o.bins || 25).map(i => x.domain()[1] * i / (o.bins || 25)))(values);
     const y = d3.scaleLinear([0, d3.max(bins, b => b.length) || 1], [H - M.b, M.t]);

@@ -1,0 +1,350 @@
+"""report in a browser: headless Chromium opens the page and clicks through it. What is on the canvas is
+read back as pixels and compared with the colours that the data give."""
+import json
+import os
+import re
+import shutil
+import unittest
+
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+import spikec_tool as t
+import test_corrupt
+
+CASE = "v2-tiny-exact"
+
+
+def browser(width=1280, height=900):
+    options = Options()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                     "--force-prefers-reduced-motion", f"--window-size={width},{height}"):
+        options.add_argument(argument)
+    options.binary_location = shutil.which("chromium")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
+    driver.set_page_load_timeout(120)
+    return driver
+
+
+class Browser(t.ToolTest):
+    """One folder and one browser for all tests; every test opens the page anew."""
+    target, simulated, verified = "loihi1", True, True
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = os.path.join(cls.class_dir, "made")
+        cls.page = os.path.join(cls.class_dir, "report.html")
+        spikes = os.path.join(cls.class_dir, "spikes.safetensors")
+        image = ["--input", t.golden(CASE, "input.safetensors")]
+        steps = [["compile", *t.case_arguments(CASE), "--target", cls.target, "-o", cls.folder]]
+        if cls.simulated:
+            steps.append(["simulate", cls.folder, *image, "--spikes", spikes])
+        cls.break_image()
+        if cls.verified:
+            steps.append(["verify", cls.folder, *image])
+        steps.append(["report", cls.folder, "-o", cls.page] +
+                     (["--spikes", spikes] if cls.simulated else []))
+        for arguments in steps:
+            result = t.spikec(*arguments)
+            if result.code not in (t.DONE, t.DIFFERENCE):
+                raise AssertionError(str(result))
+            if arguments[0] == "simulate":
+                cls.break_image()
+        with open(os.path.join(cls.folder, "cost.json"), encoding="utf-8") as f:
+            cls.cost = json.load(f)
+        cls.driver = browser()
+
+    @classmethod
+    def break_image(cls):
+        pass
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.driver.quit()
+        super().tearDownClass()
+
+    def setUp(self):
+        super().setUp()
+        self.driver.set_window_size(1280, 900)
+        self.open()
+
+    def tearDown(self):
+        wrong = [e for e in self.driver.get_log("browser") if e["source"] != "rendering"]  # that tells of pixels read back
+        self.assertEqual(wrong, [])
+
+    def open(self):
+        self.driver.get("file://" + self.page)
+        self.assertEqual(self.js("return document.documentElement.dataset.ready"), "1")
+
+    def js(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def at(self, selector):
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def wait(self, script):
+        WebDriverWait(self.driver, 20).until(lambda d: d.execute_script(script))
+
+    def settle(self):
+        """Until the canvas has been drawn after what was done last."""
+        drawn = self.js("const n = document.getElementById('plan').dataset.drawn; Plan.draw(); return Number(n)")
+        self.wait(f"return Number(document.getElementById('plan').dataset.drawn) > {drawn}")
+
+    def pixel(self, core, dx=0.0, dy=-0.22):
+        """Colour of the canvas in a core's square, as #rrggbb."""
+        return self.js("""
+            const [x, y] = Plan.screen(arguments[0]), k = Plan.view.transform.k, c = document.getElementById('plan');
+            const r = c.width / c.clientWidth;
+            const p = c.getContext('2d').getImageData((x + arguments[1] * k) * r, (y + arguments[2] * k) * r, 1, 1).data;
+            return '#' + [...p.slice(0, 3)].map(v => v.toString(16).padStart(2, '0')).join('');""", core, dx, dy)
+
+    def move_to(self, core):
+        canvas = self.at("#plan")
+        self.js("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        x, y = self.js("return Plan.screen(arguments[0])", core)
+        w, h = self.js("const c = document.getElementById('plan'); return [c.clientWidth, c.clientHeight]")
+        return ActionChains(self.driver).move_to_element_with_offset(
+            canvas, round(x - w / 2), round(y - h / 2))
+
+    def names(self, core):
+        return self.cost["cores"][core]["layers"]
+
+
+class Click(Browser):
+    def test_opens_with_every_section_filled(self):
+        self.assertRegex(self.driver.title, "spikformer_v2 on loihi1")
+        for section in self.all("main section"):
+            self.assertGreater(len(section.text), 60, section.get_attribute("id"))
+        self.assertNotIn("[object", self.at("main").text)
+        self.assertNotIn("NaN", self.at("main").text)
+        self.assertNotIn("undefined", self.at("main").text)
+        self.assertIn(f"{len(self.cost['cores'])} cores", self.at("#subtitle").text)
+
+    def test_asks_the_network_for_nothing(self):
+        self.driver.get_log("performance")
+        self.open()
+        asked = [json.loads(e["message"])["message"] for e in self.driver.get_log("performance")]
+        urls = {m["params"]["request"]["url"] for m in asked
+                if m["method"] == "Network.requestWillBeSent"}
+        self.assertEqual({u for u in urls if not u.startswith(("file://", "data:"))}, set())
+
+    def test_cores_are_drawn_in_the_colour_of_their_layer(self):
+        self.settle()
+        colours = {l["name"]: l["colour"] for l in self.js("return R.D.layers.map(l => ({name: l.name, colour: l.colour}))")}
+        for core in range(len(self.cost["cores"])):
+            self.assertEqual(self.pixel(core), colours[self.names(core)[0]], core)
+
+    def test_every_figure_colours_the_cores(self):
+        options = [o.get_attribute("value") for o in Select(self.at("#plan-by")).options]
+        self.assertGreaterEqual(len(options), 14)
+        pictures = set()
+        for value in options:
+            Select(self.at("#plan-by")).select_by_value(value)
+            self.settle()
+            pictures.add(tuple(self.pixel(c) for c in range(len(self.cost["cores"]))))
+            self.assertTrue(self.at("#plan-scale").text)
+        self.assertGreater(len(pictures), len(options) - 3)
+        most = max(range(len(self.cost["cores"])), key=lambda c: self.cost["cores"][c]["messages"])
+        Select(self.at("#plan-by")).select_by_value("messages")
+        self.settle()
+        red, green, blue = (int(self.pixel(most)[i:i + 2], 16) for i in (1, 3, 5))
+        self.assertTrue(red > 230 and green > 210 and blue < 60)  # the yellow end of the scale
+
+    def test_hover_and_click(self):
+        core = len(self.cost["cores"]) - 1
+        self.move_to(core).perform()
+        tip = self.at("#plan-tip")
+        self.assertTrue(tip.is_displayed())
+        self.assertIn(f"Core {core} ", tip.text)
+        self.assertIn(self.names(core)[0], tip.text)
+        self.move_to(core).click().perform()
+        detail = self.at("#plan-detail").text
+        self.assertIn(f"Core {core}\n", detail)
+        self.assertIn(f"{self.cost['cores'][core]['neurons']:,} of", detail)
+        ActionChains(self.driver).send_keys(Keys.ESCAPE).perform()
+        self.assertEqual(self.at("#plan-detail").text, "")
+
+    def test_keyboard(self):
+        self.js("document.getElementById('plan').focus()")
+        keys = ActionChains(self.driver)
+        keys.send_keys(Keys.ARROW_RIGHT).perform()
+        self.assertEqual(self.js("return R.state.core"), 0)
+        seen = {0}
+        for key in (Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_LEFT, Keys.ARROW_UP) * 2:
+            ActionChains(self.driver).send_keys(key).perform()
+            seen.add(self.js("return R.state.core"))
+        self.assertGreater(len(seen), 3)
+        before = self.js("return Plan.view.transform.k")
+        ActionChains(self.driver).send_keys("+").perform()
+        self.assertGreater(self.js("return Plan.view.transform.k"), before * 1.4)
+        ActionChains(self.driver).send_keys("0").perform()
+        self.wait(f"return Math.abs(Plan.view.transform.k - {before}) < 1e-6")
+
+    def test_zoom_and_links(self):
+        before = self.js("return Plan.view.transform.k")
+        self.at("#plan-in").click()
+        self.assertGreater(self.js("return Plan.view.transform.k"), before * 1.4)
+        self.at("#plan-fit").click()
+        self.wait(f"return Math.abs(Plan.view.transform.k - {before}) < 1e-6")
+        self.settle()
+        without = [self.pixel(c) for c in range(4)]
+        self.at("#plan-links").click()
+        self.settle()
+        self.assertNotEqual([self.pixel(c) for c in range(4)], without)
+        self.assertIn("over a link", self.at("#plan-scale").text)
+        loads = [v for row in self.cost["links"]["loads"] for v in row[2:] if v > 0]
+        self.assertEqual(self.js("return Plan.links.length"), len(loads))
+        self.assert_close(self.js("return Plan.mostLoad"), max(loads), 1e-6)
+
+    def test_layers_lead_to_their_cores(self):
+        nodes = self.all("#graph-box .node")
+        self.assertEqual(len(nodes), len(self.cost["layers"]))
+        layer = next(i for i, l in enumerate(self.cost["layers"]) if l["cores"] > 0)
+        self.js("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", nodes[layer])
+        nodes[layer].click()
+        self.assertEqual(self.js("return R.state.layer"), layer)
+        self.settle()
+        name, colour = self.cost["layers"][layer]["name"], self.js("return R.D.layers[arguments[0]].colour", layer)
+        for core, c in enumerate(self.cost["cores"]):
+            if c["layers"][0] == name:
+                self.assertEqual(self.pixel(core), colour)
+            elif name not in c["layers"]:
+                other = self.js("return R.D.layers[R.mainLayer[arguments[0]]].colour", core)
+                self.assertNotEqual(self.pixel(core), other, "others step back")
+        self.assertIn(name, self.at("#plan-detail").text)
+
+    def test_tables_sort_and_filter(self):
+        heads = self.all("#cores-body th button")
+        column = next(h for h in heads if h.text.startswith("Synaptic events"))
+        self.js("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", column)
+        column.click()
+        want = sorted(range(len(self.cost["cores"])),
+                      key=lambda c: (-self.cost["cores"][c]["synaptic_events"], c))
+        shown = [int(r.get_attribute("data-row")) for r in self.all("#cores-body tr[data-row]")]
+        self.assertEqual(shown, want[:len(shown)])
+        self.assertGreater(len(shown), 10)
+        column.click()
+        first = int(self.all("#cores-body tr[data-row]")[0].get_attribute("data-row"))
+        self.assertEqual(self.cost["cores"][first]["synaptic_events"],
+                         min(c["synaptic_events"] for c in self.cost["cores"]))
+        field = self.at("#cores-filter")
+        field.send_keys("mlp neurons>100")
+        want = sum(c["neurons"] > 100 and any("mlp" in l for l in c["layers"]) for c in self.cost["cores"])
+        self.assertIn(f"{want} of {len(self.cost['cores'])} cores", self.at("#cores-body").text)
+        field.clear()
+        field.send_keys("block.0.attn.q_lif")
+        self.js("arguments[0].scrollIntoView({block: 'center'})", field)
+        row = self.all("#cores-body tr[data-row]")[0]
+        core = int(row.get_attribute("data-row"))
+        row.click()
+        self.assertEqual(self.js("return R.state.core"), core)
+        self.assertEqual(len(self.all("#layers-body tr[data-row]")), len(self.cost["layers"]))
+
+    def test_rasters(self):
+        pick = Select(self.at("#raster-layer"))
+        texts = set()
+        for option in pick.options[:3]:
+            pick.select_by_visible_text(option.text)
+            texts.add(self.js("return document.querySelector('#raster canvas').toDataURL()"))
+        self.assertGreater(len(texts), 1)
+        self.assertIn("evenly spaced", self.at("#raster").text)
+
+    def test_themes_and_widths(self):
+        """In light and dark, at three widths: nothing sticks out, and no label lies on another."""
+        for width in (900, 1280, 1920):
+            self.driver.set_window_size(width, 1000)
+            for _ in range(2):
+                self.at("#theme").click()
+                self.settle()
+                self.assertLessEqual(self.js("return document.documentElement.scrollWidth - innerWidth"), 0)
+                overlaps = self.js(OVERLAPS)
+                self.assertEqual(overlaps, [], f"width {width}")
+            self.assertIn(self.js("return document.documentElement.dataset.theme"), ("light", "dark"))
+
+
+# Pairs of texts of one drawing whose boxes meet, and texts that leave their drawing.
+OVERLAPS = """
+const out = [];
+for (const svg of document.querySelectorAll('svg')) {
+  const area = svg.getBoundingClientRect();
+  const boxes = [...svg.querySelectorAll('text')].filter(e => e.textContent.trim() && !e.closest('.node')).map(e => [e.textContent, e.getBoundingClientRect()]).sort((a, b) => a[1].top - b[1].top);
+  boxes.forEach(([text, r], i) => {
+    if (r.left < area.left - 1.5 || r.right > area.right + 1.5) out.push('leaves: ' + text);
+    for (let k = i + 1; k < boxes.length && boxes[k][1].top < r.bottom - 3; k++) {
+      const q = boxes[k][1];
+      if (Math.min(r.right, q.right) - Math.max(r.left, q.left) > 1.5 && Math.min(r.bottom, q.bottom) - Math.max(r.top, q.top) > 3) out.push(text + ' | ' + boxes[k][0]);
+    }
+  });
+}
+for (const node of document.querySelectorAll('.node')) {
+  const box = node.querySelector('rect.box').getBoundingClientRect();
+  for (const e of node.querySelectorAll('text')) if (e.getBoundingClientRect().right > box.right) out.push('leaves its node: ' + e.textContent);
+}
+return out;
+"""
+
+
+class Difference(Browser):
+    """A wrong image: the first difference is shown on the floor plan."""
+
+    @classmethod
+    def break_image(cls):
+        path = os.path.join(cls.folder, "image.h5")
+        if os.path.exists(path):
+            image = test_corrupt.Image(path)
+            image.change("configs", slice(None), vth=lambda v: v * 0 + 65)
+            image.file.close()
+
+    def test_located(self):
+        with open(os.path.join(self.folder, "verify.json"), encoding="utf-8") as f:
+            first = json.load(f)["first_mismatch"]
+        self.assertIn("differs", self.at("#stats").text)
+        panel = self.at("#verification").text
+        self.assertIn(first["layer"], panel)
+        button = self.at("#show-difference")
+        self.js("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
+        self.assertEqual(self.js("return R.state.core"), first["core"])
+        self.assertIn(f"Core {first['core']}", self.at("#plan-detail").text)
+        self.settle()
+        x, y = self.js("return Plan.screen(arguments[0])", first["core"])
+        self.assertTrue(0 < x < 1280 and 0 < y < 900)
+        k = self.js("return Plan.view.transform.k")
+        ring = max(0.7, 9 / k)
+        self.assertEqual(self.pixel(first["core"], ring * 0.7071, -ring * 0.7071), "#c2410c")
+
+
+class Fresh(Browser):
+    """Compiled and no more, for a chip without published prices: the page says what would add what."""
+    target, simulated, verified = "loihi2", False, False
+
+    def test_says_what_is_missing(self):
+        text = self.at("main").text
+        for command in ("spikec simulate DIR", "spikec verify DIR", "spikec report DIR"):
+            self.assertIn(command, text)
+        self.assertIn("Nobody has published an energy of loihi2", text)
+        self.assertIn("Nobody has published how long loihi2", text)
+        self.assertIn("not verified yet", self.at("#verification").text)
+        self.assertIn("predicted from declared firing rates", text)
+        self.assertEqual(len(re.findall("NaN|undefined|\\[object|Infinity", text)), 0)
+
+    def test_widths(self):
+        for width in (900, 1920):
+            self.driver.set_window_size(width, 1000)
+            self.settle()
+            self.assertEqual(self.js(OVERLAPS), [])
+            self.assertLessEqual(self.js("return document.documentElement.scrollWidth - innerWidth"), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
