@@ -101,8 +101,9 @@ spk_status rep_colours(struct rep_folder *f)
             if (f->layer[i].group == g && size[g] == 1)
                 f->layer[i].colour = base;
             else if (f->layer[i].group == g)
-                f->layer[i].colour = at < 0.5 ? mix(base, 0x10141a, 0.36 * (1 - 2 * at))
-                                              : mix(base, 0xffffff, 0.56 * (2 * at - 1));
+                f->layer[i].colour =
+                    at < 0.5 ? mix(base, 0x10141a, 0.36 * (1 - 2 * at))
+                             : mix(base, 0xffffff, (g == relays ? 0.3 : 0.52) * (2 * at - 1));
         }
     }
     spk_free(member);

@@ -455,7 +455,7 @@ const Charts = (() => {
     const [all, each] = binding();
     R.put(
         "limits-body",
-        el("div", {class: "columns"}, R.stack(all, capacity()), R.stack(each, roofline())),
+        el("div", {class: "columns"}, R.stack(all, each), R.stack(capacity(), roofline())),
         distributions());
   };
 

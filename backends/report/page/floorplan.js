@@ -4,7 +4,7 @@
 const Plan = (() => {
   const {D, C, F, el} = R;
   const [meshX, meshY] = D.mesh.cores, [routerX, routerY] = D.mesh.router, chipsX = D.mesh.chips[0];
-  const GAP = 1.2, TOP = 1.7;
+  const GAP = 1.2, TOP = 2.1;
   const columns = D.chips.map(c => c.id % chipsX),
         rows = D.chips.map(c => Math.floor(c.id / chipsX));
   const left = d3.min(columns), top = d3.min(rows);
