@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 import spikec_tool as t
 import test_corrupt
 
-CASE = "v2-tiny-exact"
+CASE = "v2-tiny-batch3-exact"
 
 
 def browser(width=1280, height=900):
@@ -100,8 +100,8 @@ class Browser(t.ToolTest):
         drawn = self.js("const n = document.getElementById('plan').dataset.drawn; Plan.draw(); return Number(n)")
         self.wait(f"return Number(document.getElementById('plan').dataset.drawn) > {drawn}")
 
-    def pixel(self, core, dx=0.0, dy=-0.22):
-        """Colour of the canvas in a core's square, as #rrggbb."""
+    def pixel(self, core, dx=-0.33, dy=0.12):
+        """Colour of the canvas in a core's square, beside its number, as #rrggbb."""
         return self.js("""
             const [x, y] = Plan.screen(arguments[0]), k = Plan.view.transform.k, c = document.getElementById('plan');
             const r = c.width / c.clientWidth;
@@ -161,12 +161,14 @@ class Click(Browser):
         self.assertTrue(red > 230 and green > 210 and blue < 60)  # the yellow end of the scale
 
     def test_hover_and_click(self):
-        core = len(self.cost["cores"]) - 1
-        self.move_to(core).perform()
-        tip = self.at("#plan-tip")
-        self.assertTrue(tip.is_displayed())
-        self.assertIn(f"Core {core} ", tip.text)
-        self.assertIn(self.names(core)[0], tip.text)
+        corner = sorted(range(len(self.cost["cores"])),
+                        key=lambda c: self.cost["cores"][c]["x"] + self.cost["cores"][c]["y"])
+        for core in (corner[0], corner[-1]):
+            self.move_to(core).perform()
+            tip = self.at("#plan-tip")
+            self.assertTrue(tip.is_displayed())
+            self.assertIn(f"Core {core} ", tip.text)
+            self.assertIn(self.names(core)[0], tip.text)
         self.move_to(core).click().perform()
         detail = self.at("#plan-detail").text
         self.assertIn(f"Core {core}\n", detail)
@@ -332,6 +334,8 @@ class Fresh(Browser):
         text = self.at("main").text
         for command in ("spikec simulate DIR", "spikec verify DIR", "spikec report DIR"):
             self.assertIn(command, text)
+        for command in ("spikec simulate", "spikec verify"):
+            self.assertIn(command, self.at("#hints").text)
         self.assertIn("Nobody has published an energy of loihi2", text)
         self.assertIn("Nobody has published how long loihi2", text)
         self.assertIn("not verified yet", self.at("#verification").text)
