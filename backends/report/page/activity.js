@@ -151,7 +151,7 @@ const Activity = (() => {
            R.responsive(draw)));
   };
 
-  let box = null, pickLayer = null;
+  let box = null, pickLayer = null, drawn = 0;
   const choose = layer => {
     pickLayer.value = layer;
     raster(layer);
@@ -159,14 +159,15 @@ const Activity = (() => {
   const raster = layer => {
     const l = A.layers.find(a => a.layer === layer), n = A.shown * A.timesteps,
           bits = Uint8Array.from(atob(l.bits), c => c.charCodeAt(0));
-    const LEFT = 64, BOTTOM = 34, W = 760, H = 380,
+    const LEFT = 64, BOTTOM = 34, W = Math.max(320, Math.floor(box.clientWidth)), H = 380,
           canvas = el("canvas", {role: "img", "aria-label": `Raster of ${D.layers[layer].name}`});
-    canvas.style.cssText = "width:100%;display:block";
-    canvas.width = W * 2;
+    canvas.style.cssText = `width:${W}px;height:${H}px;display:block`;
+    canvas.width = W * 2; /* sharp on fine screens, and when zoomed */
     canvas.height = H * 2;
     const c = canvas.getContext("2d");
     c.scale(2, 2);
-    const cw = (W - LEFT - 8) / n, ch = (H - BOTTOM - 8) / l.sampled;
+    drawn = W;
+    const cw = (W - LEFT - 26) / n, ch = (H - BOTTOM - 8) / l.sampled;
     c.fillStyle = R.css("--sunk");
     c.fillRect(LEFT, 8, cw * n, ch * l.sampled);
     c.fillStyle = D.layers[layer].colour;
@@ -183,7 +184,7 @@ const Activity = (() => {
     c.fillStyle = R.css("--muted");
     c.font = "11.5px system-ui, sans-serif";
     c.textAlign = "center";
-    const every = Math.ceil(A.shown / 12);
+    const every = Math.ceil(A.shown / Math.max(1, Math.floor((W - LEFT) / 64)));
     for (let i = 0; i < A.shown; i++) {
       const x = LEFT + i * A.timesteps * cw;
       if (i > 0) {
@@ -232,10 +233,13 @@ const Activity = (() => {
           frames(),
           R.panel("Spike raster", null, el("p", {}, el("label", {}, "Layer ", pickLayer)), box));
     }
-    R.put(
-        "activity-body",
-        el("div", {class: "columns"}, R.stack(rates(), ...right.slice(1)), right[0]));
-    if (A) raster(A.layers[0].layer);
+    R.put("activity-body", el("div", {class: "columns"}, rates(), right[0]), ...right.slice(1));
+    if (A) {
+      raster(A.layers[0].layer);
+      new ResizeObserver(() => {
+        if (Math.max(320, Math.floor(box.clientWidth)) !== drawn) raster(Number(pickLayer.value));
+      }).observe(box);
+    }
     R.events.on("theme.raster", () => {
       if (A) raster(Number(pickLayer.value));
     });

@@ -428,7 +428,7 @@ const Plan = (() => {
   new ResizeObserver(() => {
     const most = Math.min(900, Math.max(520, innerHeight - 290)),
           wanted = (box.clientWidth - 32) * height / width + 60;
-    box.style.height = Math.round(Math.max(340, Math.min(most, wanted))) + "px";
+    box.style.height = Math.round(Math.max(440, Math.min(most, wanted))) + "px";
     fitAll(false);
     draw();
   }).observe(box);

@@ -65,7 +65,12 @@ const Graph = (() => {
                     .attr("role", "button")
                     .attr("transform", (l, i) => `translate(${x(i)},${y(i)})`)
                     .attr("aria-label", l => `${l.name}, ${l.kind}, ${l.cores} cores`);
-  nodes.append("rect").attr("class", "box").attr("width", W).attr("height", H).attr("rx", 5);
+  nodes.append("rect")
+      .attr("class", "box")
+      .attr("width", W)
+      .attr("height", H)
+      .attr("rx", 5)
+      .style("--own", l => l.colour);
   nodes.append("rect").attr("width", 5).attr("height", H).attr("rx", 2).attr("fill", l => l.colour);
   nodes.append("text").attr("x", 12).attr("y", 17).text(l => R.fit(l.name, W - 20));
   nodes.append("text")
@@ -91,8 +96,11 @@ const Graph = (() => {
   const box = document.getElementById("graph-box");
   box.append(svg.node());
   const size = fit => {
-    const w = fit ? Math.max(320, box.clientWidth - 14) : width;
-    svg.attr("width", Math.min(w, width)).attr("height", height * Math.min(w, width) / width);
+    const w = fit ? Math.min(width, Math.max(320, box.clientWidth - 14)) : width, k = w / width;
+    /* too small to read: the layers' colours alone, stretched to a map that can be clicked */
+    const map = k < 0.6;
+    svg.classed("map", map).attr("preserveAspectRatio", map ? "none" : null);
+    svg.attr("width", w).attr("height", map ? Math.max(height * k, 0.55 * height) : height * k);
   };
   document.getElementById("graph-fit").addEventListener("click", () => size(true));
   document.getElementById("graph-full").addEventListener("click", () => size(false));
