@@ -350,5 +350,57 @@ class Fresh(Browser):
             self.assertLessEqual(self.js("return document.documentElement.scrollWidth - innerWidth"), 0)
 
 
+class Large(Browser):
+    """20,000 cores: the folder's own, again and again on other chips."""
+    COPIES = 500
+    verified = False
+
+    @classmethod
+    def break_image(cls):
+        """Not the image but what the report reads, once it is there."""
+        path = os.path.join(cls.folder, "cost.json")
+        if not os.path.exists(path) or "verify.json" in os.listdir(cls.folder):
+            return
+        cost = json.loads(t.read_text(path))
+        mapping = json.loads(t.read_text(os.path.join(cls.folder, "mapping.json")))
+        if len({c["chip"] for c in cost["cores"]}) > 1:
+            return
+        tiles, cores, prices = [], [], []
+        for copy in range(cls.COPIES):
+            for core, price in zip(mapping["cores"], cost["cores"]):
+                first = len(tiles)
+                tiles += [dict(mapping["tiles"][k], id=first + i, core=len(cores))
+                          for i, k in enumerate(core["tiles"])]
+                cores.append(dict(core, id=len(cores), chip=copy,
+                                  tiles=list(range(first, len(tiles)))))
+                prices.append(dict(price, id=len(prices), chip=copy))
+        mapping.update(tiles=tiles, cores=cores, mesh=dict(mapping["mesh"], chips=[25, 20]))
+        cost.update(cores=prices, chips=[dict(cost["chips"][0], id=c) for c in range(cls.COPIES)])
+        cost.pop("links")
+        t.write_text(path, json.dumps(cost))
+        t.write_text(os.path.join(cls.folder, "mapping.json"), json.dumps(mapping))
+
+    def test_only_rows_in_sight_are_in_the_page(self):
+        n = len(self.cost["cores"])
+        self.assertGreater(n, 18000)
+        self.assertIn(f"{n:,} of {n:,} cores", self.at("#cores-body").text)
+        self.assertLess(len(self.all("#cores-body tr")), 80)
+        box = self.at("#cores-body .table-box")
+        self.js("arguments[0].scrollTop = 1e9", box)
+        self.wait(f"return !!document.querySelector('#cores-body tr[data-row=\"{n - 1}\"]')")
+        self.assertLess(len(self.all("#cores-body tr")), 80)
+
+    def test_drawing_and_finding(self):
+        self.settle()
+        core = len(self.cost["cores"]) - 1
+        self.js("R.select({core: arguments[0]}); Plan.focusCore(arguments[0], false)", core)
+        self.settle()
+        self.move_to(core).perform()
+        self.assertIn(f"Core {core} ", self.at("#plan-tip").text)
+        colour = self.js("return R.D.layers[R.mainLayer[arguments[0]]].colour", core)
+        self.assertEqual(self.pixel(core), colour)
+        self.assertIn("no loads of links", self.at("#network").text)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -177,7 +177,10 @@
   };
   const side = () => {
     const {core, layer} = R.state;
-    document.getElementById("plan-live").textContent = "";
+    document.getElementById("plan-live").textContent = layer >= 0 ?
+        `${D.layers[layer].name}, ${D.layers[layer].cores} cores` :
+        core >= 0 ? `Core ${core}, chip ${C.chip[core]}, ${R.layerName(R.mainLayer[core])}` :
+                    "";
     R.put("plan-detail", layer >= 0 ? layerDetail(layer) : core >= 0 ? coreDetail(core) : []);
     R.put("plan-legend", legend());
     document.getElementById("plan-layer").value = layer;
