@@ -1,5 +1,5 @@
-"""report and floorplan: what they write is what the folder holds, loads nothing, is the same every time,
-and no name and no damaged file does harm. The page itself is clicked through by test_report_browser."""
+"""report and floorplan: what they write is what the folder holds, loads nothing, is the same every
+time, and no name and no damaged file does harm. test_report_browser clicks through the page."""
 import base64
 import json
 import os
@@ -14,8 +14,8 @@ import spikec_tool as t
 CASE = "v2-tiny-batch3-exact"
 SVG = "{http://www.w3.org/2000/svg}"
 FIGURES = ("neurons", "in_axons", "out_axons", "synapse_bits", "synapses", "synaptic_events",
-           "neuron_updates", "neuron_updates_active", "spikes_out", "messages", "messages_in", "hops",
-           "energy", "busy_ns")
+           "neuron_updates", "neuron_updates_active", "spikes_out", "messages", "messages_in",
+           "hops", "energy", "busy_ns")
 HOSTILE = "</script><script>document.title='x'</script>&\"'<b>"
 
 
@@ -35,7 +35,8 @@ class Folder(t.ToolTest):
         cls.made = os.path.join(cls.class_dir, "made")
         cls.spikes = os.path.join(cls.class_dir, "spikes.safetensors")
         image = ["--input", t.golden(CASE, "input.safetensors")]
-        for arguments in (["compile", *t.case_arguments(CASE), "--target", cls.target, "-o", cls.made],
+        model = t.case_arguments(CASE)
+        for arguments in (["compile", *model, "--target", cls.target, "-o", cls.made],
                           ["simulate", cls.made, *image, "--spikes", cls.spikes],
                           ["verify", cls.made, *image]):
             result = t.spikec(*arguments)
@@ -47,7 +48,8 @@ class Folder(t.ToolTest):
         os.makedirs(folder)
         for name in os.listdir(self.made):
             if name not in without and not name.startswith(("image", "model", "quantised")):
-                t.write_bytes(os.path.join(folder, name), t.read_bytes(os.path.join(self.made, name)))
+                t.write_bytes(os.path.join(folder, name),
+                              t.read_bytes(os.path.join(self.made, name)))
         return folder
 
     def edit(self, folder, name, change):
@@ -108,7 +110,8 @@ class Page(Folder):
                           predicted["energy_priced_pj"], 1e-9, "energy")
 
     def test_activity_is_that_of_the_spikes(self):
-        data, spikes = data_of(self.report(self.copy(), "--spikes", self.spikes)), t.read_tensors(self.spikes)
+        data = data_of(self.report(self.copy(), "--spikes", self.spikes))
+        spikes = t.read_tensors(self.spikes)
         self.assertGreater(len(data["activity"]["layers"]), 5)
         for layer in data["activity"]["layers"]:
             name = data["layers"][layer["layer"]]["name"]
@@ -261,7 +264,8 @@ class FloorPlan(Folder):
         self.run_tool("floorplan", folder, "-o", out, "--chip", chip)
         self.assertEqual(len(self.squares(ET.parse(out).getroot())),
                          sum(c["chip"] == chip for c in cores))
-        self.run_tool("floorplan", folder, "-o", out, "--chip", 777, expect=t.USAGE, says="chip 777")
+        self.run_tool("floorplan", folder, "-o", out, "--chip", 777, expect=t.USAGE,
+                      says="chip 777")
 
     def test_refusals(self):
         self.run_tool("floorplan", self.made, expect=t.USAGE, says="-o FILE")

@@ -1,5 +1,5 @@
-"""report in a browser: headless Chromium opens the page and clicks through it. What is on the canvas is
-read back as pixels and compared with the colours that the data give."""
+"""report in a browser: headless Chromium opens the page and clicks through it. What is on the canvas
+is read back as pixels and compared with the colours that the data give."""
 import json
 import os
 import re
@@ -76,7 +76,8 @@ class Browser(t.ToolTest):
         self.open()
 
     def tearDown(self):
-        wrong = [e for e in self.driver.get_log("browser") if e["source"] != "rendering"]  # that tells of pixels read back
+        wrong = [e for e in self.driver.get_log("browser")
+                 if e["source"] != "rendering"]  # that tells of pixels read back
         self.assertEqual(wrong, [])
 
     def open(self):
@@ -97,22 +98,24 @@ class Browser(t.ToolTest):
 
     def settle(self):
         """Until the canvas has been drawn after what was done last."""
-        drawn = self.js("const n = document.getElementById('plan').dataset.drawn; Plan.draw(); return Number(n)")
-        self.wait(f"return Number(document.getElementById('plan').dataset.drawn) > {drawn}")
+        count = "Number(document.getElementById('plan').dataset.drawn)"
+        drawn = self.js(f"const n = {count}; Plan.draw(); return n")
+        self.wait(f"return {count} > {drawn}")
 
     def pixel(self, core, dx=-0.33, dy=0.12):
         """Colour of the canvas in a core's square, beside its number, as #rrggbb."""
         return self.js("""
-            const [x, y] = Plan.screen(arguments[0]), k = Plan.view.transform.k, c = document.getElementById('plan');
-            const r = c.width / c.clientWidth;
-            const p = c.getContext('2d').getImageData((x + arguments[1] * k) * r, (y + arguments[2] * k) * r, 1, 1).data;
-            return '#' + [...p.slice(0, 3)].map(v => v.toString(16).padStart(2, '0')).join('');""", core, dx, dy)
+            const [x, y] = Plan.screen(arguments[0]), k = Plan.view.transform.k;
+            const c = document.getElementById('plan'), r = c.width / c.clientWidth;
+            const px = (x + arguments[1] * k) * r, py = (y + arguments[2] * k) * r;
+            const p = [...c.getContext('2d').getImageData(px, py, 1, 1).data.slice(0, 3)];
+            return '#' + p.map(v => v.toString(16).padStart(2, '0')).join('');""", core, dx, dy)
 
     def move_to(self, core):
         canvas = self.at("#plan")
         self.js("arguments[0].scrollIntoView({block: 'center'})", canvas)
         x, y = self.js("return Plan.screen(arguments[0])", core)
-        w, h = self.js("const c = document.getElementById('plan'); return [c.clientWidth, c.clientHeight]")
+        w, h = self.js("return [arguments[0].clientWidth, arguments[0].clientHeight]", canvas)
         return ActionChains(self.driver).move_to_element_with_offset(
             canvas, round(x - w / 2), round(y - h / 2))
 
@@ -140,7 +143,7 @@ class Click(Browser):
 
     def test_cores_are_drawn_in_the_colour_of_their_layer(self):
         self.settle()
-        colours = {l["name"]: l["colour"] for l in self.js("return R.D.layers.map(l => ({name: l.name, colour: l.colour}))")}
+        colours = dict(self.js("return R.D.layers.map(l => [l.name, l.colour])"))
         for core in range(len(self.cost["cores"])):
             self.assertEqual(self.pixel(core), colours[self.names(core)[0]], core)
 
@@ -216,7 +219,8 @@ class Click(Browser):
         nodes[layer].click()
         self.assertEqual(self.js("return R.state.layer"), layer)
         self.settle()
-        name, colour = self.cost["layers"][layer]["name"], self.js("return R.D.layers[arguments[0]].colour", layer)
+        name = self.cost["layers"][layer]["name"]
+        colour = self.js("return R.D.layers[arguments[0]].colour", layer)
         for core, c in enumerate(self.cost["cores"]):
             if c["layers"][0] == name:
                 self.assertEqual(self.pixel(core), colour)
@@ -241,7 +245,8 @@ class Click(Browser):
                          min(c["synaptic_events"] for c in self.cost["cores"]))
         field = self.at("#cores-filter")
         field.send_keys("mlp neurons>100")
-        want = sum(c["neurons"] > 100 and any("mlp" in l for l in c["layers"]) for c in self.cost["cores"])
+        want = sum(c["neurons"] > 100 and any("mlp" in l for l in c["layers"])
+                   for c in self.cost["cores"])
         self.assertIn(f"{want} of {len(self.cost['cores'])} cores", self.at("#cores-body").text)
         field.clear()
         field.send_keys("block.0.attn.q_lif")
@@ -268,29 +273,34 @@ class Click(Browser):
             for _ in range(2):
                 self.at("#theme").click()
                 self.settle()
-                self.assertLessEqual(self.js("return document.documentElement.scrollWidth - innerWidth"), 0)
+                self.assertLessEqual(self.js(TOO_WIDE), 0)
                 overlaps = self.js(OVERLAPS)
                 self.assertEqual(overlaps, [], f"width {width}")
-            self.assertIn(self.js("return document.documentElement.dataset.theme"), ("light", "dark"))
 
 
+TOO_WIDE = "return document.documentElement.scrollWidth - innerWidth"
 # Pairs of texts of one drawing whose boxes meet, and texts that leave their drawing.
 OVERLAPS = """
 const out = [];
 for (const svg of document.querySelectorAll('svg')) {
   const area = svg.getBoundingClientRect();
-  const boxes = [...svg.querySelectorAll('text')].filter(e => e.textContent.trim() && !e.closest('.node')).map(e => [e.textContent, e.getBoundingClientRect()]).sort((a, b) => a[1].top - b[1].top);
+  const texts = [...svg.querySelectorAll('text')].filter(e => e.textContent.trim() && !e.closest('.node'));
+  const boxes = texts.map(e => [e.textContent, e.getBoundingClientRect()]);
+  boxes.sort((a, b) => a[1].top - b[1].top);
   boxes.forEach(([text, r], i) => {
     if (r.left < area.left - 1.5 || r.right > area.right + 1.5) out.push('leaves: ' + text);
     for (let k = i + 1; k < boxes.length && boxes[k][1].top < r.bottom - 3; k++) {
       const q = boxes[k][1];
-      if (Math.min(r.right, q.right) - Math.max(r.left, q.left) > 1.5 && Math.min(r.bottom, q.bottom) - Math.max(r.top, q.top) > 3) out.push(text + ' | ' + boxes[k][0]);
+      const across = Math.min(r.right, q.right) - Math.max(r.left, q.left);
+      const down = Math.min(r.bottom, q.bottom) - Math.max(r.top, q.top);
+      if (across > 1.5 && down > 3) out.push(text + ' | ' + boxes[k][0]);
     }
   });
 }
 for (const node of document.querySelectorAll('.node')) {
   const box = node.querySelector('rect.box').getBoundingClientRect();
-  for (const e of node.querySelectorAll('text')) if (e.getBoundingClientRect().right > box.right) out.push('leaves its node: ' + e.textContent);
+  for (const e of node.querySelectorAll('text'))
+    if (e.getBoundingClientRect().right > box.right) out.push('leaves its node: ' + e.textContent);
 }
 return out;
 """
@@ -327,7 +337,7 @@ class Difference(Browser):
 
 
 class Fresh(Browser):
-    """Compiled and no more, for a chip without published prices: the page says what would add what."""
+    """Compiled and no more, for a chip without published prices: the page says what adds what."""
     target, simulated, verified = "loihi2", False, False
 
     def test_says_what_is_missing(self):
@@ -347,7 +357,7 @@ class Fresh(Browser):
             self.driver.set_window_size(width, 1000)
             self.settle()
             self.assertEqual(self.js(OVERLAPS), [])
-            self.assertLessEqual(self.js("return document.documentElement.scrollWidth - innerWidth"), 0)
+            self.assertLessEqual(self.js(TOO_WIDE), 0)
 
 
 class Large(Browser):

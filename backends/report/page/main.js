@@ -87,6 +87,12 @@
   };
 
   /* ---- side panel ---- */
+  const layerButton = i => {
+    const on = R.state.layer === i;
+    const choose = () => R.select({layer: on ? -1 : i, core: -1});
+    const attributes = {type: "button", class: "link", "aria-pressed": String(on), onclick: choose};
+    return el("button", attributes, D.layers[i].name);
+  };
   const coreDetail = i => {
     const tiles = R.tilesOf(i), rows = [];
     for (let k = 0; k < R.LIMITED; k++) {
@@ -137,7 +143,14 @@
     D.figures.forEach((f, k) => {
       if (l.figures[k] !== null) rows.push([f.label, R.figure(k, l.figures[k])]);
     });
-    const ends = (list, word) => list.length ? [el("p", { class: "note" }, word), el("div", { class: "tags" }, list.map(([s, delay]) => el("div", {}, R.swatch(D.layers[s].colour), el("button", { type: "button", class: "link", onclick: () => R.select({ layer: s, core: -1 }) }, D.layers[s].name), delay ? ` (${delay} late)` : "")))] : [];
+    const end = ([s, delay]) => {
+      const late = delay ? ` (${delay} late)` : "";
+      return el("div", {}, R.swatch(D.layers[s].colour), layerButton(s), late);
+    };
+    const ends = (list, word) => {
+      if (!list.length) return [];
+      return [el("p", {class: "note"}, word), el("div", {class: "tags"}, list.map(end))];
+    };
     const readers = [];
     D.layers.forEach((q, k) => q.sources.forEach(([s, delay]) => {
       if (s === i) readers.push([k, delay]);
@@ -158,21 +171,24 @@
         (g, k) => ({g, k, layers: D.layers.map((l, i) => i).filter(i => D.layers[i].group === k)}));
     return [
       el("h3", {}, "Layers"), el("p", {class: "note"}, "Choose one to see its cores alone."),
-      ...groups.map(
-          ({g, k, layers}) => {
-            const strip = el("span", {class: "strip"}, layers.map(i => {
-              const s = el("i");
-              s.style.background = D.layers[i].colour;
-              return s;
-            }));
-            const d = el("details", { class: "legend-group" }, el("summary", {}, strip, `${g} (${n(d3.sum(layers, i => D.layers[i].cores))})`), el("ul", {}, layers.map(i => el("li", {}, R.swatch(D.layers[i].colour), el("button", { type: "button", class: "link", "aria-pressed": String(R.state.layer === i), onclick: () => R.select({ layer: R.state.layer === i ? -1 : i, core: -1 }) }, D.layers[i].name)))));
-            d.open = opened.has(k);
-            d.addEventListener("toggle", () => {
-              if (d.open) opened.add(k);
-              else opened.delete(k);
-            });
-            return d;
-          })
+      ...groups.map(({g, k, layers}) => {
+        const strip = el("span", {class: "strip"}, layers.map(i => {
+          const s = el("i");
+          s.style.background = D.layers[i].colour;
+          return s;
+        }));
+        const cores = d3.sum(layers, i => D.layers[i].cores);
+        const item = i => el("li", {}, R.swatch(D.layers[i].colour), layerButton(i));
+        const heading = el("summary", {}, strip, `${g} (${n(cores)})`);
+        const list = el("ul", {}, layers.map(item));
+        const d = el("details", {class: "legend-group"}, heading, list);
+        d.open = opened.has(k);
+        d.addEventListener("toggle", () => {
+          if (d.open) opened.add(k);
+          else opened.delete(k);
+        });
+        return d;
+      })
     ];
   };
   const side = () => {
