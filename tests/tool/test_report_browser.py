@@ -207,6 +207,15 @@ class Click(Browser):
         self.settle()
         self.assertNotEqual([self.pixel(c) for c in range(4)], without)
         self.assertIn("over a link", self.at("#plan-scale").text)
+        router = self.js("return R.D.mesh.router")
+        core = next(i for i, c in enumerate(self.cost["cores"]) if c["hops"] > 0)
+        place = [self.cost["cores"][core][k] // r for k, r in zip("xy", router)]
+        row = next(r for r in self.cost["links"]["loads"] if r[:2] == place)
+        self.move_to(core).perform()
+        told = [float(v.replace(",", "")) for v in
+                re.findall(r"(?:east|west|south|north) ([\d,.]+)", self.at("#plan-tip").text)]
+        want = sorted((v for v in row[2:] if v > 0), reverse=True)
+        self.assertEqual([round(v) for v in told], [round(v) for v in want])
         loads = [v for row in self.cost["links"]["loads"] for v in row[2:] if v > 0]
         self.assertEqual(self.js("return Plan.links.length"), len(loads))
         self.assert_close(self.js("return Plan.mostLoad"), max(loads), 1e-6)
@@ -256,6 +265,8 @@ class Click(Browser):
         row.click()
         self.assertEqual(self.js("return R.state.core"), core)
         self.assertEqual(len(self.all("#layers-body tr[data-row]")), len(self.cost["layers"]))
+        self.assertEqual(len(self.all("#chips-body tr[data-row]")), len(self.cost["chips"]))
+        self.assertIn(f"{self.cost['chips'][0]['synapses']:,}", self.at("#chips-body").text)
 
     def test_rasters(self):
         pick = Select(self.at("#raster-layer"))

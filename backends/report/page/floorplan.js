@@ -308,6 +308,11 @@ const Plan = (() => {
     const core = at.get(((row + top) * chipsX + column + left) * 16777216 + cy * 4096 + cx);
     return core === undefined ? -1 : core;
   };
+  /* links that leave the core's router, the busiest first */
+  const linksOf = core => {
+    const x = Math.floor(C.x[core] / routerX), y = Math.floor(C.y[core] / routerY);
+    return links.filter(l => l.chip === C.chip[core] && l.x === x && l.y === y).reverse();
+  };
   const lines = core => {
     const o = chosen(), tiles = R.tilesOf(core);
     const names = [...new Set(tiles.map(t => D.layers[t.layer].name))];
@@ -317,7 +322,10 @@ const Plan = (() => {
     ];
     names.slice(0, 4).forEach(n => out.push(n, el("br")));
     if (names.length > 4) out.push(`and ${names.length - 4} more layers`, el("br"));
-    if (o.key !== "layer")
+    if (view.links)
+      linksOf(core).forEach(
+          l => out.push(`${l.direction} ${R.num(l.load)} messages per image`, el("br")));
+    else if (o.key !== "layer")
       out.push(
           `${o.label}: ${
               o.share ? R.percent(amount(o, core)) : R.figure(o.figure, amount(o, core))}`,

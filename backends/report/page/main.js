@@ -309,6 +309,7 @@
   Activity.verification();
   Tables.layers();
   Tables.cores();
+  Tables.chips();
   origin();
   side();
   R.events.on("select.side", side);

@@ -151,7 +151,10 @@ const Tables = (() => {
     update();
   };
   const number = {show: v => R.num(v)};
-  const dynamic = i => !["synapses"].includes(D.figures[i].key);
+  /* figures that are shown with a prefix have their unit beside every value */
+  const unit = k => k === F.energy || k === F.busy_ns ? "per image" :
+      k === F.synapse_bits                            ? null :
+                                                        D.figures[k].unit;
   const layers = () => table({
     id: "layers",
     label: "Layers",
@@ -201,10 +204,7 @@ const Tables = (() => {
           .map((f, k) => ({
                  key: f.key,
                  label: f.label,
-                 unit: k === F.energy     ? "per image" :
-                     k === F.busy_ns      ? "per image" :
-                     k === F.synapse_bits ? null :
-                                            f.unit,
+                 unit: unit(k),
                  get: i => D.layers[i].figures[k],
                  show: v => R.figure(k, v),
                  k
@@ -249,9 +249,7 @@ const Tables = (() => {
           .map((f, k) => ({
                  key: f.key,
                  label: f.label,
-                 unit: k === F.energy || k === F.busy_ns ? "per image" :
-                     k === F.synapse_bits                ? null :
-                                                           f.unit,
+                 unit: unit(k),
                  get: i => R.value(i, k),
                  show: v => R.figure(k, v),
                  k
@@ -259,5 +257,35 @@ const Tables = (() => {
           .filter(c => R.known(c.k))
     ]
   });
-  return {layers, cores, matcher};
+  let chip = -1;
+  const chips = () => table({
+    id: "chips",
+    label: "Chips",
+    what: "chips",
+    count: D.chips.length,
+    file: "chips.csv",
+    name: i => `chip ${D.chips[i].id}`,
+    hint: "cores>100 messages_in>1e6",
+    chosen: i => i === chip,
+    choose: (i, stay) => {
+      chip = i;
+      R.events.call("select");
+      if (!stay) Plan.focusChip(D.chips[i].id);
+    },
+    columns: [
+      {key: "chip", label: "Chip", get: i => D.chips[i].id, ...number},
+      {key: "cores", label: "Cores", get: i => D.chips[i].cores, ...number},
+      ...D.figures
+          .map((f, k) => ({
+                 key: f.key,
+                 label: f.label,
+                 unit: unit(k),
+                 get: i => D.chips[i].figures[k],
+                 show: v => R.figure(k, v),
+                 k
+               }))
+          .filter(c => D.chips.some(h => h.figures[c.k] !== null))
+    ]
+  });
+  return {layers, cores, chips, matcher};
 })();
