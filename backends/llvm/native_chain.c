@@ -44,12 +44,26 @@ static enum nat_elem accumulator(const struct build *b, const struct ir_param *w
     return bound > INT32_MAX ? NAT_I64 : NAT_I32;
 }
 
+/* How many blocks are summed together: more additions are under way and a list is read less often,
+ * as far as the sums fit into registers and offsets into 32 bits. */
+static uint32_t words_of(const struct build *b, uint32_t pitch, uint64_t rows)
+{
+    const struct nat_spec *s = &b->spec;
+    uint32_t words = s->weight == NAT_I16 ? 4 : 2;
+
+    if (!b->p->wide || s->acc == NAT_I64 || rows >= (1u << 21))
+        return 1;
+    while (pitch % (words * NAT_BLOCK))
+        words /= 2;
+    return words;
+}
+
 /* Segments, lists and tile of a projection. */
 static void plan_lists(struct build *b, uint64_t positions)
 {
     struct nat_spec *s = &b->spec;
     uint32_t taps = s->kernel_h * s->kernel_w, in = b->in.data[0].channels;
-    uint64_t row = (uint64_t)in * NAT_BLOCK * nat_elem_bits(s->weight) / 8;
+    uint64_t row = (uint64_t)in * s->words * NAT_BLOCK * nat_elem_bits(s->weight) / 8;
 
     if (taps * row > SLICE_BYTES && taps > 1)
         s->taps_per_segment = SLICE_BYTES > row ? (uint32_t)(SLICE_BYTES / row) : 1;
@@ -108,6 +122,8 @@ static spk_status project(struct build *b, uint32_t id)
         return diag_internal(b->d, n->span, "E0742", "weights of %s are of the wrong kind",
                              w->name);
     s->acc = accumulator(b, w, (uint64_t)c.taps * c.in);
+    s->words = words_of(b, c.pitch, (uint64_t)c.taps * c.in);
+    c.width = s->words * NAT_BLOCK;
     c.bytes = ((uint64_t)c.taps * c.in + 1) * c.pitch * nat_elem_bits(c.elem) / 8;
     SPK_TRY(nb_add_const(b, c, &b->arg[NAT_ARG_WEIGHT]));
     s->bias = n->n_params > 1;

@@ -72,6 +72,7 @@ struct nat_spec {
     enum nat_elem weight;          /* F32, I16 or I32 */
     uint32_t taps_per_segment;     /* 0: a segment holds all operands of a run */
     uint32_t tile, list, segments; /* positions of a call; entries of a row's list; its segments */
+    uint32_t words;                /* blocks that are summed together */
     bool bias, norm, encoder;
     uint32_t out_shift, m_exp;
     int32_t m_max;
@@ -116,8 +117,8 @@ struct nat_buffer {
 /* A block of constants: re-laid weights and the like. */
 struct nat_const {
     enum nat_const_kind {
-        NAT_C_ROWS,  /* [block][tap][in][NAT_BLOCK], one row of zeros behind each block */
-        NAT_C_HEAD,  /* [NAT_LANES block][in][NAT_LANES] */
+        NAT_C_ROWS, /* [outputs / width][tap][in][width], a row of zeros behind each of the first */
+        NAT_C_HEAD, /* [NAT_LANES block][in][NAT_LANES] */
         NAT_C_ARRAY, /* [pitch] */
         NAT_C_NORM
     } kind;
@@ -125,11 +126,12 @@ struct nat_const {
     uint64_t offset, bytes;
     enum nat_elem elem; /* of the result */
     uint32_t out, in, taps, pitch;
+    uint32_t width; /* ROWS: outputs of a row */
 };
 
 struct nat_plan {
     const struct ir_module *m;
-    bool integer;
+    bool integer, wide;
     VEC(struct nat_kernel) kernels;
     VEC(struct nat_function) functions;
     VEC(struct nat_shape) shapes;
@@ -149,8 +151,9 @@ struct nat_plan {
     double divisor;
 };
 
-/* Plans a module that verifies and has all its data; what native code cannot do is an error. */
-spk_status nat_plan_init(const struct ir_module *m, struct diag_list *d,
+/* Plans a module that verifies and has all its data; what native code cannot do is an error. wide:
+ * for a processor with 32 vector registers of 512 bits. */
+spk_status nat_plan_init(const struct ir_module *m, bool wide, struct diag_list *d,
                          struct nat_plan *out) SPK_CHECKED;
 void nat_plan_fini(struct nat_plan *p);
 
@@ -165,9 +168,9 @@ uint32_t nat_input_max(const struct ir_type *t);
 /* Fills const_bytes bytes with the constants. */
 void nat_plan_constants(const struct nat_plan *p, void *out);
 
-/* Scratch memory of one call, and where its parts lie: sums [tile * acc_frames][NAT_BLOCK], starts
- * of segments [tile * acc_frames][segments + 1] u32, the lists' byte offsets of weight rows and
- * their values, both [tile * acc_frames * list] of 32 bits (values: 64 for dense pixels). */
+/* Scratch memory of one call, and where its parts lie: sums [tile * acc_frames][words * NAT_BLOCK],
+ * starts of segments [tile * acc_frames][segments + 1] u32, the lists' byte offsets of weight rows
+ * and their values, both [tile * acc_frames * list] of 32 bits (values: 64 for dense pixels). */
 struct nat_scratch {
     uint64_t starts, offsets, values, bytes;
 };

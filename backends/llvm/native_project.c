@@ -19,13 +19,15 @@
 
 #define STEP 4u
 #define NARROW 252u
-#define GROUPS (NAT_BLOCK / NAT_LANES)
+#define WORDS 4u /* at most */
+#define MAX_GROUPS (WORDS * NAT_BLOCK / NAT_LANES)
 
 struct pj {
     struct em *e;
     val starts, offsets, values;
-    val cursor, segment; /* slots, i64 */
-    val row;             /* of the call: (position - begin) * acc_frames + frame */
+    val cursor, segment;    /* slots, i64 */
+    val row;                /* of the call: (position - begin) * acc_frames + frame */
+    uint32_t width, groups; /* outputs that are summed together, and vectors of them */
     uint32_t row_bytes, rows, value_bytes;
     bool has_values;
 };
@@ -273,7 +275,7 @@ static void make_lists(struct pj *p)
 struct sums {
     const struct pj *p;
     val weights; /* of the block */
-    val slot[GROUPS];
+    val slot[MAX_GROUPS];
     typ vector; /* of the sums */
     val acc;    /* where the sums of the row lie */
 };
@@ -319,7 +321,7 @@ static void add_scaled(const struct sums *m, val row, val factor)
     const struct em *e = m->p->e;
     val f = em_splat(e, factor);
 
-    for (uint32_t v = 0; v < GROUPS; v++) {
+    for (uint32_t v = 0; v < m->p->groups; v++) {
         val w = weight_lanes(m, row, v);
 
         add_to(m, v,
@@ -335,10 +337,10 @@ static void add_narrow(const struct sums *m, val from, val end)
     const struct llvm *l = e->l;
     typ wide = l->VectorType(e->i16, 2 * NAT_LANES);
     struct em_loop outer = em_for(e, from, end, NARROW), k;
-    val limit = em_add(e, outer.i, em_i64(e, NARROW)), slot[GROUPS / 2], lanes[2 * NAT_LANES];
+    val limit = em_add(e, outer.i, em_i64(e, NARROW)), slot[MAX_GROUPS / 2], lanes[2 * NAT_LANES];
 
     limit = l->BuildSelect(e->b, l->BuildICmp(e->b, LLVMIntULT, limit, end, ""), limit, end, "");
-    for (uint32_t v = 0; v < GROUPS / 2; v++) {
+    for (uint32_t v = 0; v < m->p->groups / 2; v++) {
         slot[v] = em_slot(e, wide);
         em_set(e, slot[v], l->ConstNull(wide));
     }
@@ -346,7 +348,7 @@ static void add_narrow(const struct sums *m, val from, val end)
     for (uint32_t i = 0; i < STEP; i++) {
         val row = row_at(m, em_add(e, k.i, em_i64(e, i)));
 
-        for (uint32_t v = 0; v < GROUPS / 2; v++) {
+        for (uint32_t v = 0; v < m->p->groups / 2; v++) {
             val w = em_load(e, wide, em_at(e, row, em_i64(e, v * 4 * NAT_LANES)), 64);
 
             em_set(e, slot[v], em_add(e, em_get(e, wide, slot[v]), w));
@@ -355,7 +357,7 @@ static void add_narrow(const struct sums *m, val from, val end)
     em_end(e, &k);
     for (uint32_t i = 0; i < 2 * NAT_LANES; i++)
         lanes[i] = em_i32(e, i);
-    for (uint32_t v = 0; v < GROUPS; v++) {
+    for (uint32_t v = 0; v < m->p->groups; v++) {
         val half = l->BuildShuffleVector(e->b, em_get(e, wide, slot[v / 2]), l->GetUndef(wide),
                                          l->ConstVector(lanes + v % 2 * NAT_LANES, NAT_LANES), "");
 
@@ -379,7 +381,7 @@ static void add_list(const struct sums *m, enum nat_run run, val from, val end)
         val index = em_add(e, k.i, em_i64(e, i)), row = row_at(m, index), x;
 
         if (run == NAT_RUN_BINARY) {
-            for (uint32_t v = 0; v < GROUPS; v++)
+            for (uint32_t v = 0; v < m->p->groups; v++)
                 add_to(m, v, weight_lanes(m, row, v));
             continue;
         }
@@ -416,8 +418,8 @@ static void add_segments(struct sums *m, uint32_t operand, uint32_t first, uint3
     val rows = em_mul(e, em_sub(e, e->end, e->begin), e->s->acc_frames);
 
     row = em_for(e, em_i64(e, 0), rows, 1);
-    at = em_at(e, m->acc, em_mul(e, row.i, NAT_BLOCK * bytes));
-    for (uint32_t v = 0; v < GROUPS; v++) {
+    at = em_at(e, m->acc, em_mul(e, row.i, m->p->width * bytes));
+    for (uint32_t v = 0; v < m->p->groups; v++) {
         val old = em_load(e, m->vector, em_at(e, at, em_i64(e, v * NAT_LANES * bytes)), 64);
 
         em_set(e, m->slot[v], e->l->BuildSelect(e->b, fresh, e->l->ConstNull(m->vector), old, ""));
@@ -430,7 +432,7 @@ static void add_segments(struct sums *m, uint32_t operand, uint32_t first, uint3
         to = em_load(e, e->i32, start_at(m->p, row.i, em_add(e, segment.i, em_i64(e, 1))), 4);
         add_list(m, nat_run_of(in), from, e->l->BuildZExt(e->b, to, e->i64, ""));
     }
-    for (uint32_t v = 0; v < GROUPS; v++)
+    for (uint32_t v = 0; v < m->p->groups; v++)
         em_store(e, em_get(e, m->vector, m->slot[v]),
                  em_at(e, at, em_i64(e, v * NAT_LANES * bytes)), 64);
     em_end(e, &row);
@@ -457,7 +459,7 @@ static val project_sum(const struct em *e, void *ctx, val t, uint32_t v)
     const struct get *g = ctx;
     uint32_t bytes = nat_elem_bits(e->s->acc) / 8;
     val row = em_mul(e, em_sub(e, g->position, e->begin), e->s->acc_frames);
-    val at = em_at(e, g->acc, em_mul(e, em_add(e, row, t), NAT_BLOCK * bytes));
+    val at = em_at(e, g->acc, em_mul(e, em_add(e, row, t), e->s->words * NAT_BLOCK * bytes));
 
     return em_load(e, em_vec(e, em_type(e, e->s->acc)),
                    em_at(e, at, em_i64(e, v * NAT_LANES * bytes)), 64);
@@ -471,10 +473,12 @@ void em_project(struct em *e)
     struct sums m = {.p = &p};
     struct get g;
     struct em_sums sums = {project_sum, &g};
-    struct em_loop block, position;
+    struct em_loop block, position, word;
     uint32_t segment = 0;
 
-    p.row_bytes = NAT_BLOCK * nat_elem_bits(s->weight) / 8;
+    p.width = s->words * NAT_BLOCK;
+    p.groups = p.width / NAT_LANES;
+    p.row_bytes = p.width * nat_elem_bits(s->weight) / 8;
     p.rows = s->kernel_h * s->kernel_w * e->in[0].channels;
     p.value_bytes = 4;
     for (uint32_t i = 0; i < s->n_in; i++) {
@@ -486,11 +490,11 @@ void em_project(struct em *e)
     p.offsets = em_at(e, e->scratch, em_i64(e, part.offsets));
     p.values = em_at(e, e->scratch, em_i64(e, part.values));
     make_lists(&p);
-    m.acc = g.acc = e->scratch;
+    m.acc = e->scratch;
     m.vector = em_vec(e, em_type(e, s->acc));
-    for (uint32_t v = 0; v < GROUPS; v++)
+    for (uint32_t v = 0; v < p.groups; v++)
         m.slot[v] = em_slot(e, m.vector);
-    block = em_for(e, em_i64(e, 0), em_i64(e, s->out.pitch / NAT_BLOCK), 1);
+    block = em_for(e, em_i64(e, 0), em_i64(e, s->out.pitch / p.width), 1);
     m.weights = em_at(e, em_arg_n(e, NAT_ARG_WEIGHT),
                       em_mul(e, block.i, (uint64_t)(p.rows + 1) * p.row_bytes));
     for (uint32_t i = 0, end; i < s->n_in; i = end) {
@@ -503,7 +507,10 @@ void em_project(struct em *e)
     }
     position = em_for(e, e->begin, e->end, 1);
     g.position = position.i;
-    em_epilogue(e, position.i, block.i, &sums);
+    word = em_for(e, em_i64(e, 0), em_i64(e, s->words), 1);
+    g.acc = em_at(e, e->scratch, em_mul(e, word.i, NAT_BLOCK * nat_elem_bits(s->acc) / 8));
+    em_epilogue(e, position.i, em_add(e, em_mul(e, block.i, s->words), word.i), &sums);
+    em_end(e, &word);
     em_end(e, &position);
     em_end(e, &block);
 }
