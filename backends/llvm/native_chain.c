@@ -1,14 +1,15 @@
 /* Kernels of chains: a projection, batch norm or neuron with what was deferred in front of it.
  *
  * Sizes: a call computes at most NAT_ROWS rows (frames x positions); long lists are cut into
- * segments whose weights, at most SLICE_BYTES, stay in the second-level cache while all rows use
- * them. */
+ * segments whose weights stay in a near cache while all rows use them. Values are many to a unit,
+ * so that theirs fits the first level; of spikes a larger one keeps lists from being too short. */
 #include <string.h>
 
 #include "backends/llvm/native_private.h"
 
-#define SLICE_BYTES ((uint64_t)384 << 10)
-#define SCRATCH_BYTES ((uint64_t)12 << 20)
+#define BITS_SLICE ((uint64_t)96 << 10)
+#define VALUES_SLICE ((uint64_t)32 << 10)
+#define SCRATCH_BYTES ((uint64_t)40 << 20)
 
 /* ---- projections ---- */
 
@@ -63,15 +64,19 @@ static void plan_lists(struct build *b, uint64_t positions)
 {
     struct nat_spec *s = &b->spec;
     uint32_t taps = s->kernel_h * s->kernel_w, in = b->in.data[0].channels;
-    uint64_t row = (uint64_t)in * s->words * NAT_BLOCK * nat_elem_bits(s->weight) / 8;
+    uint32_t units = taps * nat_units(&b->in.data[0]),
+             unit_inputs = in < NAT_BLOCK ? in : NAT_BLOCK;
+    uint64_t row = (uint64_t)s->words * NAT_BLOCK * nat_elem_bits(s->weight) / 8;
+    uint64_t unit_row = unit_inputs * row;
+    uint64_t slice = nat_run_of(&b->in.data[0]) == NAT_RUN_BINARY ? BITS_SLICE : VALUES_SLICE;
 
-    if (taps * row > SLICE_BYTES && taps > 1)
-        s->taps_per_segment = SLICE_BYTES > row ? (uint32_t)(SLICE_BYTES / row) : 1;
+    if (taps * in * row > slice)
+        s->units_per_segment = (uint32_t)((slice + unit_row - 1) / unit_row);
     for (size_t i = 0; i < b->in.len; i++) {
         bool first = i == 0 || !nat_same_run(&b->in.data[i - 1], &b->in.data[i]);
 
-        if (nat_run_of(&b->in.data[i]) != NAT_RUN_DENSE && s->taps_per_segment)
-            s->segments += (taps + s->taps_per_segment - 1) / s->taps_per_segment;
+        if (nat_run_of(&b->in.data[i]) != NAT_RUN_DENSE && s->units_per_segment)
+            s->segments += (units + s->units_per_segment - 1) / s->units_per_segment;
         else
             s->segments += first;
     }

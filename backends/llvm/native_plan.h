@@ -70,7 +70,7 @@ struct nat_spec {
     uint32_t acc_frames;           /* frames that the projection computes */
     enum nat_elem acc;             /* of the sums: F32, I32 or I64 */
     enum nat_elem weight;          /* F32, I16 or I32 */
-    uint32_t taps_per_segment;     /* 0: a segment holds all operands of a run */
+    uint32_t units_per_segment;    /* of NAT_BLOCK inputs; 0: a segment holds a whole run */
     uint32_t tile, list, segments; /* positions of a call; entries of a row's list; its segments */
     uint32_t words;                /* blocks that are summed together */
     bool bias, norm, encoder;
@@ -190,6 +190,11 @@ uint32_t nat_elem_bits(enum nat_elem e);
 static inline uint64_t nat_positions(const struct nat_shape *s)
 {
     return (uint64_t)s->height * s->width;
+}
+/* Words of the channels of a position: a projection lists its inputs by these units. */
+static inline uint32_t nat_units(const struct nat_shape *s)
+{
+    return (s->channels + NAT_BLOCK - 1) / NAT_BLOCK;
 }
 static inline uint64_t nat_align(uint64_t n, uint64_t to)
 {

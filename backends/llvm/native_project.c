@@ -3,8 +3,9 @@
  * A call computes all frames of a range of output positions in three phases. First it lists, row by
  * row (position x frame), the byte offsets of the weight rows that the nonzero inputs of the window
  * select: operand by operand, tap by tap, channel by channel. Then, block by block of output
- * channels, it adds the listed rows onto the sums, which stay in registers while a list runs; long
- * lists are cut into segments, so that the weights of a segment stay in a near cache while all rows
+ * channels, or several blocks at once where registers allow it, it adds the listed rows onto the
+ * sums, which stay in registers while a list runs; long lists are cut into segments of so many
+ * units of NAT_BLOCK inputs, so that the weights of a segment stay in a near cache while all rows
  * use them. Then comes the epilogue for the block. Every output has one accumulator, from zero, in
  * the order of the list: the reference engine's order.
  * Lists are padded to a multiple of STEP with a row of zeros; adding zero changes no sum, since
@@ -17,7 +18,7 @@
 
 #include "backends/llvm/native_emit.h"
 
-#define STEP 4u
+#define STEP 2u
 #define NARROW 252u
 #define WORDS 4u /* at most */
 #define MAX_GROUPS (WORDS * NAT_BLOCK / NAT_LANES)
@@ -124,29 +125,68 @@ static void list_word(const struct pj *p, val word, val base)
     }
 }
 
-static void list_bits(const struct pj *p, const struct nat_shape *in, val at, val base)
+/* The unit of spikes at `at`. */
+static void list_bits(const struct pj *p, val at, val unit, val base)
 {
     const struct em *e = p->e;
-    struct em_loop l = em_for(e, em_i64(e, 0), em_i64(e, in->pitch / NAT_BLOCK), 1);
-    val word = em_load(e, e->i64, em_at(e, at, em_mul(e, l.i, 8)), 8);
-    val first = e->l->BuildTrunc(e->b, em_mul(e, l.i, NAT_BLOCK * p->row_bytes), e->i32, "");
+    val word = em_load(e, e->i64, em_at(e, at, em_mul(e, unit, 8)), 8);
     struct em_if some = em_when(e, e->l->BuildICmp(e->b, LLVMIntNE, word, em_i64(e, 0), ""));
 
-    list_word(p, word, em_add(e, base, first));
+    list_word(p, word, base);
     em_done(e, &some);
-    em_end(e, &l);
 }
 
-/* Nonzero counts with their values. */
-static void list_values(const struct pj *p, const struct nat_shape *in, val at, val base)
+/* NAT_LANES counts at once, those of them that are not 0; base: row of the first, i32. */
+static void list_lanes(const struct pj *p, val x, val base)
+{
+    const struct em *e = p->e;
+    const struct llvm *l = e->l;
+    typ vi = em_vec(e, e->i32), vf = em_vec(e, e->f32);
+    val some = l->BuildICmp(e->b, LLVMIntNE, x, l->ConstNull(vi), "");
+    val cursor = em_get(e, e->i64, p->cursor), item = in_bytes(e, cursor, 4);
+    val args[3] = {consecutive(p, base, 0, NAT_LANES), l->ConstNull(vi), some};
+    typ type = e->s->acc == NAT_F32 ? vf : vi;
+    val bits = l->BuildZExt(e->b, l->BuildBitCast(e->b, some, e->i16, ""), e->i64, "");
+
+    em_store(e, em_call(e, "llvm.x86.avx512.mask.compress", vi, args, 3),
+             em_at(e, p->offsets, item), 4);
+    args[0] = e->s->acc == NAT_F32 ? l->BuildSIToFP(e->b, x, vf, "") : x;
+    args[1] = l->ConstNull(type);
+    em_store(e, em_call(e, "llvm.x86.avx512.mask.compress", type, args, 3),
+             em_at(e, p->values, item), 4);
+    advance(p, bits);
+}
+
+/* The nonzero counts of a unit with their values. */
+static void list_values(const struct pj *p, const struct nat_shape *in, val at, val unit, val base)
 {
     const struct em *e = p->e;
     uint32_t bytes = nat_elem_bits(in->elem) / 8;
-    struct em_loop l = em_for(e, em_i64(e, 0), em_i64(e, in->channels), 1);
-    val x = em_load(e, em_type(e, in->elem), em_at(e, at, em_mul(e, l.i, bytes)), bytes);
-    val cursor = em_get(e, e->i64, p->cursor), item = in_bytes(e, cursor, 4), some;
-    val offset = e->l->BuildTrunc(e->b, em_mul(e, l.i, p->row_bytes), e->i32, "");
+    bool padded = in->pitch % NAT_BLOCK == 0, lanes = e->compress && padded; /* with zeros */
+    val channel = em_mul(e, unit, NAT_BLOCK), limit = em_i64(e, NAT_BLOCK);
+    val x, offset, cursor, item, some;
+    struct em_loop l;
 
+    if (!padded) {
+        val rest = em_sub(e, em_i64(e, in->channels), channel);
+
+        limit = e->l->BuildSelect(e->b, e->l->BuildICmp(e->b, LLVMIntULT, rest, limit, ""), rest,
+                                  limit, "");
+    }
+    l = em_for(e, em_i64(e, 0), limit, lanes ? NAT_LANES : 1);
+    at = em_at(e, at, em_mul(e, em_add(e, channel, l.i), bytes));
+    offset = e->l->BuildTrunc(e->b, em_mul(e, l.i, p->row_bytes), e->i32, "");
+    if (lanes) {
+        x = em_load(e, em_vec(e, em_type(e, in->elem)), at, bytes * NAT_LANES);
+        if (in->elem == NAT_U8)
+            x = e->l->BuildZExt(e->b, x, em_vec(e, e->i32), "");
+        list_lanes(p, x, em_add(e, base, offset));
+        em_end(e, &l);
+        return;
+    }
+    x = em_load(e, em_type(e, in->elem), at, bytes);
+    cursor = em_get(e, e->i64, p->cursor);
+    item = in_bytes(e, cursor, 4);
     if (in->elem == NAT_U8)
         x = e->l->BuildZExt(e->b, x, e->i32, "");
     some = e->l->BuildICmp(e->b, LLVMIntNE, x, em_i32(e, 0), "");
@@ -176,6 +216,32 @@ static void list_dense(const struct pj *p, const struct nat_shape *in, val at, v
     em_end(e, &l);
 }
 
+/* All units of one tap of spikes or counts, opening the segments that begin at them. */
+static void list_units(const struct pj *p, const struct nat_shape *in, val at, val tap, val inside)
+{
+    const struct em *e = p->e;
+    uint32_t units = nat_units(in), per = e->s->units_per_segment;
+    struct em_loop u = em_for(e, em_i64(e, 0), em_i64(e, units), 1);
+    val base = em_add(e, em_mul(e, tap, in->channels), em_mul(e, u.i, NAT_BLOCK)), rest;
+    struct em_if i;
+
+    if (per) {
+        rest = em_add(e, em_mul(e, tap, units), u.i);
+        rest = e->l->BuildURem(e->b, rest, em_i64(e, per), "");
+        i = em_when(e, e->l->BuildICmp(e->b, LLVMIntEQ, rest, em_i64(e, 0), ""));
+        open_segment(p);
+        em_done(e, &i);
+    }
+    i = em_when(e, inside);
+    base = e->l->BuildTrunc(e->b, em_mul(e, base, p->row_bytes), e->i32, "");
+    if (nat_run_of(in) == NAT_RUN_BINARY)
+        list_bits(p, at, u.i, base);
+    else
+        list_values(p, in, at, u.i, base);
+    em_done(e, &i);
+    em_end(e, &u);
+}
+
 /* One operand of one row; y0, x0: corner of its window. */
 static void list_operand(const struct pj *p, const struct nat_shape *in, val operand, val frame,
                          val y0, val x0)
@@ -186,7 +252,6 @@ static void list_operand(const struct pj *p, const struct nat_shape *in, val ope
     uint64_t position_bytes = (uint64_t)in->pitch * nat_elem_bits(in->elem) / 8;
     val base = em_arg(e, operand);
     struct em_loop ky, kx;
-    struct em_if i;
     val tap, y, x, inside, at;
 
     if (in->frames > 1)
@@ -194,31 +259,15 @@ static void list_operand(const struct pj *p, const struct nat_shape *in, val ope
     ky = em_for(e, em_i64(e, 0), em_i64(e, s->kernel_h), 1);
     kx = em_for(e, em_i64(e, 0), em_i64(e, s->kernel_w), 1);
     tap = em_add(e, em_mul(e, ky.i, s->kernel_w), kx.i);
-    if (s->taps_per_segment && run != NAT_RUN_DENSE) {
-        val rest = e->l->BuildURem(e->b, tap, em_i64(e, s->taps_per_segment), "");
-
-        i = em_when(e, e->l->BuildICmp(e->b, LLVMIntEQ, rest, em_i64(e, 0), ""));
-        open_segment(p);
-        em_done(e, &i);
-    }
     y = em_add(e, y0, ky.i);
     x = em_add(e, x0, kx.i);
     inside = e->l->BuildAnd(e->b, e->l->BuildICmp(e->b, LLVMIntULT, y, em_i64(e, in->height), ""),
                             e->l->BuildICmp(e->b, LLVMIntULT, x, em_i64(e, in->width), ""), "");
     at = em_at(e, base, em_mul(e, em_add(e, em_mul(e, y, in->width), x), position_bytes));
-    if (run == NAT_RUN_DENSE) {
+    if (run == NAT_RUN_DENSE)
         list_dense(p, in, at, inside);
-    } else {
-        val first = e->l->BuildTrunc(e->b, em_mul(e, tap, (uint64_t)in->channels * p->row_bytes),
-                                     e->i32, "");
-
-        i = em_when(e, inside);
-        if (run == NAT_RUN_BINARY)
-            list_bits(p, in, at, first);
-        else
-            list_values(p, in, at, first);
-        em_done(e, &i);
-    }
+    else
+        list_units(p, in, at, tap, inside);
     em_end(e, &kx);
     em_end(e, &ky);
 }
@@ -259,7 +308,7 @@ static void make_lists(struct pj *p)
     em_set(e, p->segment, em_i64(e, 0));
     for (uint32_t i = 0, end; i < s->n_in; i = end) {
         end = run_end(e, i);
-        if (s->taps_per_segment == 0 || nat_run_of(&e->in[i]) == NAT_RUN_DENSE)
+        if (s->units_per_segment == 0 || nat_run_of(&e->in[i]) == NAT_RUN_DENSE)
             open_segment(p);
         o = em_for(e, em_i64(e, NAT_ARG_OPERAND + i), em_i64(e, NAT_ARG_OPERAND + end), 1);
         list_operand(p, &e->in[i], o.i, frame.i, y0, x0);
@@ -441,11 +490,12 @@ static void add_segments(struct sums *m, uint32_t operand, uint32_t first, uint3
 
 static uint32_t run_segments(const struct em *e, uint32_t first, uint32_t end)
 {
-    uint32_t taps = e->s->kernel_h * e->s->kernel_w, per = e->s->taps_per_segment;
+    uint32_t units = e->s->kernel_h * e->s->kernel_w * nat_units(&e->in[first]);
+    uint32_t per = e->s->units_per_segment;
 
     if (per == 0 || nat_run_of(&e->in[first]) == NAT_RUN_DENSE)
         return 1;
-    return (end - first) * ((taps + per - 1) / per);
+    return (end - first) * ((units + per - 1) / per);
 }
 
 /* ---- the kernel ---- */
