@@ -9,6 +9,7 @@
 
 #define BITS_SLICE ((uint64_t)96 << 10)
 #define VALUES_SLICE ((uint64_t)32 << 10)
+#define COUNTED 4u
 #define SCRATCH_BYTES ((uint64_t)40 << 20)
 
 /* ---- projections ---- */
@@ -94,6 +95,24 @@ static void plan_lists(struct build *b, uint64_t positions)
     }
 }
 
+/* How many rows times counts 16 bits hold; 0 where that is too few to pay. */
+static uint32_t narrow_rows(const struct build *b)
+{
+    uint32_t most = 1, rows;
+
+    for (size_t i = 0; i < b->in.len; i++) {
+        const struct nat_shape *s = &b->in.data[i];
+
+        if (nat_run_of(s) != NAT_RUN_VALUES)
+            continue;
+        if (s->elem != NAT_U8)
+            return 0;
+        most = s->bound > most ? s->bound : most;
+    }
+    rows = (INT16_MAX / (128 * most)) & ~1u;
+    return b->spec.weight == NAT_I16 && rows >= 4 ? rows : 0;
+}
+
 /* The producer's half of a projection's kernel. */
 static spk_status project(struct build *b, uint32_t id)
 {
@@ -127,6 +146,7 @@ static spk_status project(struct build *b, uint32_t id)
         return diag_internal(b->d, n->span, "E0742", "weights of %s are of the wrong kind",
                              w->name);
     s->acc = accumulator(b, w, (uint64_t)c.taps * c.in);
+    s->narrow = narrow_rows(b);
     s->words = words_of(b, c.pitch, (uint64_t)c.taps * c.in);
     c.width = s->words * NAT_BLOCK;
     c.bytes = ((uint64_t)c.taps * c.in + 1) * c.pitch * nat_elem_bits(c.elem) / 8;
@@ -138,6 +158,55 @@ static spk_status project(struct build *b, uint32_t id)
     return SPK_OK;
 }
 
+/* Whether a projection is better done on the counts of its operands: many streams of spikes, whose
+ * integer sums are the same in any order. */
+static bool counts_operands(const struct build *b, const struct ir_node *n)
+{
+    const struct nat_shape *first = &b->p->shape[n->operand[0]];
+
+    if (!b->p->integer || n->n_operands < COUNTED || n->n_operands > UINT8_MAX)
+        return false;
+    for (uint32_t i = 0; i < n->n_operands; i++) {
+        const struct nat_shape *s = &b->p->shape[n->operand[i]];
+
+        if (s->elem != NAT_BITS || s->frames != first->frames)
+            return false;
+    }
+    return true;
+}
+
+static bool same_operands(const struct ir_node *a, const struct ir_node *b)
+{
+    return a->n_operands == b->n_operands &&
+           memcmp(a->operand, b->operand, a->n_operands * sizeof *a->operand) == 0;
+}
+
+/* The counts of the operands' spikes as the one operand; made once for neighbours that share it. */
+static spk_status count_operands(struct build *b, uint32_t id)
+{
+    const struct ir_node *n = &b->p->m->node[id];
+
+    if (!b->counted || !same_operands(b->counted, n)) {
+        nb_begin(b, NAT_POINTWISE);
+        SPK_TRY(nb_add_operands(b, n));
+        b->counted = n;
+        b->counts = b->in.data[0];
+        b->counts.elem = NAT_U8;
+        b->counts.bound = n->n_operands;
+        SPK_TRY(nb_add_buffer(b, nat_value_bytes(&b->counts), &b->counts_buffer));
+        b->spec.out = b->counts;
+        b->spec.acc_frames = b->counts.frames;
+        b->spec.acc = NAT_I32;
+        b->spec.tile = NAT_ROWS;
+        b->arg[NAT_ARG_OUT] = (struct nat_ref){.place = NAT_ARENA, .buffer = b->counts_buffer};
+        SPK_TRY(nb_add_kernel(b, id, nat_positions(&b->counts), NAT_ROWS));
+    }
+    nb_begin(b, NAT_PROJECT);
+    b->spec.n_in = 1;
+    SPK_TRY(vec_push(&b->in, b->counts));
+    return vec_push(&b->operands, (struct nat_ref){.place = NAT_ARENA, .buffer = b->counts_buffer});
+}
+
 static spk_status project_operands(struct build *b, uint32_t id)
 {
     const struct ir_node *n = &b->p->m->node[id];
@@ -145,6 +214,8 @@ static spk_status project_operands(struct build *b, uint32_t id)
     struct nat_shape pixels;
     uint32_t buffer;
 
+    if (counts_operands(b, n))
+        return count_operands(b, id);
     if (n->op != IR_OP_ENCODE) {
         nb_begin(b, NAT_PROJECT);
         return nb_add_operands(b, n);

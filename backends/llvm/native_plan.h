@@ -73,6 +73,7 @@ struct nat_spec {
     uint32_t units_per_segment;    /* of NAT_BLOCK inputs; 0: a segment holds a whole run */
     uint32_t tile, list, segments; /* positions of a call; entries of a row's list; its segments */
     uint32_t words;                /* blocks that are summed together */
+    uint32_t narrow;               /* rows times counts that 16 bits hold; 0: sum in acc */
     bool bias, norm, encoder;
     uint32_t out_shift, m_exp;
     int32_t m_max;

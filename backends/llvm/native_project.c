@@ -379,14 +379,29 @@ static void add_scaled(const struct sums *m, val row, val factor)
     }
 }
 
-/* 16-bit weights, binary: sums of at most NARROW rows in 32 lanes of 16 bits. */
-static void add_narrow(const struct sums *m, val from, val end)
+/* Entry `index` of the list of values in 32 lanes of 16 bits. */
+static val narrow_count(const struct sums *m, val index, typ wide)
 {
     const struct em *e = m->p->e;
     const struct llvm *l = e->l;
+    val x = em_load(e, e->i32, em_at(e, m->p->values, em_mul(e, index, 4)), 4);
+    val undefined = l->GetUndef(wide);
+
+    x = l->BuildInsertElement(e->b, undefined, l->BuildTrunc(e->b, x, e->i16, ""), em_i32(e, 0),
+                              "");
+    return l->BuildShuffleVector(e->b, x, undefined,
+                                 l->ConstNull(l->VectorType(e->i32, 2 * NAT_LANES)), "");
+}
+
+/* 16-bit weights: sums of as many rows as 16 bits hold, in 32 lanes. */
+static void add_narrow(const struct sums *m, enum nat_run run, val from, val end)
+{
+    const struct em *e = m->p->e;
+    const struct llvm *l = e->l;
+    uint32_t most = run == NAT_RUN_BINARY ? NARROW : e->s->narrow;
     typ wide = l->VectorType(e->i16, 2 * NAT_LANES);
-    struct em_loop outer = em_for(e, from, end, NARROW), k;
-    val limit = em_add(e, outer.i, em_i64(e, NARROW)), slot[MAX_GROUPS / 2], lanes[2 * NAT_LANES];
+    struct em_loop outer = em_for(e, from, end, most), k;
+    val limit = em_add(e, outer.i, em_i64(e, most)), slot[MAX_GROUPS / 2], lanes[2 * NAT_LANES];
 
     limit = l->BuildSelect(e->b, l->BuildICmp(e->b, LLVMIntULT, limit, end, ""), limit, end, "");
     for (uint32_t v = 0; v < m->p->groups / 2; v++) {
@@ -395,11 +410,15 @@ static void add_narrow(const struct sums *m, val from, val end)
     }
     k = em_for(e, outer.i, limit, STEP);
     for (uint32_t i = 0; i < STEP; i++) {
-        val row = row_at(m, em_add(e, k.i, em_i64(e, i)));
+        val index = em_add(e, k.i, em_i64(e, i)), row = row_at(m, index), count = NULL;
 
+        if (run == NAT_RUN_VALUES)
+            count = narrow_count(m, index, wide);
         for (uint32_t v = 0; v < m->p->groups / 2; v++) {
             val w = em_load(e, wide, em_at(e, row, em_i64(e, v * 4 * NAT_LANES)), 64);
 
+            if (count)
+                w = l->BuildMul(e->b, w, count, "");
             em_set(e, slot[v], em_add(e, em_get(e, wide, slot[v]), w));
         }
     }
@@ -421,8 +440,8 @@ static void add_list(const struct sums *m, enum nat_run run, val from, val end)
     const struct em *e = m->p->e;
     struct em_loop k;
 
-    if (run == NAT_RUN_BINARY && e->s->weight == NAT_I16) {
-        add_narrow(m, from, end);
+    if (run == NAT_RUN_BINARY ? e->s->weight == NAT_I16 : e->s->narrow > 0) {
+        add_narrow(m, run, from, end);
         return;
     }
     k = em_for(e, from, end, STEP);

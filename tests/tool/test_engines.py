@@ -216,6 +216,19 @@ class ConformanceOfIntegers(Engines):
             self.assertEqual(report["rates"]["stem.lif"], 1.0)
             self.assertEqual(report["rates"]["wide.lif"], 0.5)
 
+    def test_large_sums_of_streams(self):
+        """The same over five streams of spikes, added by the layer that reads them."""
+        weights = {f"s{i}.conv.weight": np.ones((120, 1, 1, 1)) for i in range(5)}
+        weights |= {"wide.linear.weight": np.full((256, 120), 0.01),
+                    "wide.linear.bias": np.zeros(256)}
+        weights["wide.linear.weight"][::2] *= -1
+        stems = " + ".join(f'(conv(x, 120, 1, 1, 0) in "s{i}")' for i in range(5))
+        body = f'let y = dense(tokens({stems}), 256) in "wide";'
+        for report in self.check_wide("frame[1, 2, 2] repeat timesteps", body, weights,
+                                      np.full((1, 1, 2, 2), 3.0)):
+            self.assertEqual(report["rates"]["s4.lif"], 1.0)
+            self.assertEqual(report["rates"]["wide.lif"], 0.5)
+
     def test_many_counts(self):
         """Events of 300 channels, several of them at once."""
         rng = np.random.default_rng(8)
