@@ -10,6 +10,7 @@
 
 #include "backends/llvm/native_private.h"
 #include "support/alloc.h"
+#include "support/file.h"
 
 #define TILE 64u
 
@@ -153,12 +154,12 @@ static void put_norm(const struct nat_plan *plan, const struct nat_const *c, flo
 
 void nat_plan_constants(const struct nat_plan *plan, void *out)
 {
-    memset(out, 0, plan->const_bytes);
     for (size_t i = 0; i < plan->consts.len; i++) {
         const struct nat_const *c = &plan->consts.data[i];
         const struct ir_param *p = c->kind == NAT_C_NORM ? NULL : &plan->m->param[c->param];
         void *to = (uint8_t *)out + c->offset;
 
+        memset(to, 0, nat_align(c->bytes, 64));
         if (c->kind == NAT_C_ROWS)
             put_rows(c, p, to);
         else if (c->kind == NAT_C_HEAD)
@@ -168,5 +169,8 @@ void nat_plan_constants(const struct nat_plan *plan, void *out)
         else
             for (uint64_t k = 0; k < ir_param_elements(p); k++)
                 put(to, k, c->elem, p, k);
+        /* A copy is enough in memory. */
+        if (p && p->mapped)
+            file_pages_release(p->data, ir_param_elements(p) * ir_dtype_size(p->dtype));
     }
 }
