@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "api/command_text.h"
 #include "passes/pass.h"
 #include "runtime/compare.h"
 #include "runtime/record.h"
 #include "runtime/sim.h"
 #include "support/alloc.h"
+#include "support/file.h"
 
 #define BATCH_IMAGES 32
 
@@ -355,6 +357,20 @@ static void write_top1(const struct verify *v, struct api_report *rep)
     }
 }
 
+static spk_status write_command(const struct spk_verify_options *o, struct json_writer *w)
+{
+    struct strbuf command = {0};
+    command_word(&command, "spikec");
+    command_word(&command, "verify");
+    command_word(&command, "DIR");
+    command_data(&command, &o->data);
+    command_text(&command, "--levels", o->levels);
+    jw_string(w, "command_line", strbuf_cstr(&command));
+    const spk_status status = command.status;
+    strbuf_fini(&command);
+    return status;
+}
+
 static spk_status verify_report(const struct verify *v, struct api_report *rep)
 {
     struct json_writer *w = &rep->w;
@@ -423,11 +439,24 @@ static spk_status verify_all(struct verify *v, const struct spk_verify_options *
                             &v->f));
     SPK_TRY(api_data_load(v->c, &o->data, v->f.quantised, &v->data));
     SPK_TRY(verify_prepare(v));
+    SPK_TRY(write_command(o, &rep->w));
     if (v->level_m)
         SPK_TRY(run_mapped(v));
     else
         SPK_TRY(run_unmapped(v));
     return verify_report(v, rep);
+}
+
+/* The folder keeps the result of the last run of its image, for reports. It may be on a medium that
+ * cannot be written: the result itself is not worse for it. */
+static void keep_result(spk_context *c, const char *folder, const spk_result *result)
+{
+    char *path = path_join(folder, "verify.json");
+    const char *text = spk_result_json(result);
+    if (path == NULL || file_write_all(path, text, strlen(text), NULL) != SPK_OK)
+        diag_warning(&c->diags, spk_span_none, "W0980",
+                     "verify.json could not be written into '%s'; reports will miss it", folder);
+    spk_free(path);
 }
 
 int spk_verify(spk_context *c, const struct spk_verify_options *o, spk_result **out_result)
@@ -439,6 +468,10 @@ int spk_verify(spk_context *c, const struct spk_verify_options *o, spk_result **
     spk_status status = api_report_begin(&rep, "verify");
     if (status == SPK_OK)
         status = verify_all(&v, o, &rep);
+    const bool mapped = v.level_m;
     verify_fini(&v);
-    return api_report_end(&rep, status, false, out_result);
+    status = api_report_end(&rep, status, false, out_result);
+    if (mapped && (status == SPK_OK || status == SPK_DIFFERENCE))
+        keep_result(c, o->folder, *out_result);
+    return status;
 }

@@ -39,6 +39,65 @@ static inline pk_iv pk_select(pk_iv mask, pk_iv a, pk_iv b)
     return (mask & a) | (~mask & b);
 }
 
+/* Clipped to +-limit. */
+static inline pk_iv pk_clip(pk_iv v, int32_t limit)
+{
+    const pk_iv high = (pk_iv){0} + limit, low = -high;
+
+#if PK_BYTES == 64
+    return (pk_iv)_mm512_max_epi32(_mm512_min_epi32((__m512i)v, (__m512i)high), (__m512i)low);
+#elif PK_BYTES == 32
+    return (pk_iv)_mm256_max_epi32(_mm256_min_epi32((__m256i)v, (__m256i)high), (__m256i)low);
+#else
+    v = pk_select(v > high, high, v);
+    return pk_select(v < low, low, v);
+#endif
+}
+
+/* Where v reaches vth it becomes `reset`; returns a bit for each lane. */
+static inline uint64_t pk_reach_q(pk_iv *v, pk_iv vth, pk_iv reset)
+{
+#if PK_BYTES == 64
+    __mmask16 fired = _mm512_cmpge_epi32_mask((__m512i)*v, (__m512i)vth);
+
+    *v = (pk_iv)_mm512_mask_mov_epi32((__m512i)*v, fired, (__m512i)reset);
+    return fired;
+#else
+    pk_iv fired = *v >= vth;
+
+    *v = pk_select(fired, reset, *v);
+    return pk_bits_of(fired);
+#endif
+}
+static inline uint64_t pk_reach_f32(pk_fv *v, bool greater, float vth, pk_fv reset)
+{
+#if PK_BYTES == 64
+    __m512 at = _mm512_set1_ps(vth);
+    __mmask16 fired = greater ? _mm512_cmp_ps_mask((__m512)*v, at, _CMP_GT_OQ)
+                              : _mm512_cmp_ps_mask((__m512)*v, at, _CMP_GE_OQ);
+
+    *v = (pk_fv)_mm512_mask_mov_ps((__m512)*v, fired, (__m512)reset);
+    return fired;
+#else
+    pk_iv fired = greater ? *v > vth : *v >= vth;
+
+    *v = (pk_fv)pk_select(fired, (pk_iv)reset, (pk_iv)*v);
+    return pk_bits_of(fired);
+#endif
+}
+
+/* Lanes whose sum of current and bias left the width (u is what is left of it), or even 32 bits. */
+static inline uint64_t pk_wrapped(pk_iv u, pk_uv sum, pk_uv current, pk_uv bias)
+{
+    pk_uv over = (current ^ sum) & (bias ^ sum);
+
+#if PK_BYTES == 64
+    return _mm512_cmpneq_epi32_mask((__m512i)u, (__m512i)sum) | _mm512_movepi32_mask((__m512i)over);
+#else
+    return pk_bits_of((u != (pk_iv)sum) | ((pk_iv)over >> 31));
+#endif
+}
+
 static inline pk_fv pk_input(const struct pk_fire_f32 *f, const float *x, uint32_t at)
 {
     pk_fv in = *(const pk_fv *)x;
@@ -66,16 +125,13 @@ static inline void pk_fire_f32_n(const struct pk_fire_f32 *f, struct pk_lif lif,
         for (uint32_t i = 0; i < n; i++) {
             uint32_t c = at + i * PK_VLANES;
             pk_fv by, reset;
-            pk_iv fired;
 
             if (t == 0 || f->frame_stride)
                 in[i] = pk_input(f, f->current + t * f->frame_stride + c, c);
             by = lif.tau_is_power ? (in[i] - v[i]) * inverse : (in[i] - v[i]) / lif.tau;
             v[i] = v[i] + by;
-            fired = lif.greater ? v[i] > lif.threshold : v[i] >= lif.threshold;
             reset = lif.soft ? v[i] - lif.v_reset : zero + lif.v_reset;
-            v[i] = (pk_fv)pk_select(fired, (pk_iv)reset, (pk_iv)v[i]);
-            word |= pk_bits_of(fired) << c;
+            word |= pk_reach_f32(&v[i], lif.greater, lif.threshold, reset) << c;
         }
         f->out[t * f->out_stride] |= word;
     }
@@ -101,15 +157,11 @@ static inline pk_iv pk_leak(pk_iv v, pk_iv u, int32_t keep, int32_t halves, int3
     pk_iv sign = v >> 31, magnitude = (v ^ sign) - sign;
     pk_iv kept;
 
-    pk_iv high = (pk_iv){0} + limit, low = -high;
-
     if (halves >= 0)
         kept = magnitude >> halves;
     else
         kept = (magnitude >> 12) * keep + (((magnitude & 4095) * keep) >> 12);
-    v = ((kept ^ sign) - sign) + u;
-    v = pk_select(v > high, high, v);
-    return pk_select(v < low, low, v);
+    return pk_clip(((kept ^ sign) - sign) + u, limit);
 }
 
 static inline uint64_t pk_fire_q_n(const struct pk_fire_q *f, int32_t halves, uint32_t at,
@@ -138,16 +190,10 @@ static inline uint64_t pk_fire_q_n(const struct pk_fire_q *f, int32_t halves, ui
             pk_uv x = *(const pk_uv *)(f->current + t * f->frame_stride + c);
             pk_uv current = (x << f->shift) + (pk_uv)add[i], sum = current + (pk_uv)bias[i];
             pk_iv u = (pk_iv)(sum << (uint32_t)unused) >> unused;
-            /* Left the width, or even 32 bits. */
-            pk_iv wrapped =
-                (u != (pk_iv)sum) | ((pk_iv)((current ^ sum) & ((pk_uv)bias[i] ^ sum)) >> 31);
-            pk_iv fired;
 
-            left |= pk_bits_of(wrapped) << c;
+            left |= pk_wrapped(u, sum, current, (pk_uv)bias[i]) << c;
             v[i] = pk_leak(v[i], u, f->keep, halves, limit);
-            fired = v[i] >= vth[i];
-            v[i] = pk_select(fired, (v[i] - vth[i]) & soft, v[i]);
-            word |= pk_bits_of(fired) << c;
+            word |= pk_reach_q(&v[i], vth[i], (v[i] - vth[i]) & soft) << c;
         }
         f->out[t * f->out_stride] |= word;
         wraps += (uint64_t)__builtin_popcountll(left & valid);

@@ -239,6 +239,24 @@ int spk_weights_list(spk_context *context, const struct spk_weights_options *opt
 int spk_weights_convert(spk_context *context, const struct spk_weights_options *options,
                         spk_result **out_result);
 
+/* report: a compiled folder as one HTML page that opens offline. */
+struct spk_report_options {
+    const char *folder, *output;
+    const char *spikes; /* a file of --spikes of simulate or run, or NULL */
+};
+int spk_report(spk_context *context, const struct spk_report_options *options,
+               spk_result **out_result);
+
+/* floorplan: the cores of a compiled folder in their places, as SVG. */
+struct spk_floorplan_options {
+    const char *folder, *output;
+    const char *colour_by; /* "layer" (default), or a figure: "neurons", "energy", ... */
+    bool one_chip;         /* only `chip` instead of all in use */
+    uint32_t chip;
+};
+int spk_floorplan(spk_context *context, const struct spk_floorplan_options *options,
+                  spk_result **out_result);
+
 /* The table of layers and cores of a compiled (or simulated) folder, from its cost.json. */
 int spk_cost_table(spk_context *context, const char *folder, size_t max_cores,
                    spk_result **out_result);

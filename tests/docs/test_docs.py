@@ -135,6 +135,8 @@ class Members(unittest.TestCase):
                 "simulate": tool("simulate", out, *image, "--json"),
                 "verify": tool("verify", out, *image, "--json"),
                 "cost": tool("cost", out, "--json"),
+                "report": tool("report", out, "-o", os.path.join(folder, "r.html"), "--json"),
+                "floorplan": tool("floorplan", out, "-o", os.path.join(folder, "f.svg"), "--json"),
                 "weights": tool("weights", "convert", weights[1], os.path.join(folder, "w.pth"),
                                 "--json"),
                 "place": tool("place", GRAPH, os.path.join(folder, "dnn.pl"), "--json"),

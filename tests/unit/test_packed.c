@@ -182,11 +182,121 @@ static void large_layers(void **state)
     assert_true(k.active > 1000000);
 }
 
+/* ---- integers ---- */
+
+#define IN 700u
+#define OUT 130u
+
+static uint32_t constant(struct bench *b, const char *label, enum ir_dtype dtype, uint32_t out,
+                         uint32_t in, const void *data)
+{
+    struct ir_param p = {.name = label,
+                         .dtype = dtype,
+                         .rank = in ? 4 : 1,
+                         .dim = {out, in, in ? 1 : 0, in ? 1 : 0},
+                         .data = data};
+    uint32_t id = 0;
+
+    check(ir_add_param(b->m, &p, &id), &b->d);
+    return id;
+}
+
+/* 1x1 convolution of `times` times the same value, then integer neurons. */
+static uint32_t integer_layer(struct bench *b, uint32_t x, uint32_t times, const char *label,
+                              uint32_t weights, uint32_t vth)
+{
+    uint32_t same[8];
+
+    for (uint32_t i = 0; i < times; i++)
+        same[i] = x;
+    x = add(b, (struct ir_node){.op = IR_OP_CONV2D,
+                                .n_operands = (uint16_t)times,
+                                .operand = same,
+                                .n_params = 1,
+                                .param = &weights,
+                                .a.conv = {1, 1, 1, 1, 0, 0, 0}});
+    return add(b, (struct ir_node){.op = IR_OP_NEURON,
+                                   .n_operands = 1,
+                                   .operand = &x,
+                                   .n_params = 1,
+                                   .param = &vth,
+                                   .name = label,
+                                   .recorded = true,
+                                   .a.neuron = {.program = IR_NONE, .q = {1024, 24, true}}});
+}
+
+/* Weights at the ends of 8 bits and spikes that are hardly ever missing: sums leave 16 bits at
+ * every stage of adding up. */
+static void heavy_sums(void **state)
+{
+    static int8_t w[OUT * IN], spread[IN];
+    float frames[9];
+    int32_t vth[OUT], easy[IN];
+    uint64_t fired = 0, silent = 0;
+    struct rng rng;
+
+    (void)state;
+    rng_seed(&rng, 5);
+    for (uint32_t seed = 0; seed < 12; seed++) {
+        const uint32_t times = seed % 3 == 0 ? 1 : seed % 3 == 1 ? 3 : 7, steps = seed % 2 ? 9 : 4;
+        uint64_t wraps[8] = {0};
+        struct engine_stats stats = {.wraps = wraps};
+        struct bench b = {0};
+        struct record *r;
+        uint32_t x;
+
+        diag_init(&b.d);
+        check(ir_module_create("heavy", &b.m), &b.d);
+        b.m->stage = IR_STAGE_QUANTISED;
+        b.m->timesteps = steps;
+        b.m->target = "toy";
+        for (uint32_t i = 0; i < OUT * IN; i++) {
+            int8_t ends = i / IN % 3 == 0 ? 127 : i / IN % 3 == 1 ? -128 : (int8_t)(i % 255 - 127);
+
+            w[i] = seed < 6 ? ends : (int8_t)((int32_t)rng_below(&rng, 256) - 128);
+        }
+        for (uint32_t i = 0; i < IN; i++) {
+            spread[i] = (int8_t)rng_below(&rng, 128);
+            easy[i] = 20;
+        }
+        for (uint32_t i = 0; i < steps; i++)
+            frames[i] = 1;
+        for (uint32_t i = 0; i < OUT; i++)
+            vth[i] = (int32_t)rng_range_i64(&rng, 1, 100000 * (int64_t)times);
+        x = add(&b, (struct ir_node){
+                        .op = IR_OP_INPUT,
+                        .name = "frames",
+                        .a.input.events = true,
+                        .type = {.layout = IR_CHW, .channels = 1, .height = 1, .width = 1}});
+        x = add(&b, (struct ir_node){.op = IR_OP_ENCODE,
+                                     .n_operands = 1,
+                                     .operand = &x,
+                                     .a.encode.kind = IR_ENCODE_EVENTS});
+        x = integer_layer(&b, x, 1, "in", constant(&b, "spread", IR_DT_I8, IN, 1, spread),
+                          constant(&b, "easy", IR_DT_I32, IN, 0, easy));
+        (void)integer_layer(&b, x, times, "out", constant(&b, "w", IR_DT_I8, OUT, IN, w),
+                            constant(&b, "vth", IR_DT_I32, OUT, 0, vth));
+        r = run(&b, frames, steps, 1, 1, &stats, NULL);
+        for (uint32_t i = 0; i < OUT; i++) {
+            for (uint32_t t = 0; t < steps; t++) {
+                bool spike = record_get(r, record_find(r, "out"), t, 0, i) != 0;
+
+                fired += spike;
+                silent += !spike;
+            }
+        }
+        record_destroy(r);
+        finish(&b);
+    }
+    assert_true(fired > 500 && silent > 500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(networks),
         cmocka_unit_test(large_layers),
+        cmocka_unit_test(heavy_sums),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,6 +152,22 @@ static int cmd_cost(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_cost_table(c, a->positional[0], a->cores ? (size_t)a->cores : 16, out);
 }
 
+static int cmd_report(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_report_options o = {a->positional[0], a->output, a->spikes};
+    return spk_report(c, &o, out);
+}
+
+static int cmd_floorplan(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_floorplan_options o = {.folder = a->positional[0],
+                                      .output = a->output,
+                                      .colour_by = a->colour_by,
+                                      .one_chip = a->one_chip,
+                                      .chip = a->chip};
+    return spk_floorplan(c, &o, out);
+}
+
 static int cmd_target(spk_context *c, struct tool_args *a, spk_result **out)
 {
     const char *verb = a->positional[0];
@@ -218,6 +234,14 @@ const struct tool_command tool_commands[] = {
      cmd_fmt},
     {"cost", "DIR", "Print the cost of layers and cores, the fullest first.", NULL, "k", 1, 1,
      cmd_cost},
+    {"report", "DIR", "Show a compiled folder as one HTML page that opens offline.",
+     "Shows what the folder holds: also what simulate and verify left there.", "r", 1, 1,
+     cmd_report},
+    {"floorplan", "DIR", "Draw the cores in their places as SVG.",
+     "Figures: neurons, in_axons, out_axons, synapse_bits, synapses, synaptic_events, "
+     "neuron_updates, neuron_updates_active, spikes_out, messages, messages_in, hops, energy, "
+     "busy_ns.",
+     "n", 1, 1, cmd_floorplan},
     {"target", "list|show T|check T", "List, show or check chip descriptions.", NULL, "", 1, 2,
      cmd_target},
     {"weights", "list F|convert F G",

@@ -66,7 +66,9 @@ enum {
     K_AEDAT,
     K_RESIZE,
     K_DTYPE,
-    K_QUANTISED
+    K_QUANTISED,
+    K_COLOUR_BY,
+    K_CHIP
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -129,6 +131,11 @@ static const struct tool_option OPTIONS[] = {
     {'e', "segment", K_SEGMENT, "K/N", "only part K of N of the network (sanafe)"},
     {'e', "limit", K_LIMIT, "N", "only the first N images"},
     {'o', "output", 'o', "DIR", "folder to write; replaces only one that spikec made"},
+    {'r', "output", 'o', "FILE", "the page to write (.html)"},
+    {'r', "spikes", K_SPIKES, "FILE", "recorded spikes to show (of simulate or run --spikes)"},
+    {'n', "output", 'o', "FILE", "the drawing to write (.svg)"},
+    {'n', "colour-by", K_COLOUR_BY, "NAME", "layer (default), or a figure of the cores"},
+    {'n', "chip", K_CHIP, "N", "only chip N (default: all in use)"},
     {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
     {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
     {'k', "cores", K_CORES, "N", "list the N fullest cores (default 16)"},
@@ -240,6 +247,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->dtype;
     case K_QUANTISED:
         return &a->quantised;
+    case K_COLOUR_BY:
+        return &a->colour_by;
     case K_INTERPOLATION:
         return &a->data.form.interpolation;
     case K_FRAMES:
@@ -313,6 +322,10 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_EFFORT:
         a->effort = effort(state, text);
+        return 0;
+    case K_CHIP:
+        a->chip = (uint32_t)number(state, text, "chip", UINT32_MAX);
+        a->one_chip = true;
         return 0;
     case K_CORES:
         a->cores = number(state, text, "cores", UINT32_MAX);
