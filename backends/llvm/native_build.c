@@ -207,28 +207,24 @@ static spk_status check(const struct nat_plan *p, struct diag_list *d)
     return SPK_OK;
 }
 
-static spk_status build(const struct llvm *l, const struct nat_plan *p,
+static spk_status build(const struct llvm *l, const struct nat_plan *p, const struct nat_target *t,
                         const struct nat_build_options *o, struct diag_list *d,
                         struct nat_built *out)
 {
-    struct nat_target t;
     void *constants;
     spk_status status;
 
     SPK_TRY(check(p, d));
+    out->workspace_bytes = nat_workspace_of(p).bytes;
+    out->weight_bytes = p->const_bytes;
+    out->functions = (uint32_t)p->functions.len;
+    out->cpu = spk_strdup(o->cpu ? o->cpu : "native");
     constants = spk_alloc_aligned(p->const_bytes + 64, 64);
-    if (!constants)
-        return SPK_ERR_NOMEM;
-    nat_plan_constants(p, constants);
-    status = nat_target_init(l, o->cpu, false, d, &t);
+    status = out->cpu && constants ? SPK_OK : SPK_ERR_NOMEM;
     if (status == SPK_OK) {
-        out->cpu = spk_strdup(o->cpu ? o->cpu : "native");
-        out->workspace_bytes = nat_workspace_of(p).bytes;
-        out->weight_bytes = p->const_bytes;
-        out->functions = (uint32_t)p->functions.len;
-        status = out->cpu ? emit(l, p, constants, &t, o, d, out) : SPK_ERR_NOMEM;
+        nat_plan_constants(p, constants);
+        status = emit(l, p, constants, t, o, d, out);
     }
-    nat_target_fini(l, &t);
     spk_free(constants);
     return status;
 }
@@ -237,16 +233,20 @@ spk_status nat_build(const struct ir_module *m, const struct nat_build_options *
                      struct diag_list *d, struct nat_built *out)
 {
     struct llvm l = {0};
+    struct nat_target t = {0};
     struct nat_plan p = {0};
     spk_status status;
 
     memset(out, 0, sizeof *out);
     SPK_TRY(ir_verify(m, d));
     SPK_TRY(llvm_open(d, &l));
-    status = nat_plan_init(m, d, &p);
+    status = nat_target_init(&l, o->cpu, false, d, &t);
     if (status == SPK_OK)
-        status = build(&l, &p, o, d, out);
+        status = nat_plan_init(m, t.compress, d, &p);
+    if (status == SPK_OK)
+        status = build(&l, &p, &t, o, d, out);
     nat_plan_fini(&p);
+    nat_target_fini(&l, &t);
     llvm_close(&l);
     if (status != SPK_OK)
         nat_built_fini(out);

@@ -1,14 +1,16 @@
 /* Kernels of chains: a projection, batch norm or neuron with what was deferred in front of it.
  *
  * Sizes: a call computes at most NAT_ROWS rows (frames x positions); long lists are cut into
- * segments whose weights, at most SLICE_BYTES, stay in the second-level cache while all rows use
- * them. */
+ * segments whose weights stay in a near cache while all rows use them. Values are many to a unit,
+ * so that theirs fits the first level; of spikes a larger one keeps lists from being too short. */
 #include <string.h>
 
 #include "backends/llvm/native_private.h"
 
-#define SLICE_BYTES ((uint64_t)384 << 10)
-#define SCRATCH_BYTES ((uint64_t)12 << 20)
+#define BITS_SLICE ((uint64_t)96 << 10)
+#define VALUES_SLICE ((uint64_t)32 << 10)
+#define COUNTED 4u
+#define SCRATCH_BYTES ((uint64_t)40 << 20)
 
 /* ---- projections ---- */
 
@@ -44,20 +46,38 @@ static enum nat_elem accumulator(const struct build *b, const struct ir_param *w
     return bound > INT32_MAX ? NAT_I64 : NAT_I32;
 }
 
+/* How many blocks are summed together: more additions are under way and a list is read less often,
+ * as far as the sums fit into registers and offsets into 32 bits. */
+static uint32_t words_of(const struct build *b, uint32_t pitch, uint64_t rows)
+{
+    const struct nat_spec *s = &b->spec;
+    uint32_t words = s->weight == NAT_I16 ? 4 : 2;
+
+    if (!b->p->wide || s->acc == NAT_I64 || rows >= (1u << 21))
+        return 1;
+    while (pitch % (words * NAT_BLOCK))
+        words /= 2;
+    return words;
+}
+
 /* Segments, lists and tile of a projection. */
 static void plan_lists(struct build *b, uint64_t positions)
 {
     struct nat_spec *s = &b->spec;
     uint32_t taps = s->kernel_h * s->kernel_w, in = b->in.data[0].channels;
-    uint64_t row = (uint64_t)in * NAT_BLOCK * nat_elem_bits(s->weight) / 8;
+    uint32_t units = taps * nat_units(&b->in.data[0]),
+             unit_inputs = in < NAT_BLOCK ? in : NAT_BLOCK;
+    uint64_t row = (uint64_t)s->words * NAT_BLOCK * nat_elem_bits(s->weight) / 8;
+    uint64_t unit_row = unit_inputs * row;
+    uint64_t slice = nat_run_of(&b->in.data[0]) == NAT_RUN_BINARY ? BITS_SLICE : VALUES_SLICE;
 
-    if (taps * row > SLICE_BYTES && taps > 1)
-        s->taps_per_segment = SLICE_BYTES > row ? (uint32_t)(SLICE_BYTES / row) : 1;
+    if (taps * in * row > slice)
+        s->units_per_segment = (uint32_t)((slice + unit_row - 1) / unit_row);
     for (size_t i = 0; i < b->in.len; i++) {
         bool first = i == 0 || !nat_same_run(&b->in.data[i - 1], &b->in.data[i]);
 
-        if (nat_run_of(&b->in.data[i]) != NAT_RUN_DENSE && s->taps_per_segment)
-            s->segments += (taps + s->taps_per_segment - 1) / s->taps_per_segment;
+        if (nat_run_of(&b->in.data[i]) != NAT_RUN_DENSE && s->units_per_segment)
+            s->segments += (units + s->units_per_segment - 1) / s->units_per_segment;
         else
             s->segments += first;
     }
@@ -73,6 +93,24 @@ static void plan_lists(struct build *b, uint64_t positions)
     } else {
         s->tile = (uint32_t)positions;
     }
+}
+
+/* How many rows times counts 16 bits hold; 0 where that is too few to pay. */
+static uint32_t narrow_rows(const struct build *b)
+{
+    uint32_t most = 1, rows;
+
+    for (size_t i = 0; i < b->in.len; i++) {
+        const struct nat_shape *s = &b->in.data[i];
+
+        if (nat_run_of(s) != NAT_RUN_VALUES)
+            continue;
+        if (s->elem != NAT_U8)
+            return 0;
+        most = s->bound > most ? s->bound : most;
+    }
+    rows = (INT16_MAX / (128 * most)) & ~1u;
+    return b->spec.weight == NAT_I16 && rows >= 4 ? rows : 0;
 }
 
 /* The producer's half of a projection's kernel. */
@@ -108,6 +146,9 @@ static spk_status project(struct build *b, uint32_t id)
         return diag_internal(b->d, n->span, "E0742", "weights of %s are of the wrong kind",
                              w->name);
     s->acc = accumulator(b, w, (uint64_t)c.taps * c.in);
+    s->narrow = narrow_rows(b);
+    s->words = words_of(b, c.pitch, (uint64_t)c.taps * c.in);
+    c.width = s->words * NAT_BLOCK;
     c.bytes = ((uint64_t)c.taps * c.in + 1) * c.pitch * nat_elem_bits(c.elem) / 8;
     SPK_TRY(nb_add_const(b, c, &b->arg[NAT_ARG_WEIGHT]));
     s->bias = n->n_params > 1;
@@ -117,6 +158,55 @@ static spk_status project(struct build *b, uint32_t id)
     return SPK_OK;
 }
 
+/* Whether a projection is better done on the counts of its operands: many streams of spikes, whose
+ * integer sums are the same in any order. */
+static bool counts_operands(const struct build *b, const struct ir_node *n)
+{
+    const struct nat_shape *first = &b->p->shape[n->operand[0]];
+
+    if (!b->p->integer || n->n_operands < COUNTED || n->n_operands > UINT8_MAX)
+        return false;
+    for (uint32_t i = 0; i < n->n_operands; i++) {
+        const struct nat_shape *s = &b->p->shape[n->operand[i]];
+
+        if (s->elem != NAT_BITS || s->frames != first->frames)
+            return false;
+    }
+    return true;
+}
+
+static bool same_operands(const struct ir_node *a, const struct ir_node *b)
+{
+    return a->n_operands == b->n_operands &&
+           memcmp(a->operand, b->operand, a->n_operands * sizeof *a->operand) == 0;
+}
+
+/* The counts of the operands' spikes as the one operand; made once for neighbours that share it. */
+static spk_status count_operands(struct build *b, uint32_t id)
+{
+    const struct ir_node *n = &b->p->m->node[id];
+
+    if (!b->counted || !same_operands(b->counted, n)) {
+        nb_begin(b, NAT_POINTWISE);
+        SPK_TRY(nb_add_operands(b, n));
+        b->counted = n;
+        b->counts = b->in.data[0];
+        b->counts.elem = NAT_U8;
+        b->counts.bound = n->n_operands;
+        SPK_TRY(nb_add_buffer(b, nat_value_bytes(&b->counts), &b->counts_buffer));
+        b->spec.out = b->counts;
+        b->spec.acc_frames = b->counts.frames;
+        b->spec.acc = NAT_I32;
+        b->spec.tile = NAT_ROWS;
+        b->arg[NAT_ARG_OUT] = (struct nat_ref){.place = NAT_ARENA, .buffer = b->counts_buffer};
+        SPK_TRY(nb_add_kernel(b, id, nat_positions(&b->counts), NAT_ROWS));
+    }
+    nb_begin(b, NAT_PROJECT);
+    b->spec.n_in = 1;
+    SPK_TRY(vec_push(&b->in, b->counts));
+    return vec_push(&b->operands, (struct nat_ref){.place = NAT_ARENA, .buffer = b->counts_buffer});
+}
+
 static spk_status project_operands(struct build *b, uint32_t id)
 {
     const struct ir_node *n = &b->p->m->node[id];
@@ -124,6 +214,8 @@ static spk_status project_operands(struct build *b, uint32_t id)
     struct nat_shape pixels;
     uint32_t buffer;
 
+    if (counts_operands(b, n))
+        return count_operands(b, id);
     if (n->op != IR_OP_ENCODE) {
         nb_begin(b, NAT_PROJECT);
         return nb_add_operands(b, n);

@@ -22,7 +22,7 @@ struct engine {
     struct llvm l;
     struct nat_plan plan;
     struct nat_code code;
-    const char *cpu; /* borrowed; NULL: this one */
+    struct nat_target target;
     void *constants;
     uint64_t record_bytes; /* of an image, each record padded to 4 */
     uint32_t max_args;
@@ -53,18 +53,22 @@ static void engine_destroy(struct engine *e)
 {
     if (!e)
         return;
-    if (e->l.library)
+    if (e->l.library) {
         nat_code_fini(&e->l, &e->code);
+        nat_target_fini(&e->l, &e->target);
+    }
     nat_plan_fini(&e->plan);
     spk_free(e->constants);
     llvm_close(&e->l);
     spk_free(e);
 }
 
-static spk_status prepare(struct engine *e, const struct ir_module *m, struct diag_list *d)
+static spk_status prepare(struct engine *e, const struct ir_module *m, const char *cpu,
+                          struct diag_list *d)
 {
     SPK_TRY(llvm_open(d, &e->l));
-    SPK_TRY(nat_plan_init(m, d, &e->plan));
+    SPK_TRY(nat_target_init(&e->l, cpu, true, d, &e->target));
+    SPK_TRY(nat_plan_init(m, e->target.compress, d, &e->plan));
     for (uint32_t i = 0; i < m->n_nodes; i++) {
         if (m->node[i].op == IR_OP_INPUT)
             e->input_node = i;
@@ -78,7 +82,7 @@ static spk_status prepare(struct engine *e, const struct ir_module *m, struct di
     if (!e->constants)
         return SPK_ERR_NOMEM;
     nat_plan_constants(&e->plan, e->constants);
-    return nat_code_init(&e->l, &e->plan, e->cpu, false, d, &e->code);
+    return nat_code_init(&e->l, &e->plan, &e->target, false, d, &e->code);
 }
 
 spk_status nat_engine_create(const struct ir_module *m, const char *cpu, struct diag_list *d,
@@ -90,8 +94,7 @@ spk_status nat_engine_create(const struct ir_module *m, const char *cpu, struct 
     *out = NULL;
     SPK_TRY(ir_verify(m, d));
     SPK_TRY(spk_alloc_array(1, sizeof *e, &e));
-    e->cpu = cpu;
-    status = prepare(e, m, d);
+    status = prepare(e, m, cpu, d);
     if (status != SPK_OK) {
         engine_destroy(e);
         return status;
@@ -396,7 +399,7 @@ static spk_status engine_run(struct engine *e, const struct engine_run *r, struc
 
     SPK_TRY(check_input(e, &r->input, d));
     if (r->teacher)
-        SPK_TRY(nat_code_init(&e->l, &e->plan, e->cpu, true, d, &forced));
+        SPK_TRY(nat_code_init(&e->l, &e->plan, &e->target, true, d, &forced));
     status = spk_alloc_array(size, sizeof *job, &job);
     for (; ready < size && status == SPK_OK; ready++)
         status = job_init(&job[ready], e, r->teacher ? &forced : &e->code, r, size > 1);

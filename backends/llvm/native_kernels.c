@@ -142,6 +142,9 @@ spk_status nb_add_kernel(struct build *b, uint32_t node, uint64_t items, uint32_
         return diag_error(b->d, p->m->node[node].span, "E0741",
                           "a value of %llu positions is too large for native code",
                           (unsigned long long)items);
+    for (size_t i = 0; i < b->in.len; i++)
+        b->in.data[i].bound = 0; /* code does not depend on it */
+    b->spec.out.bound = 0;
     SPK_TRY(function_of(b, &b->spec, b->in.data, &k.function));
     SPK_TRY(vec_append(&p->args, b->arg, NAT_ARG_OPERAND));
     SPK_TRY(vec_append(&p->args, b->operands.data, b->operands.len));

@@ -10,6 +10,7 @@
 
 #include "backends/llvm/native_private.h"
 #include "support/alloc.h"
+#include "support/file.h"
 
 #define TILE 64u
 
@@ -27,7 +28,7 @@ struct nat_scratch nat_scratch_of(const struct nat_spec *s, const struct nat_sha
         values |= nat_run_of(&in[i]) != NAT_RUN_BINARY;
         dense |= in[i].elem == NAT_I64;
     }
-    out.starts = rows * NAT_BLOCK * nat_elem_bits(s->acc) / 8;
+    out.starts = rows * s->words * NAT_BLOCK * nat_elem_bits(s->acc) / 8;
     out.offsets = out.starts + nat_align(rows * (s->segments + 1) * 4, 64);
     out.values = out.offsets + nat_align(lists * 4, 64);
     out.bytes = out.values + (values ? nat_align(lists * (dense ? 8 : 4), 64) : 0);
@@ -101,14 +102,14 @@ static void put(void *out, uint64_t to, enum nat_elem elem, const struct ir_para
         ((int32_t *)out)[to] = integer_at(p, from);
 }
 
-/* [out][in][tap] to [block][tap][in][NAT_BLOCK]; tiles of the source are turned around. */
+/* [out][in][tap] to [out / width][tap][in][width]; tiles of the source are turned around. */
 static void put_rows(const struct nat_const *c, const struct ir_param *p, void *out)
 {
     uint64_t rows = (uint64_t)c->taps * c->in;
 
-    for (uint32_t first = 0; first < c->out; first += NAT_BLOCK) {
-        uint32_t width = c->out - first < NAT_BLOCK ? c->out - first : NAT_BLOCK;
-        uint64_t base = (uint64_t)(first / NAT_BLOCK) * (rows + 1) * NAT_BLOCK;
+    for (uint32_t first = 0; first < c->out; first += c->width) {
+        uint32_t width = c->out - first < c->width ? c->out - first : c->width;
+        uint64_t base = (uint64_t)(first / c->width) * (rows + 1) * c->width;
 
         for (uint64_t s0 = 0; s0 < rows; s0 += TILE) {
             uint64_t n = rows - s0 < TILE ? rows - s0 : TILE;
@@ -119,7 +120,7 @@ static void put_rows(const struct nat_const *c, const struct ir_param *p, void *
                 for (uint64_t s = s0; s < s0 + n; s++) {
                     uint64_t row = s % c->taps * c->in + s / c->taps;
 
-                    put(out, base + row * NAT_BLOCK + j, c->elem, p, from + s - s0);
+                    put(out, base + row * c->width + j, c->elem, p, from + s - s0);
                 }
             }
         }
@@ -153,12 +154,12 @@ static void put_norm(const struct nat_plan *plan, const struct nat_const *c, flo
 
 void nat_plan_constants(const struct nat_plan *plan, void *out)
 {
-    memset(out, 0, plan->const_bytes);
     for (size_t i = 0; i < plan->consts.len; i++) {
         const struct nat_const *c = &plan->consts.data[i];
         const struct ir_param *p = c->kind == NAT_C_NORM ? NULL : &plan->m->param[c->param];
         void *to = (uint8_t *)out + c->offset;
 
+        memset(to, 0, nat_align(c->bytes, 64));
         if (c->kind == NAT_C_ROWS)
             put_rows(c, p, to);
         else if (c->kind == NAT_C_HEAD)
@@ -168,5 +169,8 @@ void nat_plan_constants(const struct nat_plan *plan, void *out)
         else
             for (uint64_t k = 0; k < ir_param_elements(p); k++)
                 put(to, k, c->elem, p, k);
+        /* A copy is enough in memory. */
+        if (p && p->mapped)
+            file_pages_release(p->data, ir_param_elements(p) * ir_dtype_size(p->dtype));
     }
 }

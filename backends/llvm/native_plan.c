@@ -335,13 +335,15 @@ static spk_status build(struct build *b)
     return nat_layout(p);
 }
 
-spk_status nat_plan_init(const struct ir_module *m, struct diag_list *d, struct nat_plan *out)
+spk_status nat_plan_init(const struct ir_module *m, bool wide, struct diag_list *d,
+                         struct nat_plan *out)
 {
     struct build b = {.p = out, .d = d};
     spk_status status;
 
     memset(out, 0, sizeof *out);
     out->m = m;
+    out->wide = wide;
     out->integer = m->stage == IR_STAGE_QUANTISED;
     out->logits_node = out->features_buffer = NAT_NONE;
     status = build(&b);

@@ -70,8 +70,10 @@ struct nat_spec {
     uint32_t acc_frames;           /* frames that the projection computes */
     enum nat_elem acc;             /* of the sums: F32, I32 or I64 */
     enum nat_elem weight;          /* F32, I16 or I32 */
-    uint32_t taps_per_segment;     /* 0: a segment holds all operands of a run */
+    uint32_t units_per_segment;    /* of NAT_BLOCK inputs; 0: a segment holds a whole run */
     uint32_t tile, list, segments; /* positions of a call; entries of a row's list; its segments */
+    uint32_t words;                /* blocks that are summed together */
+    uint32_t narrow;               /* rows times counts that 16 bits hold; 0: sum in acc */
     bool bias, norm, encoder;
     uint32_t out_shift, m_exp;
     int32_t m_max;
@@ -116,8 +118,8 @@ struct nat_buffer {
 /* A block of constants: re-laid weights and the like. */
 struct nat_const {
     enum nat_const_kind {
-        NAT_C_ROWS,  /* [block][tap][in][NAT_BLOCK], one row of zeros behind each block */
-        NAT_C_HEAD,  /* [NAT_LANES block][in][NAT_LANES] */
+        NAT_C_ROWS, /* [outputs / width][tap][in][width], a row of zeros behind each of the first */
+        NAT_C_HEAD, /* [NAT_LANES block][in][NAT_LANES] */
         NAT_C_ARRAY, /* [pitch] */
         NAT_C_NORM
     } kind;
@@ -125,11 +127,12 @@ struct nat_const {
     uint64_t offset, bytes;
     enum nat_elem elem; /* of the result */
     uint32_t out, in, taps, pitch;
+    uint32_t width; /* ROWS: outputs of a row */
 };
 
 struct nat_plan {
     const struct ir_module *m;
-    bool integer;
+    bool integer, wide;
     VEC(struct nat_kernel) kernels;
     VEC(struct nat_function) functions;
     VEC(struct nat_shape) shapes;
@@ -149,8 +152,9 @@ struct nat_plan {
     double divisor;
 };
 
-/* Plans a module that verifies and has all its data; what native code cannot do is an error. */
-spk_status nat_plan_init(const struct ir_module *m, struct diag_list *d,
+/* Plans a module that verifies and has all its data; what native code cannot do is an error. wide:
+ * for a processor with 32 vector registers of 512 bits. */
+spk_status nat_plan_init(const struct ir_module *m, bool wide, struct diag_list *d,
                          struct nat_plan *out) SPK_CHECKED;
 void nat_plan_fini(struct nat_plan *p);
 
@@ -165,9 +169,9 @@ uint32_t nat_input_max(const struct ir_type *t);
 /* Fills const_bytes bytes with the constants. */
 void nat_plan_constants(const struct nat_plan *p, void *out);
 
-/* Scratch memory of one call, and where its parts lie: sums [tile * acc_frames][NAT_BLOCK], starts
- * of segments [tile * acc_frames][segments + 1] u32, the lists' byte offsets of weight rows and
- * their values, both [tile * acc_frames * list] of 32 bits (values: 64 for dense pixels). */
+/* Scratch memory of one call, and where its parts lie: sums [tile * acc_frames][words * NAT_BLOCK],
+ * starts of segments [tile * acc_frames][segments + 1] u32, the lists' byte offsets of weight rows
+ * and their values, both [tile * acc_frames * list] of 32 bits (values: 64 for dense pixels). */
 struct nat_scratch {
     uint64_t starts, offsets, values, bytes;
 };
@@ -187,6 +191,11 @@ uint32_t nat_elem_bits(enum nat_elem e);
 static inline uint64_t nat_positions(const struct nat_shape *s)
 {
     return (uint64_t)s->height * s->width;
+}
+/* Words of the channels of a position: a projection lists its inputs by these units. */
+static inline uint32_t nat_units(const struct nat_shape *s)
+{
+    return (s->channels + NAT_BLOCK - 1) / NAT_BLOCK;
 }
 static inline uint64_t nat_align(uint64_t n, uint64_t to)
 {

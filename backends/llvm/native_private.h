@@ -15,6 +15,10 @@ struct build {
     struct nat_ref arg[NAT_ARG_OPERAND];
     VEC(struct nat_shape) in;
     VEC(struct nat_ref) operands;
+    /* The node whose operands were counted last, and the counts. */
+    const struct ir_node *counted;
+    struct nat_shape counts;
+    uint32_t counts_buffer;
 };
 
 /* Rows (frames x positions) of one call. */

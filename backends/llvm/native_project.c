@@ -3,8 +3,9 @@
  * A call computes all frames of a range of output positions in three phases. First it lists, row by
  * row (position x frame), the byte offsets of the weight rows that the nonzero inputs of the window
  * select: operand by operand, tap by tap, channel by channel. Then, block by block of output
- * channels, it adds the listed rows onto the sums, which stay in registers while a list runs; long
- * lists are cut into segments, so that the weights of a segment stay in a near cache while all rows
+ * channels, or several blocks at once where registers allow it, it adds the listed rows onto the
+ * sums, which stay in registers while a list runs; long lists are cut into segments of so many
+ * units of NAT_BLOCK inputs, so that the weights of a segment stay in a near cache while all rows
  * use them. Then comes the epilogue for the block. Every output has one accumulator, from zero, in
  * the order of the list: the reference engine's order.
  * Lists are padded to a multiple of STEP with a row of zeros; adding zero changes no sum, since
@@ -17,15 +18,17 @@
 
 #include "backends/llvm/native_emit.h"
 
-#define STEP 4u
+#define STEP 2u
 #define NARROW 252u
-#define GROUPS (NAT_BLOCK / NAT_LANES)
+#define WORDS 4u /* at most */
+#define MAX_GROUPS (WORDS * NAT_BLOCK / NAT_LANES)
 
 struct pj {
     struct em *e;
     val starts, offsets, values;
-    val cursor, segment; /* slots, i64 */
-    val row;             /* of the call: (position - begin) * acc_frames + frame */
+    val cursor, segment;    /* slots, i64 */
+    val row;                /* of the call: (position - begin) * acc_frames + frame */
+    uint32_t width, groups; /* outputs that are summed together, and vectors of them */
     uint32_t row_bytes, rows, value_bytes;
     bool has_values;
 };
@@ -122,29 +125,68 @@ static void list_word(const struct pj *p, val word, val base)
     }
 }
 
-static void list_bits(const struct pj *p, const struct nat_shape *in, val at, val base)
+/* The unit of spikes at `at`. */
+static void list_bits(const struct pj *p, val at, val unit, val base)
 {
     const struct em *e = p->e;
-    struct em_loop l = em_for(e, em_i64(e, 0), em_i64(e, in->pitch / NAT_BLOCK), 1);
-    val word = em_load(e, e->i64, em_at(e, at, em_mul(e, l.i, 8)), 8);
-    val first = e->l->BuildTrunc(e->b, em_mul(e, l.i, NAT_BLOCK * p->row_bytes), e->i32, "");
+    val word = em_load(e, e->i64, em_at(e, at, em_mul(e, unit, 8)), 8);
     struct em_if some = em_when(e, e->l->BuildICmp(e->b, LLVMIntNE, word, em_i64(e, 0), ""));
 
-    list_word(p, word, em_add(e, base, first));
+    list_word(p, word, base);
     em_done(e, &some);
-    em_end(e, &l);
 }
 
-/* Nonzero counts with their values. */
-static void list_values(const struct pj *p, const struct nat_shape *in, val at, val base)
+/* NAT_LANES counts at once, those of them that are not 0; base: row of the first, i32. */
+static void list_lanes(const struct pj *p, val x, val base)
+{
+    const struct em *e = p->e;
+    const struct llvm *l = e->l;
+    typ vi = em_vec(e, e->i32), vf = em_vec(e, e->f32);
+    val some = l->BuildICmp(e->b, LLVMIntNE, x, l->ConstNull(vi), "");
+    val cursor = em_get(e, e->i64, p->cursor), item = in_bytes(e, cursor, 4);
+    val args[3] = {consecutive(p, base, 0, NAT_LANES), l->ConstNull(vi), some};
+    typ type = e->s->acc == NAT_F32 ? vf : vi;
+    val bits = l->BuildZExt(e->b, l->BuildBitCast(e->b, some, e->i16, ""), e->i64, "");
+
+    em_store(e, em_call(e, "llvm.x86.avx512.mask.compress", vi, args, 3),
+             em_at(e, p->offsets, item), 4);
+    args[0] = e->s->acc == NAT_F32 ? l->BuildSIToFP(e->b, x, vf, "") : x;
+    args[1] = l->ConstNull(type);
+    em_store(e, em_call(e, "llvm.x86.avx512.mask.compress", type, args, 3),
+             em_at(e, p->values, item), 4);
+    advance(p, bits);
+}
+
+/* The nonzero counts of a unit with their values. */
+static void list_values(const struct pj *p, const struct nat_shape *in, val at, val unit, val base)
 {
     const struct em *e = p->e;
     uint32_t bytes = nat_elem_bits(in->elem) / 8;
-    struct em_loop l = em_for(e, em_i64(e, 0), em_i64(e, in->channels), 1);
-    val x = em_load(e, em_type(e, in->elem), em_at(e, at, em_mul(e, l.i, bytes)), bytes);
-    val cursor = em_get(e, e->i64, p->cursor), item = in_bytes(e, cursor, 4), some;
-    val offset = e->l->BuildTrunc(e->b, em_mul(e, l.i, p->row_bytes), e->i32, "");
+    bool padded = in->pitch % NAT_BLOCK == 0, lanes = e->compress && padded; /* with zeros */
+    val channel = em_mul(e, unit, NAT_BLOCK), limit = em_i64(e, NAT_BLOCK);
+    val x, offset, cursor, item, some;
+    struct em_loop l;
 
+    if (!padded) {
+        val rest = em_sub(e, em_i64(e, in->channels), channel);
+
+        limit = e->l->BuildSelect(e->b, e->l->BuildICmp(e->b, LLVMIntULT, rest, limit, ""), rest,
+                                  limit, "");
+    }
+    l = em_for(e, em_i64(e, 0), limit, lanes ? NAT_LANES : 1);
+    at = em_at(e, at, em_mul(e, em_add(e, channel, l.i), bytes));
+    offset = e->l->BuildTrunc(e->b, em_mul(e, l.i, p->row_bytes), e->i32, "");
+    if (lanes) {
+        x = em_load(e, em_vec(e, em_type(e, in->elem)), at, bytes * NAT_LANES);
+        if (in->elem == NAT_U8)
+            x = e->l->BuildZExt(e->b, x, em_vec(e, e->i32), "");
+        list_lanes(p, x, em_add(e, base, offset));
+        em_end(e, &l);
+        return;
+    }
+    x = em_load(e, em_type(e, in->elem), at, bytes);
+    cursor = em_get(e, e->i64, p->cursor);
+    item = in_bytes(e, cursor, 4);
     if (in->elem == NAT_U8)
         x = e->l->BuildZExt(e->b, x, e->i32, "");
     some = e->l->BuildICmp(e->b, LLVMIntNE, x, em_i32(e, 0), "");
@@ -174,6 +216,32 @@ static void list_dense(const struct pj *p, const struct nat_shape *in, val at, v
     em_end(e, &l);
 }
 
+/* All units of one tap of spikes or counts, opening the segments that begin at them. */
+static void list_units(const struct pj *p, const struct nat_shape *in, val at, val tap, val inside)
+{
+    const struct em *e = p->e;
+    uint32_t units = nat_units(in), per = e->s->units_per_segment;
+    struct em_loop u = em_for(e, em_i64(e, 0), em_i64(e, units), 1);
+    val base = em_add(e, em_mul(e, tap, in->channels), em_mul(e, u.i, NAT_BLOCK)), rest;
+    struct em_if i;
+
+    if (per) {
+        rest = em_add(e, em_mul(e, tap, units), u.i);
+        rest = e->l->BuildURem(e->b, rest, em_i64(e, per), "");
+        i = em_when(e, e->l->BuildICmp(e->b, LLVMIntEQ, rest, em_i64(e, 0), ""));
+        open_segment(p);
+        em_done(e, &i);
+    }
+    i = em_when(e, inside);
+    base = e->l->BuildTrunc(e->b, em_mul(e, base, p->row_bytes), e->i32, "");
+    if (nat_run_of(in) == NAT_RUN_BINARY)
+        list_bits(p, at, u.i, base);
+    else
+        list_values(p, in, at, u.i, base);
+    em_done(e, &i);
+    em_end(e, &u);
+}
+
 /* One operand of one row; y0, x0: corner of its window. */
 static void list_operand(const struct pj *p, const struct nat_shape *in, val operand, val frame,
                          val y0, val x0)
@@ -184,7 +252,6 @@ static void list_operand(const struct pj *p, const struct nat_shape *in, val ope
     uint64_t position_bytes = (uint64_t)in->pitch * nat_elem_bits(in->elem) / 8;
     val base = em_arg(e, operand);
     struct em_loop ky, kx;
-    struct em_if i;
     val tap, y, x, inside, at;
 
     if (in->frames > 1)
@@ -192,31 +259,15 @@ static void list_operand(const struct pj *p, const struct nat_shape *in, val ope
     ky = em_for(e, em_i64(e, 0), em_i64(e, s->kernel_h), 1);
     kx = em_for(e, em_i64(e, 0), em_i64(e, s->kernel_w), 1);
     tap = em_add(e, em_mul(e, ky.i, s->kernel_w), kx.i);
-    if (s->taps_per_segment && run != NAT_RUN_DENSE) {
-        val rest = e->l->BuildURem(e->b, tap, em_i64(e, s->taps_per_segment), "");
-
-        i = em_when(e, e->l->BuildICmp(e->b, LLVMIntEQ, rest, em_i64(e, 0), ""));
-        open_segment(p);
-        em_done(e, &i);
-    }
     y = em_add(e, y0, ky.i);
     x = em_add(e, x0, kx.i);
     inside = e->l->BuildAnd(e->b, e->l->BuildICmp(e->b, LLVMIntULT, y, em_i64(e, in->height), ""),
                             e->l->BuildICmp(e->b, LLVMIntULT, x, em_i64(e, in->width), ""), "");
     at = em_at(e, base, em_mul(e, em_add(e, em_mul(e, y, in->width), x), position_bytes));
-    if (run == NAT_RUN_DENSE) {
+    if (run == NAT_RUN_DENSE)
         list_dense(p, in, at, inside);
-    } else {
-        val first = e->l->BuildTrunc(e->b, em_mul(e, tap, (uint64_t)in->channels * p->row_bytes),
-                                     e->i32, "");
-
-        i = em_when(e, inside);
-        if (run == NAT_RUN_BINARY)
-            list_bits(p, in, at, first);
-        else
-            list_values(p, in, at, first);
-        em_done(e, &i);
-    }
+    else
+        list_units(p, in, at, tap, inside);
     em_end(e, &kx);
     em_end(e, &ky);
 }
@@ -257,7 +308,7 @@ static void make_lists(struct pj *p)
     em_set(e, p->segment, em_i64(e, 0));
     for (uint32_t i = 0, end; i < s->n_in; i = end) {
         end = run_end(e, i);
-        if (s->taps_per_segment == 0 || nat_run_of(&e->in[i]) == NAT_RUN_DENSE)
+        if (s->units_per_segment == 0 || nat_run_of(&e->in[i]) == NAT_RUN_DENSE)
             open_segment(p);
         o = em_for(e, em_i64(e, NAT_ARG_OPERAND + i), em_i64(e, NAT_ARG_OPERAND + end), 1);
         list_operand(p, &e->in[i], o.i, frame.i, y0, x0);
@@ -273,7 +324,7 @@ static void make_lists(struct pj *p)
 struct sums {
     const struct pj *p;
     val weights; /* of the block */
-    val slot[GROUPS];
+    val slot[MAX_GROUPS];
     typ vector; /* of the sums */
     val acc;    /* where the sums of the row lie */
 };
@@ -319,7 +370,7 @@ static void add_scaled(const struct sums *m, val row, val factor)
     const struct em *e = m->p->e;
     val f = em_splat(e, factor);
 
-    for (uint32_t v = 0; v < GROUPS; v++) {
+    for (uint32_t v = 0; v < m->p->groups; v++) {
         val w = weight_lanes(m, row, v);
 
         add_to(m, v,
@@ -328,34 +379,53 @@ static void add_scaled(const struct sums *m, val row, val factor)
     }
 }
 
-/* 16-bit weights, binary: sums of at most NARROW rows in 32 lanes of 16 bits. */
-static void add_narrow(const struct sums *m, val from, val end)
+/* Entry `index` of the list of values in 32 lanes of 16 bits. */
+static val narrow_count(const struct sums *m, val index, typ wide)
 {
     const struct em *e = m->p->e;
     const struct llvm *l = e->l;
+    val x = em_load(e, e->i32, em_at(e, m->p->values, em_mul(e, index, 4)), 4);
+    val undefined = l->GetUndef(wide);
+
+    x = l->BuildInsertElement(e->b, undefined, l->BuildTrunc(e->b, x, e->i16, ""), em_i32(e, 0),
+                              "");
+    return l->BuildShuffleVector(e->b, x, undefined,
+                                 l->ConstNull(l->VectorType(e->i32, 2 * NAT_LANES)), "");
+}
+
+/* 16-bit weights: sums of as many rows as 16 bits hold, in 32 lanes. */
+static void add_narrow(const struct sums *m, enum nat_run run, val from, val end)
+{
+    const struct em *e = m->p->e;
+    const struct llvm *l = e->l;
+    uint32_t most = run == NAT_RUN_BINARY ? NARROW : e->s->narrow;
     typ wide = l->VectorType(e->i16, 2 * NAT_LANES);
-    struct em_loop outer = em_for(e, from, end, NARROW), k;
-    val limit = em_add(e, outer.i, em_i64(e, NARROW)), slot[GROUPS / 2], lanes[2 * NAT_LANES];
+    struct em_loop outer = em_for(e, from, end, most), k;
+    val limit = em_add(e, outer.i, em_i64(e, most)), slot[MAX_GROUPS / 2], lanes[2 * NAT_LANES];
 
     limit = l->BuildSelect(e->b, l->BuildICmp(e->b, LLVMIntULT, limit, end, ""), limit, end, "");
-    for (uint32_t v = 0; v < GROUPS / 2; v++) {
+    for (uint32_t v = 0; v < m->p->groups / 2; v++) {
         slot[v] = em_slot(e, wide);
         em_set(e, slot[v], l->ConstNull(wide));
     }
     k = em_for(e, outer.i, limit, STEP);
     for (uint32_t i = 0; i < STEP; i++) {
-        val row = row_at(m, em_add(e, k.i, em_i64(e, i)));
+        val index = em_add(e, k.i, em_i64(e, i)), row = row_at(m, index), count = NULL;
 
-        for (uint32_t v = 0; v < GROUPS / 2; v++) {
+        if (run == NAT_RUN_VALUES)
+            count = narrow_count(m, index, wide);
+        for (uint32_t v = 0; v < m->p->groups / 2; v++) {
             val w = em_load(e, wide, em_at(e, row, em_i64(e, v * 4 * NAT_LANES)), 64);
 
+            if (count)
+                w = l->BuildMul(e->b, w, count, "");
             em_set(e, slot[v], em_add(e, em_get(e, wide, slot[v]), w));
         }
     }
     em_end(e, &k);
     for (uint32_t i = 0; i < 2 * NAT_LANES; i++)
         lanes[i] = em_i32(e, i);
-    for (uint32_t v = 0; v < GROUPS; v++) {
+    for (uint32_t v = 0; v < m->p->groups; v++) {
         val half = l->BuildShuffleVector(e->b, em_get(e, wide, slot[v / 2]), l->GetUndef(wide),
                                          l->ConstVector(lanes + v % 2 * NAT_LANES, NAT_LANES), "");
 
@@ -370,8 +440,8 @@ static void add_list(const struct sums *m, enum nat_run run, val from, val end)
     const struct em *e = m->p->e;
     struct em_loop k;
 
-    if (run == NAT_RUN_BINARY && e->s->weight == NAT_I16) {
-        add_narrow(m, from, end);
+    if (run == NAT_RUN_BINARY ? e->s->weight == NAT_I16 : e->s->narrow > 0) {
+        add_narrow(m, run, from, end);
         return;
     }
     k = em_for(e, from, end, STEP);
@@ -379,7 +449,7 @@ static void add_list(const struct sums *m, enum nat_run run, val from, val end)
         val index = em_add(e, k.i, em_i64(e, i)), row = row_at(m, index), x;
 
         if (run == NAT_RUN_BINARY) {
-            for (uint32_t v = 0; v < GROUPS; v++)
+            for (uint32_t v = 0; v < m->p->groups; v++)
                 add_to(m, v, weight_lanes(m, row, v));
             continue;
         }
@@ -416,8 +486,8 @@ static void add_segments(struct sums *m, uint32_t operand, uint32_t first, uint3
     val rows = em_mul(e, em_sub(e, e->end, e->begin), e->s->acc_frames);
 
     row = em_for(e, em_i64(e, 0), rows, 1);
-    at = em_at(e, m->acc, em_mul(e, row.i, NAT_BLOCK * bytes));
-    for (uint32_t v = 0; v < GROUPS; v++) {
+    at = em_at(e, m->acc, em_mul(e, row.i, m->p->width * bytes));
+    for (uint32_t v = 0; v < m->p->groups; v++) {
         val old = em_load(e, m->vector, em_at(e, at, em_i64(e, v * NAT_LANES * bytes)), 64);
 
         em_set(e, m->slot[v], e->l->BuildSelect(e->b, fresh, e->l->ConstNull(m->vector), old, ""));
@@ -430,7 +500,7 @@ static void add_segments(struct sums *m, uint32_t operand, uint32_t first, uint3
         to = em_load(e, e->i32, start_at(m->p, row.i, em_add(e, segment.i, em_i64(e, 1))), 4);
         add_list(m, nat_run_of(in), from, e->l->BuildZExt(e->b, to, e->i64, ""));
     }
-    for (uint32_t v = 0; v < GROUPS; v++)
+    for (uint32_t v = 0; v < m->p->groups; v++)
         em_store(e, em_get(e, m->vector, m->slot[v]),
                  em_at(e, at, em_i64(e, v * NAT_LANES * bytes)), 64);
     em_end(e, &row);
@@ -439,11 +509,12 @@ static void add_segments(struct sums *m, uint32_t operand, uint32_t first, uint3
 
 static uint32_t run_segments(const struct em *e, uint32_t first, uint32_t end)
 {
-    uint32_t taps = e->s->kernel_h * e->s->kernel_w, per = e->s->taps_per_segment;
+    uint32_t units = e->s->kernel_h * e->s->kernel_w * nat_units(&e->in[first]);
+    uint32_t per = e->s->units_per_segment;
 
     if (per == 0 || nat_run_of(&e->in[first]) == NAT_RUN_DENSE)
         return 1;
-    return (end - first) * ((taps + per - 1) / per);
+    return (end - first) * ((units + per - 1) / per);
 }
 
 /* ---- the kernel ---- */
@@ -457,7 +528,7 @@ static val project_sum(const struct em *e, void *ctx, val t, uint32_t v)
     const struct get *g = ctx;
     uint32_t bytes = nat_elem_bits(e->s->acc) / 8;
     val row = em_mul(e, em_sub(e, g->position, e->begin), e->s->acc_frames);
-    val at = em_at(e, g->acc, em_mul(e, em_add(e, row, t), NAT_BLOCK * bytes));
+    val at = em_at(e, g->acc, em_mul(e, em_add(e, row, t), e->s->words * NAT_BLOCK * bytes));
 
     return em_load(e, em_vec(e, em_type(e, e->s->acc)),
                    em_at(e, at, em_i64(e, v * NAT_LANES * bytes)), 64);
@@ -471,10 +542,12 @@ void em_project(struct em *e)
     struct sums m = {.p = &p};
     struct get g;
     struct em_sums sums = {project_sum, &g};
-    struct em_loop block, position;
+    struct em_loop block, position, word;
     uint32_t segment = 0;
 
-    p.row_bytes = NAT_BLOCK * nat_elem_bits(s->weight) / 8;
+    p.width = s->words * NAT_BLOCK;
+    p.groups = p.width / NAT_LANES;
+    p.row_bytes = p.width * nat_elem_bits(s->weight) / 8;
     p.rows = s->kernel_h * s->kernel_w * e->in[0].channels;
     p.value_bytes = 4;
     for (uint32_t i = 0; i < s->n_in; i++) {
@@ -486,11 +559,11 @@ void em_project(struct em *e)
     p.offsets = em_at(e, e->scratch, em_i64(e, part.offsets));
     p.values = em_at(e, e->scratch, em_i64(e, part.values));
     make_lists(&p);
-    m.acc = g.acc = e->scratch;
+    m.acc = e->scratch;
     m.vector = em_vec(e, em_type(e, s->acc));
-    for (uint32_t v = 0; v < GROUPS; v++)
+    for (uint32_t v = 0; v < p.groups; v++)
         m.slot[v] = em_slot(e, m.vector);
-    block = em_for(e, em_i64(e, 0), em_i64(e, s->out.pitch / NAT_BLOCK), 1);
+    block = em_for(e, em_i64(e, 0), em_i64(e, s->out.pitch / p.width), 1);
     m.weights = em_at(e, em_arg_n(e, NAT_ARG_WEIGHT),
                       em_mul(e, block.i, (uint64_t)(p.rows + 1) * p.row_bytes));
     for (uint32_t i = 0, end; i < s->n_in; i = end) {
@@ -503,7 +576,10 @@ void em_project(struct em *e)
     }
     position = em_for(e, e->begin, e->end, 1);
     g.position = position.i;
-    em_epilogue(e, position.i, block.i, &sums);
+    word = em_for(e, em_i64(e, 0), em_i64(e, s->words), 1);
+    g.acc = em_at(e, e->scratch, em_mul(e, word.i, NAT_BLOCK * nat_elem_bits(s->acc) / 8));
+    em_epilogue(e, position.i, em_add(e, em_mul(e, block.i, s->words), word.i), &sums);
+    em_end(e, &word);
     em_end(e, &position);
     em_end(e, &block);
 }

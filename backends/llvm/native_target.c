@@ -206,30 +206,24 @@ static spk_status find_functions(const struct llvm *l, struct nat_code *c, size_
     return SPK_OK;
 }
 
-spk_status nat_code_init(const struct llvm *l, const struct nat_plan *p, const char *cpu,
+spk_status nat_code_init(const struct llvm *l, const struct nat_plan *p, const struct nat_target *t,
                          bool forced, struct diag_list *d, struct nat_code *out)
 {
-    struct em_options o = {.forced = forced};
-    struct nat_target t;
+    struct em_options o = {
+        .forced = forced, .compress = t->compress, .cpu = t->cpu, .features = t->features};
     struct em e = {0};
     spk_status status;
 
     memset(out, 0, sizeof *out);
-    status = nat_target_init(l, cpu, true, d, &t);
-    o.compress = t.compress;
-    o.cpu = t.cpu;
-    o.features = t.features;
+    status = em_module(&e, l, p, &o, d);
     if (status == SPK_OK)
-        status = em_module(&e, l, p, &o, d);
+        status = nat_optimise(&e, t, d);
     if (status == SPK_OK)
-        status = nat_optimise(&e, &t, d);
-    if (status == SPK_OK)
-        status = load_object(l, out, &e, &t, d);
+        status = load_object(l, out, &e, t, d);
     if (status == SPK_OK)
         status = find_functions(l, out, p->functions.len, d);
     if (e.l)
         em_fini(&e);
-    nat_target_fini(l, &t);
     if (status != SPK_OK)
         nat_code_fini(l, out);
     return status;

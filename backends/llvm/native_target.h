@@ -33,7 +33,7 @@ struct nat_code {
     LLVMOrcLLJITRef jit;
     nat_fn *fn;
 };
-spk_status nat_code_init(const struct llvm *l, const struct nat_plan *p, const char *cpu,
+spk_status nat_code_init(const struct llvm *l, const struct nat_plan *p, const struct nat_target *t,
                          bool forced, struct diag_list *d, struct nat_code *out) SPK_CHECKED;
 void nat_code_fini(const struct llvm *l, struct nat_code *c);
 
