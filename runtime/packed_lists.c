@@ -3,16 +3,17 @@
  * A class is a bit plane and a set of time steps: without sharing each step alone; with it, steps
  * are taken in groups of up to four, and an element belongs to the set of all steps of the group at
  * which it is active, so that its weight row is read and added once for all of them. Sharing is
- * chosen where the rows it saves cost more than its streams do; what a stream costs, in rows, was
- * measured (docs/engines.md). */
+ * chosen where the rows it saves cost more than its streams do. */
 #include <string.h>
 
 #include "runtime/packed_internal.h"
 #include "support/alloc.h"
 #include "support/checked.h"
 
-/* What one stream more costs, in rows. */
-#define COST_STREAM 6.0
+/* What one stream more costs, in rows of 64 floats and of 128 bytes: measured at V2-8-512. Rows of
+ * floats are waited for, so that much of a stream's cost is hidden behind them. */
+#define STREAM_F32 6.0
+#define STREAM_I8 18.0
 
 void pk_lists_fini(struct pk_lists *l)
 {
@@ -170,7 +171,8 @@ static bool choose_shared(const struct ref_job *job, const struct pk_bits *in,
     more = in->planes *
            ((double)group_classes(in->frames, true) - (double)group_classes(in->frames, false));
     rows = (double)saved / (double)in->positions * w->kernel_w * w->kernel_h;
-    return rows > more * w->n_slices * w->kernel_h * COST_STREAM;
+    rows *= w->integer ? w->row_bytes / 128.0 : w->row_bytes / 256.0;
+    return rows > more * w->n_slices * w->kernel_h * (w->integer ? STREAM_I8 : STREAM_F32);
 }
 
 /* ---- entry ---- */

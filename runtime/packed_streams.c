@@ -12,9 +12,7 @@
 /* Lengths that are told apart. */
 #define LENGTHS 256u
 /* Streams that are longer on average stay in order: their entries then lie in order, too. */
-#ifndef LONG
-#define LONG 16u
-#endif
+#define LONG 32u
 
 static inline uint32_t clip(int64_t x, uint32_t end)
 {
