@@ -75,9 +75,9 @@ static const struct part {
      "these tests are left out", "apt install chromium chromium-driver python3-selenium"},
     {PROGRAM, "python3", "python3", "running what export --to brian writes, tests, training",
      "none of these runs", "apt install python3"},
-    {MODULE, "Brian 2", "brian2", "running what export --to brian writes",
+    {MODULE, "Brian 2", "brian2", "the same; a module of that python3",
      "the exported script does not start", "apt install python3-brian"},
-    {MODULE, "NumPy", "numpy", "exported scripts, tests", "neither runs",
+    {MODULE, "NumPy", "numpy", "exported scripts, tests; a module of that python3", "neither runs",
      "apt install python3-numpy"},
     {MODULE, "PyTorch", "torch", "training (tools/train); reading checkpoints does not need it",
      "no training", "apt install python3-torch"},
@@ -116,23 +116,22 @@ static bool llvm_library(void)
 #endif
 }
 
-static spk_status in_path(const char *program, bool *out_found)
+/* *out: the program's file, empty where it is not found. */
+static spk_status in_path(const char *program, struct strbuf *out)
 {
     const char *list = getenv("PATH");
-    spk_status status = SPK_OK;
-    *out_found = false;
-    while (list && *list && status == SPK_OK && !*out_found) {
+    while (list && *list) {
         size_t length = strcspn(list, ":");
-        struct strbuf file = {0};
-        strbuf_append_n(&file, list, length);
-        strbuf_printf(&file, "%s%s", length > 0 ? "/" : "./", program);
-        status = file.status;
-        *out_found = status == SPK_OK && access(strbuf_cstr(&file), X_OK) == 0 &&
-                     !file_is_directory(strbuf_cstr(&file));
-        strbuf_fini(&file);
+        strbuf_clear(out);
+        strbuf_append_n(out, list, length);
+        strbuf_printf(out, "%s%s", length > 0 ? "/" : "./", program);
+        SPK_TRY(out->status);
+        if (access(strbuf_cstr(out), X_OK) == 0 && !file_is_directory(strbuf_cstr(out)))
+            return SPK_OK;
         list += length + (list[length] == ':');
     }
-    return status;
+    strbuf_clear(out);
+    return SPK_OK;
 }
 
 /* Asks python3, once, which of the modules of PARTS it has. */
@@ -162,7 +161,9 @@ static bool has_module(const struct findings *f, const char *name)
     return strstr(strbuf_cstr(&f->modules), word) != NULL;
 }
 
-static spk_status find_part(const struct findings *f, const struct part *p, bool *out_found)
+/* *where (empty at first): its file, of a program. */
+static spk_status find_part(const struct findings *f, const struct part *p, struct strbuf *where,
+                            bool *out_found)
 {
     *out_found = false;
     switch (p->kind) {
@@ -176,7 +177,9 @@ static spk_status find_part(const struct findings *f, const struct part *p, bool
         *out_found = llvm_library();
         return SPK_OK;
     case PROGRAM:
-        return in_path(p->what, out_found);
+        SPK_TRY(in_path(p->what, where));
+        *out_found = where->len > 0;
+        return SPK_OK;
     case MODULE:
         *out_found = has_module(f, p->what);
         return SPK_OK;
@@ -187,29 +190,41 @@ static spk_status find_part(const struct findings *f, const struct part *p, bool
     return SPK_ERR_INTERNAL;
 }
 
-static spk_status report_parts(struct findings *f, struct api_report *r)
+static spk_status report_part(const struct findings *f, const struct part *p, size_t *missing,
+                              struct api_report *r)
 {
-    size_t missing = 0;
-    jw_array_begin(&r->w, "parts");
-    for (size_t i = 0; i < N_PARTS; i++) {
-        const struct part *p = &PARTS[i];
-        bool found;
-        SPK_TRY(find_part(f, p, &found));
-        missing += !found;
+    struct strbuf where = {0}, *text = &r->result->text;
+    bool found;
+    spk_status status = find_part(f, p, &where, &found);
+    if (status == SPK_OK) {
+        *missing += !found;
         jw_object_begin(&r->w, NULL);
         jw_string(&r->w, "name", p->name);
         jw_bool(&r->w, "found", found);
+        jw_string(&r->w, "path", where.len > 0 ? strbuf_cstr(&where) : NULL);
         jw_string(&r->w, "gives", p->gives);
         jw_string(&r->w, "costs", found ? NULL : p->costs);
         jw_string(&r->w, "remedy", found ? NULL : p->remedy);
         jw_object_end(&r->w);
-        strbuf_printf(&r->result->text, "%-8s %-14s %s\n", found ? "yes" : "missing", p->name,
-                      p->gives);
+        strbuf_printf(text, "%-8s %-14s %s", found ? "yes" : "missing", p->name, p->gives);
+        if (where.len > 0)
+            strbuf_printf(text, " (%s)", strbuf_cstr(&where));
         if (!found)
-            strbuf_printf(&r->result->text, "%23s without it: %s\n", "", p->costs);
+            strbuf_printf(text, "\n%23s without it: %s", "", p->costs);
         if (!found && p->remedy != NULL)
-            strbuf_printf(&r->result->text, "%23s remedy: %s\n", "", p->remedy);
+            strbuf_printf(text, "\n%23s remedy: %s", "", p->remedy);
+        strbuf_append(text, "\n");
     }
+    strbuf_fini(&where);
+    return status;
+}
+
+static spk_status report_parts(struct findings *f, struct api_report *r)
+{
+    size_t missing = 0;
+    jw_array_begin(&r->w, "parts");
+    for (size_t i = 0; i < N_PARTS; i++)
+        SPK_TRY(report_part(f, &PARTS[i], &missing, r));
     jw_array_end(&r->w);
     jw_u64(&r->w, "missing", missing);
     strbuf_printf(&r->result->text, "\n%s\n",

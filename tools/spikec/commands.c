@@ -215,11 +215,15 @@ static int cmd_doctor(spk_context *c, struct tool_args *a, spk_result **out)
 
 static int cmd_completion(spk_context *c, struct tool_args *a, spk_result **out)
 {
+    bool commands = strcmp(a->positional[0], "commands") == 0;
     if (strcmp(a->positional[0], "models") == 0)
         return spk_model_list(c, out);
-    if (tool_completion(a->positional[0], stdout))
+    for (const struct tool_command *t = tool_commands; t->name != NULL && commands; t++)
+        printf("%s\n", t->name);
+    if (commands || tool_completion(a->positional[0], stdout))
         return SPIKEC_OK;
-    fprintf(stderr, "spikec completion: expected 'bash', 'zsh', 'fish' or 'models'\n");
+    fprintf(stderr, "spikec completion: expected 'bash', 'zsh', 'fish', 'models' or "
+                    "'commands'\n");
     return SPIKEC_ERR_USAGE;
 }
 
@@ -294,8 +298,10 @@ const struct tool_command tool_commands[] = {
      cmd_init},
     {"doctor", "", "Tell what is installed, what is missing, and what that costs.", NULL, "", 0, 0,
      cmd_doctor},
-    {"completion", "bash|zsh|fish|models", "Print the completion script of a shell.",
-     "models: the names of the zoo models instead.", "", 1, 1, cmd_completion},
+    {"completion", "bash|zsh|fish|models|commands", "Print the completion script of a shell.",
+     "completion models: the names of the zoo models instead; completion commands: of the "
+     "commands.",
+     "", 1, 1, cmd_completion},
     {"manual", "[COMMAND]", "Print a manual page, of spikec or of one of its commands.",
      "For man, so read it with: spikec manual run | man -l -", "", 0, 1, cmd_manual},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
