@@ -262,7 +262,7 @@ static spk_status report_shipped(spk_context *c, enum fe_share what, const char 
             strbuf_printf(&places, "%s%s", i > 0 ? ", " : "", folders.data[i]);
         status = places.status;
         if (status == SPK_OK)
-            status = diag_io(&c->diags, spk_span_none, "E0854", "no %s are found in %s", word,
+            status = diag_io(&c->diags, spk_span_none, "E0998", "no %s are found in %s", word,
                              strbuf_cstr(&places));
         strbuf_fini(&places);
     }

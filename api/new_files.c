@@ -15,7 +15,7 @@ static spk_status write_new(spk_context *c, const char *path, const struct strbu
     SPK_TRY(text->status);
     if (file_exists(path)) {
         spk_status status =
-            diag_usage(&c->diags, spk_span_none, "E0850", "'%s' is there already", path);
+            diag_usage(&c->diags, spk_span_none, "E0994", "'%s' is there already", path);
         diag_help_set(&c->diags, "give another name, or remove the file first");
         return status;
     }
@@ -36,7 +36,7 @@ static spk_status name_of_file(spk_context *c, const char *path, const char *suf
         good = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", base[i]) ||
                (dashes && base[i] == '-');
     if (!good) {
-        spk_status status = diag_usage(&c->diags, spk_span_none, "E0851",
+        spk_status status = diag_usage(&c->diags, spk_span_none, "E0995",
                                        "'%s' is no name for a file of this kind", path);
         diag_help_set(&c->diags,
                       "it is called NAME%s, with letters, digits%s and '_' in NAME, "
@@ -135,7 +135,7 @@ static spk_status target_new_all(spk_context *c, const char *from, const char *p
     size_t length = 0;
     struct strbuf file = {0}, text = {0};
     if (from == NULL)
-        return diag_usage(&c->diags, spk_span_none, "E0852",
+        return diag_usage(&c->diags, spk_span_none, "E0996",
                           "target new needs --from T: the target to begin with");
     spk_status status = fe_target_load(from, &c->diags, &old);
     if (status == SPK_OK && path == NULL) {
@@ -154,7 +154,7 @@ static spk_status target_new_all(spk_context *c, const char *from, const char *p
     if (status == SPK_OK)
         status = fe_target_parse(path, text.data, text.len, &c->diags, &made);
     if (status == SPK_OK && strcmp(made->name, name) != 0)
-        status = diag_error(&c->diags, diag_place(&c->diags, "%s", old->path), "E0853",
+        status = diag_error(&c->diags, diag_place(&c->diags, "%s", old->path), "E0997",
                             "the key 'name' must begin a line of its own to be replaced");
     if (status == SPK_OK)
         status = write_new(c, path, &text, r);

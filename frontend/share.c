@@ -1,12 +1,14 @@
 /* The installed tree is told from the place of this code: a file PREFIX/bin/NAME or
  * PREFIX/lib.../NAME, with the folders that the build was configured with, belongs to PREFIX. The
  * dynamic linker knows the file of a shared library; for code linked into a program, Linux names
- * the program's file as /proc/self/exe. Where neither can be told, the other folders remain.     */
+ * the program's file as /proc/self/exe, or without /proc tells how it was started. Where none of
+ * these helps, the other folders remain. */
 #include <dlfcn.h>
 #include <limits.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "config.h"
 #include "frontend/share.h"
@@ -48,7 +50,8 @@ static spk_status fe_share_add_own(struct file_names *folders, const char *insta
     struct link_map *map = NULL;
     bool known = dladdr1(&SHARES, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 && map != NULL;
     const char *from = known && map->l_name[0] != '\0' ? map->l_name : "/proc/self/exe";
-    if (realpath(from, file) == NULL)
+    const char *started = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+    if (realpath(from, file) == NULL && (started == NULL || realpath(started, file) == NULL))
         return SPK_OK;
     size_t length = (size_t)(path_base(file) - file);
     size_t prefix = 0;

@@ -8,7 +8,7 @@ syntax keyword sirStatement state charge fire reset input min max abs
 syntax keyword sirStage model lowered quantised
 syntax keyword sirMark name recorded
 syntax keyword sirType spike count current real f32 i8 i16 i32 chw cn nc c T
-syntax keyword sirBoolean true false none
+syntax keyword sirBoolean true false none inf nan
 syntax match sirOp "=\s*\zs\(input\|repeat\|conv2d\|linear\|batchnorm\|neuron\|add\|maxpool\|attention\|reshape\|delay\|encode\|mean\|readout\|output\)\>"
 syntax match sirValue "%\d\+"
 syntax match sirProgram "#\d\+"
