@@ -143,7 +143,6 @@ class Members(unittest.TestCase):
                 "target new": tool("target", "new", os.path.join(folder, "new.yaml"), "--from",
                                    "loihi2", "--json"),
                 "doctor": tool("doctor", "--json"),
-                "models": tool("completion", "models", "--json"),
                 "place": tool("place", GRAPH, os.path.join(folder, "dnn.pl"), "--json"),
             }
             if has_native():
