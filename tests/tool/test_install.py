@@ -2,6 +2,7 @@
 and completion scripts name every option of every --help; syntax files know the words of the lexers;
 doctor, init and target new."""
 import glob
+import hashlib
 import json
 import os
 import re
@@ -68,12 +69,16 @@ class Tree(t.ToolTest):
         self.assertEqual(own, os.path.join(t.SOURCE, "models"))
 
     def test_fashion(self):
-        """The trained model, with the weights of the tree, compiled and checked."""
-        os.rename(os.path.join(self.tree, "share", "spikec", "models"), self.path("away"))
-        os.rename(self.path("away"), os.path.join(self.tree, "share", "spikec", "models"))
+        """The trained model, with the weights of the tree, compiled and checked. A comment tells the
+        tree's model from that of the source tree."""
+        model = os.path.join(self.tree, "share", "spikec", "models", "spikformer_v2_fashion.spk")
+        t.write_text(model, t.read_text(model) + "// of the tree\n")
         out = self.path("out")
         self.run_tool("compile", "spikformer_v2_fashion", "--target", "loihi2", "-o", out,
                       tool=self.tool, cwd="/")
+        with open(model, "rb") as f:
+            self.assertEqual(json.loads(t.read_text(os.path.join(out, "mapping.json")))["provenance"]
+                             ["model_sha256"], hashlib.sha256(f.read()).hexdigest())
         self.run_tool("check", out, tool=self.tool)
 
     def test_what_is_there(self):
