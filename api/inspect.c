@@ -276,3 +276,30 @@ int spk_target_check(spk_context *c, const char *target, spk_result **out_result
         status = target_show(c, target, false, &r);
     return api_report_end(&r, status, false, out_result);
 }
+
+/* ---- models ---- */
+
+static spk_status model_list(spk_context *c, struct api_report *r)
+{
+    struct fe_model_names names;
+    SPK_TRY(fe_model_list(NULL, 0, &c->diags, &names));
+    jw_array_begin(&r->w, "models");
+    for (uint32_t i = 0; i < names.n; i++) {
+        jw_string(&r->w, NULL, names.name[i]);
+        strbuf_printf(&r->result->text, "%s\n", names.name[i]);
+    }
+    jw_array_end(&r->w);
+    fe_model_names_fini(&names);
+    return SPK_OK;
+}
+
+int spk_model_list(spk_context *c, spk_result **out_result)
+{
+    struct api_report r;
+    *out_result = NULL;
+    api_begin(c);
+    spk_status status = api_report_begin(&r, "model list");
+    if (status == SPK_OK)
+        status = model_list(c, &r);
+    return api_report_end(&r, status, false, out_result);
+}

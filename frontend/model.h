@@ -1,8 +1,7 @@
 /* Model descriptions: from a .spk file (docs/language.md) to an IR module of stage MODEL.
  *
  * MODEL is a path, or the name of a zoo model (no slash, no ".spk"), which is looked up in the
- * folders of $SPIKEC_MODELS (separated by ':'), the installed share folder and the source tree the
- * library was built from, never in the working directory.
+ * folders of frontend/share.h.
  *
  * Spans of the module refer to the diagnostic list's sources: keep the list as long as the module
  * is used with it. `d` may be NULL. Errors in the description, a setting or a binding are

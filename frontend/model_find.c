@@ -1,13 +1,11 @@
-/* Where model descriptions are found: a path is taken as it is, a zoo name is looked up.
- *
- * Folders in order: those of $SPIKEC_MODELS, the installed share folder, the source tree of the
- * build; the first that has NAME.spk wins. The working directory is never looked into. What zoo
- * files import lies in sub-folders, so that every NAME.spk of a folder is a model.             */
+/* Where model descriptions are found: a path is taken as it is, a zoo name is looked up in the
+ * folders of frontend/share.h; the first that has NAME.spk wins. What zoo files import lies in
+ * sub-folders, so that every NAME.spk of a folder is a model.                                   */
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
 #include "frontend/model.h"
+#include "frontend/share.h"
 #include "support/name_hint.h"
 #include "support/alloc.h"
 #include "support/file.h"
@@ -19,33 +17,16 @@ bool fe_model_is_zoo_name(const char *model)
     return *model && !strchr(model, '/') && !path_has_suffix(model, SUFFIX);
 }
 
-/* Folders of the search, all on the heap. */
-static spk_status fe_add_folder(struct file_names *folders, const char *text, size_t length)
-{
-    char *folder = spk_strndup(text, length);
-    if (!folder || vec_push(folders, folder) != SPK_OK) {
-        spk_free(folder);
-        return SPK_ERR_NOMEM;
-    }
-    return SPK_OK;
-}
-
 static spk_status fe_folders(const char *const *dirs, uint32_t n_dirs, struct file_names *out)
 {
-    static const char installed[] = SPIKEC_INSTALL_DATA_DIR "/models";
-    for (uint32_t i = 0; dirs && i < n_dirs; i++)
-        SPK_TRY(fe_add_folder(out, dirs[i], strlen(dirs[i])));
-    if (dirs)
-        return SPK_OK;
-    const char *list = getenv("SPIKEC_MODELS");
-    while (list && *list) {
-        size_t length = strcspn(list, ":");
-        if (length > 0)
-            SPK_TRY(fe_add_folder(out, list, length));
-        list += length + (list[length] == ':');
+    for (uint32_t i = 0; dirs && i < n_dirs; i++) {
+        char *folder = spk_strdup(dirs[i]);
+        if (!folder || vec_push(out, folder) != SPK_OK) {
+            spk_free(folder);
+            return SPK_ERR_NOMEM;
+        }
     }
-    SPK_TRY(fe_add_folder(out, installed, strlen(installed)));
-    return fe_add_folder(out, SPIKEC_SOURCE_MODELS_DIR, strlen(SPIKEC_SOURCE_MODELS_DIR));
+    return dirs ? SPK_OK : fe_share_folders(FE_SHARE_MODELS, out);
 }
 
 static int fe_compare_text(const void *a, const void *b)

@@ -1,12 +1,9 @@
-/* Where target descriptions are found: a path is opened, a name is looked up.
- *
- * Folders in order: those of $SPIKEC_TARGETS, the installed share folder, the source tree of the
- * build. The first folder that has NAME.yaml wins; the working directory is never looked into.
+/* Where target descriptions are found: a path is opened, a name is looked up in the folders of
+ * frontend/share.h; the first that has NAME.yaml wins.
  * Invariant: a description found by name carries that name.                                      */
-#include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
+#include "frontend/share.h"
 #include "support/name_hint.h"
 #include "frontend/target_yaml.h"
 #include "frontend/yaml_tree.h"
@@ -25,29 +22,14 @@ struct folder_visit {
     struct file_names *names; /* collected */
 };
 
-static spk_status visit_piece(struct folder_visit *v, const char *text, size_t length)
-{
-    char *folder = spk_strndup(text, length);
-    if (!folder)
-        return SPK_ERR_NOMEM;
-    spk_status status = v->visit(v, folder);
-    spk_free(folder);
-    return status;
-}
-
 static spk_status visit_folders(struct folder_visit *v)
 {
-    const char *list = getenv("SPIKEC_TARGETS");
-    while (list && *list && !v->stop) {
-        size_t length = strcspn(list, ":");
-        if (length)
-            SPK_TRY(visit_piece(v, list, length));
-        list += length + (list[length] == ':');
-    }
-    static const char installed[] = SPIKEC_INSTALL_DATA_DIR "/targets";
-    if (!v->stop)
-        SPK_TRY(v->visit(v, installed));
-    return v->stop ? SPK_OK : v->visit(v, SPIKEC_SOURCE_TARGETS_DIR);
+    struct file_names folders = {0};
+    spk_status status = fe_share_folders(FE_SHARE_TARGETS, &folders);
+    for (size_t i = 0; i < folders.len && status == SPK_OK && !v->stop; i++)
+        status = v->visit(v, folders.data[i]);
+    file_names_fini(&folders);
+    return status;
 }
 
 static spk_status look_for(struct folder_visit *v, const char *folder)

@@ -17,8 +17,7 @@
 #include "support/strbuf.h"
 
 /* Reads a target. A text with a '/' or ending in ".yaml" is a path; anything else is a name, looked
- * up as NAME.yaml in the folders of $SPIKEC_TARGETS (separated by ':'), then in the installed share
- * folder, then in the source tree of the build; never in the working directory.
+ * up as NAME.yaml in the folders of frontend/share.h.
  * SPK_ERR_INPUT: unknown name or bad description; SPK_ERR_IO: unreadable file.
  * *out_target is set only on SPK_OK and released with tgt_destroy.                               */
 SPK_CHECKED spk_status fe_target_load(const char *path_or_name, struct diag_list *diags,

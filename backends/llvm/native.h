@@ -19,6 +19,9 @@
 
 extern const struct engine_vtable nat_engine;
 
+/* Whether LLVM's library is there and can be used. */
+bool nat_available(void);
+
 /* As nat_engine.create, with the processor that code is made for (NULL: this one). Code for a
  * processor that has more instructions than this one may crash. */
 spk_status nat_engine_create(const struct ir_module *m, const char *cpu, struct diag_list *d,

@@ -418,3 +418,12 @@ const struct engine_vtable nat_engine = {
     .run = engine_run,
     .destroy = engine_destroy,
 };
+
+bool nat_available(void)
+{
+    struct llvm l;
+    bool available = llvm_open(NULL, &l) == SPK_OK;
+    if (available)
+        llvm_close(&l);
+    return available;
+}

@@ -46,6 +46,9 @@ struct spk_context_options {
 
 /* "0.1.0" */
 const char *spk_version(void);
+/* How this library was built, as lines "what: how": compiler, build, processor, and the libraries
+ * it was built with. */
+const char *spk_build_facts(void);
 
 int spk_context_create(const struct spk_context_options *options, spk_context **out_context);
 void spk_context_destroy(spk_context *context); /* NULL is allowed */
@@ -260,6 +263,21 @@ int spk_floorplan(spk_context *context, const struct spk_floorplan_options *opti
 /* The table of layers and cores of a compiled (or simulated) folder, from its cost.json. */
 int spk_cost_table(spk_context *context, const char *folder, size_t max_cores,
                    spk_result **out_result);
+
+/* doctor: what is installed, what is missing and what that costs. SPIKEC_ERR_IO, and still a
+ * result, where what spikec itself ships (models, targets) is not found. */
+int spk_doctor(spk_context *context, spk_result **out_result);
+
+/* init: writes a small complete model to begin with; `path` is NAME.spk, and not there yet. */
+int spk_init(spk_context *context, const char *path, spk_result **out_result);
+
+/* target new: the target `from` under the name of the new file `path`, NAME.yaml; NULL:
+ * my-FROM.yaml in the working directory. */
+int spk_target_new(spk_context *context, const char *from, const char *path,
+                   spk_result **out_result);
+
+/* The names of the zoo models, one a line. */
+int spk_model_list(spk_context *context, spk_result **out_result);
 
 #ifdef __cplusplus
 }

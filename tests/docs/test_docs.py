@@ -38,7 +38,7 @@ def has_native():
 
 
 def commands():
-    found = re.findall(r"^  ([a-z-]+) +\S.* {2,}[A-Z]", tool("--help"), re.M)
+    found = re.findall(r"^  ([a-z-]+) .* {2,}[A-Z]", tool("--help"), re.M)
     if len(found) < 5:
         raise AssertionError(f"cannot read the commands from --help: {found}")
     return found
@@ -139,6 +139,10 @@ class Members(unittest.TestCase):
                 "floorplan": tool("floorplan", out, "-o", os.path.join(folder, "f.svg"), "--json"),
                 "weights": tool("weights", "convert", weights[1], os.path.join(folder, "w.pth"),
                                 "--json"),
+                "init": tool("init", os.path.join(folder, "new.spk"), "--json"),
+                "target new": tool("target", "new", os.path.join(folder, "new.yaml"), "--from",
+                                   "loihi2", "--json"),
+                "doctor": tool("doctor", "--json"),
                 "place": tool("place", GRAPH, os.path.join(folder, "dnn.pl"), "--json"),
             }
             if has_native():

@@ -24,7 +24,7 @@ class Help(t.ToolTest):
             text = self.run_tool(command, "--help").out
             for word in ("--json", "--threads", "--quiet", "--time-report", f"spikec {command}"):
                 self.assertIn(word, text, command)
-        self.assertRegex(self.run_tool("--version").out, r"^spikec \d+\.\d+\.\d+\n$")
+        self.assertRegex(self.run_tool("--version").out, r"^spikec \d+\.\d+\.\d+\n(\w+: .+\n)+$")
 
     def test_usage_errors(self):
         self.run_tool(expect=t.USAGE)

@@ -171,13 +171,19 @@ static int cmd_floorplan(spk_context *c, struct tool_args *a, spk_result **out)
 static int cmd_target(spk_context *c, struct tool_args *a, spk_result **out)
 {
     const char *verb = a->positional[0];
+    if (strcmp(verb, "new") == 0)
+        return spk_target_new(c, a->from, a->positional[1], out);
+    if (a->from != NULL) {
+        fprintf(stderr, "spikec target: --from is of 'target new'\n");
+        return SPIKEC_ERR_USAGE;
+    }
     if (strcmp(verb, "list") == 0)
         return spk_target_list(c, out);
     if (a->n_positional == 2 && strcmp(verb, "show") == 0)
         return spk_target_show(c, a->positional[1], out);
     if (a->n_positional == 2 && strcmp(verb, "check") == 0)
         return spk_target_check(c, a->positional[1], out);
-    fprintf(stderr, "spikec target: expected 'list', 'show T' or 'check T'\n");
+    fprintf(stderr, "spikec target: expected 'list', 'show T', 'check T' or 'new'\n");
     return SPIKEC_ERR_USAGE;
 }
 
@@ -194,6 +200,45 @@ static int cmd_weights(spk_context *c, struct tool_args *a, spk_result **out)
         return spk_weights_convert(c, &o, out);
     fprintf(stderr, "spikec weights: expected 'list FILE' or 'convert IN OUT'\n");
     return SPIKEC_ERR_USAGE;
+}
+
+static int cmd_init(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    return spk_init(c, a->positional[0], out);
+}
+
+static int cmd_doctor(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    (void)a;
+    return spk_doctor(c, out);
+}
+
+static int cmd_completion(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    bool commands = strcmp(a->positional[0], "commands") == 0;
+    if (strcmp(a->positional[0], "models") == 0)
+        return spk_model_list(c, out);
+    for (const struct tool_command *t = tool_commands; t->name != NULL && commands; t++)
+        printf("%s\n", t->name);
+    if (commands || tool_completion(a->positional[0], stdout))
+        return SPIKEC_OK;
+    fprintf(stderr, "spikec completion: expected 'bash', 'zsh', 'fish', 'models' or "
+                    "'commands'\n");
+    return SPIKEC_ERR_USAGE;
+}
+
+static int cmd_manual(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    const char *name = a->positional[0];
+    const struct tool_command *command = name != NULL ? tool_find(name) : NULL;
+    (void)c;
+    (void)out;
+    if (name != NULL && command == NULL) {
+        fprintf(stderr, "spikec manual: there is no command '%s'\n", name);
+        return SPIKEC_ERR_USAGE;
+    }
+    tool_manual(command, stdout);
+    return SPIKEC_OK;
 }
 
 const struct tool_command tool_commands[] = {
@@ -242,12 +287,23 @@ const struct tool_command tool_commands[] = {
      "neuron_updates, neuron_updates_active, spikes_out, messages, messages_in, hops, energy, "
      "busy_ns.",
      "n", 1, 1, cmd_floorplan},
-    {"target", "list|show T|check T", "List, show or check chip descriptions.", NULL, "", 1, 2,
+    {"target", "list|show T|check T|new", "List, show, check or begin chip descriptions.",
+     "target new [FILE.yaml] --from T writes T under another name, to be changed.", "F", 1, 2,
      cmd_target},
     {"weights", "list F|convert F G",
      "List the tensors of a file, or write them in another format.",
      "Reads safetensors and PyTorch checkpoints; writes what the name of the output says.", "h", 2,
      3, cmd_weights},
+    {"init", "FILE.spk", "Begin a new model: writes a small complete one.", NULL, "", 1, 1,
+     cmd_init},
+    {"doctor", "", "Tell what is installed, what is missing, and what that costs.", NULL, "", 0, 0,
+     cmd_doctor},
+    {"completion", "bash|zsh|fish|models|commands", "Print the completion script of a shell.",
+     "completion models: the names of the zoo models instead; completion commands: of the "
+     "commands.",
+     "", 1, 1, cmd_completion},
+    {"manual", "[COMMAND]", "Print a manual page, of spikec or of one of its commands.",
+     "For man, so read it with: spikec manual run | man -l -", "", 0, 1, cmd_manual},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 

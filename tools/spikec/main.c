@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "commit.h"
 #include "tools/spikec/tool.h"
 
 static volatile sig_atomic_t interrupted;
@@ -45,17 +46,20 @@ static void show_progress(void *user, const char *label, uint64_t done, uint64_t
     fflush(stderr);
 }
 
+const char tool_about[] =
+    "Compile Spikformer models to neuromorphic chips, price every core, and verify\n"
+    "that the mapped network fires the same spikes.\n";
+const char tool_exit_codes[] =
+    "Exit codes: 0 done; 1 verify or\n"
+    "check found a difference; 2 usage; 3 bad model, weights, target or input; 4 does\n"
+    "not fit; 5 file or system error; 70 internal error.\n";
+
 static void print_commands(FILE *out)
 {
-    fprintf(out, "Usage: spikec COMMAND [OPTION...] ARGUMENT...\n"
-                 "Compile Spikformer models to neuromorphic chips, price every core, and verify\n"
-                 "that the mapped network fires the same spikes.\n\n");
+    fprintf(out, "Usage: spikec COMMAND [OPTION...] ARGUMENT...\n%s\n", tool_about);
     for (const struct tool_command *c = tool_commands; c->name != NULL; c++)
         fprintf(out, "  %-14s %-20s %s\n", c->name, c->usage, c->summary);
-    fprintf(out,
-            "\n'spikec COMMAND --help' tells the options. Exit codes: 0 done; 1 verify or\n"
-            "check found a difference; 2 usage; 3 bad model, weights, target or input; 4 does\n"
-            "not fit; 5 file or system error; 70 internal error.\n");
+    fprintf(out, "\n'spikec COMMAND --help' tells the options. %s", tool_exit_codes);
 }
 
 static void print_time(double seconds)
@@ -152,7 +156,7 @@ int main(int argc, char **argv)
         return finish_output(SPIKEC_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("spikec %s\n", spk_version());
+        printf("spikec %s\ncommit: " SPIKEC_COMMIT "\n%s", spk_version(), spk_build_facts());
         return finish_output(SPIKEC_OK);
     }
     const struct tool_command *command = tool_find(argv[1]);

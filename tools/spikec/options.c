@@ -8,14 +8,6 @@
 
 enum { OPT_FIRST = 256 };
 
-struct tool_option {
-    char letter; /* in tool_command.options; '*' = every command */
-    const char *name;
-    int key; /* short option or a number from OPT_FIRST on */
-    const char *arg;
-    const char *doc;
-};
-
 enum {
     K_WEIGHTS = OPT_FIRST,
     K_SET,
@@ -68,7 +60,8 @@ enum {
     K_DTYPE,
     K_QUANTISED,
     K_COLOUR_BY,
-    K_CHIP
+    K_CHIP,
+    K_FROM
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -145,12 +138,35 @@ static const struct tool_option OPTIONS[] = {
     {'g', "interpolation", K_INTERPOLATION, "NAME", "of pictures: bicubic (default), bilinear"},
     {'g', "frames", K_FRAMES, "NAME", "cut recordings by time (default) or count of events"},
     {'g', "aedat", K_AEDAT, "NAME", "addresses of AEDAT files: dvs128 (default), cifar10dvs"},
+    {'F', "from", K_FROM, "T", "of 'new': the target to begin with"},
     {'*', "threads", K_THREADS, "N", "threads (default: all processors)"},
     {'*', "json", K_JSON, NULL, "machine-readable result on stdout, the rest on stderr"},
     {'*', "quiet", K_QUIET, NULL, "no progress, no text"},
     {'*', "time-report", K_TIME, NULL, "time and peak memory on stderr at the end"},
 };
 #define N_OPTIONS (sizeof OPTIONS / sizeof OPTIONS[0])
+
+/* Those that argp adds. */
+static const struct tool_option ARGP_OPTIONS[] = {
+    {'*', "help", '?', NULL, "list the options"},
+    {'*', "usage", OPT_FIRST, NULL, "the same in one line"},
+};
+#define N_ARGP_OPTIONS (sizeof ARGP_OPTIONS / sizeof ARGP_OPTIONS[0])
+
+static bool takes(const struct tool_command *command, const struct tool_option *o)
+{
+    return o->letter == '*' || strchr(command->options, o->letter) != NULL;
+}
+
+const struct tool_option *tool_option_at(const struct tool_command *command, size_t index)
+{
+    for (size_t i = 0; i < N_OPTIONS + N_ARGP_OPTIONS; i++) {
+        const struct tool_option *o = i < N_OPTIONS ? &OPTIONS[i] : &ARGP_OPTIONS[i - N_OPTIONS];
+        if (takes(command, o) && index-- == 0)
+            return o;
+    }
+    return NULL;
+}
 
 struct parse_state {
     const struct tool_command *command;
@@ -249,6 +265,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->quantised;
     case K_COLOUR_BY:
         return &a->colour_by;
+    case K_FROM:
+        return &a->from;
     case K_INTERPOLATION:
         return &a->data.form.interpolation;
     case K_FRAMES:
@@ -380,7 +398,7 @@ void tool_parse(const struct tool_command *command, int argc, char **argv, struc
     memset(options, 0, sizeof options);
     for (size_t i = 0; i < N_OPTIONS; i++) {
         const struct tool_option *o = &OPTIONS[i];
-        if (o->letter != '*' && strchr(command->options, o->letter) == NULL)
+        if (!takes(command, o))
             continue;
         options[n].name = o->name;
         options[n].key = o->key;

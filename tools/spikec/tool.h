@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "include/spikec/spikec.h"
 
@@ -19,7 +20,7 @@ struct tool_args {
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
     const char *target_cpu, *quantised;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
-    const char *print_after, *placer, *to, *dtype, *colour_by;
+    const char *print_after, *placer, *to, *dtype, *colour_by, *from;
     double effort;
     uint64_t calibrate_limit, seed, cores;
     double rate;
@@ -44,6 +45,29 @@ const struct tool_command *tool_find(const char *name);
 /* Parses the arguments behind the command's name; exits the process on --help and usage errors. */
 void tool_parse(const struct tool_command *command, int argc, char **argv, struct tool_args *args);
 void tool_args_fini(struct tool_args *args);
+
+/* An option, for --help, man pages and completion alike. */
+struct tool_option {
+    char letter; /* in tool_command.options; '*' = every command */
+    const char *name;
+    int key;         /* a character where there is a short form, else beyond characters */
+    const char *arg; /* NULL: takes none */
+    const char *doc;
+};
+/* Option `index` of the command, in the order of --help; NULL behind the last. */
+const struct tool_option *tool_option_at(const struct tool_command *command, size_t index);
+static inline bool tool_option_is_short(const struct tool_option *o)
+{
+    return o->key > ' ' && o->key < 127;
+}
+
+/* main.c: what the tool is, and its exit codes, as sentences. */
+extern const char tool_about[], tool_exit_codes[];
+
+/* manual.c: prints the page (troff) of a command, or of the tool where command is NULL. */
+void tool_manual(const struct tool_command *command, FILE *out);
+/* completion.c: prints the completion script; false where the shell is not known. */
+bool tool_completion(const char *shell, FILE *out);
 
 /* files.c. Replaces the file's content in one step, keeping its permissions; a symbolic link stays
  * one. Says on stderr what went wrong; SPIKEC_OK or SPIKEC_ERR_IO. */
