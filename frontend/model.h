@@ -1,8 +1,9 @@
-/* Model descriptions: from a .spk file (docs/language.md) to an IR module of stage MODEL.
+/* Model descriptions: from a .spk file (docs/language.md), or a NIR graph in HDF5, to an IR module
+ * of stage MODEL.
  *
- * MODEL is a path, or the name of a zoo model (no slash, no ".spk"), which is looked up in the
- * folders of $SPIKEC_MODELS (separated by ':'), the installed share folder and the source tree the
- * library was built from, never in the working directory.
+ * MODEL is a path, or the name of a zoo model (no slash, no ".spk" or ".nir"), which is looked up
+ * in the folders of $SPIKEC_MODELS (separated by ':'), the installed share folder and the source
+ * tree the library was built from, never in the working directory.
  *
  * Spans of the module refer to the diagnostic list's sources: keep the list as long as the module
  * is used with it. `d` may be NULL. Errors in the description, a setting or a binding are
@@ -39,6 +40,7 @@ struct fe_options {
     uint32_t n_sets;
     const struct fe_binding *binds;
     uint32_t n_binds;
+    double dt; /* NIR: time step in seconds, 0: the file's */
 };
 
 /* A loaded model. fe_model_fini frees what is left in it (take the module out by setting NULL). */

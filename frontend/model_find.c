@@ -16,7 +16,8 @@
 
 bool fe_model_is_zoo_name(const char *model)
 {
-    return *model && !strchr(model, '/') && !path_has_suffix(model, SUFFIX);
+    return *model && !strchr(model, '/') && !path_has_suffix(model, SUFFIX) &&
+           !path_has_suffix(model, ".nir");
 }
 
 /* Folders of the search, all on the heap. */

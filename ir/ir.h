@@ -31,6 +31,7 @@
 #define IR_NONE 0xffffffffu
 #define IR_MAX_RANK 4
 #define IR_MAX_STATES 4
+#define IR_MAX_NEURON_PARAMS 8
 
 enum ir_op {
 #define IR_OP(e, s, a, b, c, d, f) IR_OP_##e,
@@ -76,7 +77,8 @@ uint64_t ir_type_elements(const struct ir_type *t);
 enum ir_dtype { IR_DT_F32, IR_DT_I8, IR_DT_I16, IR_DT_I32 };
 
 /* A constant tensor, row-major, outermost dimension first.
- * Weights of conv2d: [out, in, kh, kw]; of linear: [out, in]; the rest: [channels].          */
+ * Weights of conv2d: [out, in, kh, kw]; of linear: [out, in]; of scale and of float neurons:
+ * [channels] or one for each neuron, [channels, height, width]; the rest: [channels].         */
 struct ir_param {
     const char *name; /* unique in the module */
     enum ir_dtype dtype;
@@ -93,6 +95,7 @@ enum ir_eq_code {
     IR_EQ_CONST, /* push k */
     IR_EQ_INPUT, /* push the input current of this step */
     IR_EQ_STATE, /* push state arg */
+    IR_EQ_PARAM, /* push the neuron's own value of the node's param arg */
     IR_EQ_NEG,
     IR_EQ_ADD,
     IR_EQ_SUB,
@@ -127,6 +130,9 @@ struct ir_neuron {
     enum ir_cmp cmp;
     struct spk_span span;
 };
+
+/* How many params a node with this program has: one more than the largest that is read. */
+uint32_t ir_neuron_params(const struct ir_neuron *n);
 
 /* A one-state program in closed form: v = retain*v + gain*input + offset; fire v >= v_th (or >);
  * reset v = v_reset, or v = v - v_th.                                                         */
@@ -195,7 +201,8 @@ struct ir_attr_readout {
     uint32_t divisor; /* tokens * timesteps */
 };
 struct ir_attr_input {
-    bool events;    /* a frame per step; else one frame, made T steps by `repeat` */
+    bool events;    /* event counts, a frame per step */
+    bool series;    /* real values, a frame per step; neither: one frame, for `repeat` */
     bool normalise; /* IDX bytes: x = (byte/255 - mean[c]) / std[c] */
     float mean[4], std[4];
     uint32_t n_norm;
@@ -205,6 +212,13 @@ struct ir_attr_reshape {
 };
 struct ir_attr_delay {
     uint32_t steps; /* how many steps later than its operand; sums its operands when several */
+};
+
+/* With an operand: its value `steps` steps before, zero before the first. Without one: the same of
+ * the later node `source` (delayed feedback).                                                   */
+struct ir_attr_lag {
+    uint32_t steps;
+    uint32_t source; /* IR_NONE where there is an operand */
 };
 
 struct ir_node {
@@ -226,6 +240,7 @@ struct ir_node {
         struct ir_attr_input input;
         struct ir_attr_reshape reshape;
         struct ir_attr_delay delay;
+        struct ir_attr_lag lag;
         float eps;       /* batchnorm: params weight, bias, running_mean, running_var */
         uint32_t repeat; /* repeat: T */
     } a;

@@ -21,6 +21,7 @@ static int operands_of(uint8_t code)
     case IR_EQ_CONST:
     case IR_EQ_INPUT:
     case IR_EQ_STATE:
+    case IR_EQ_PARAM:
         return 0;
     case IR_EQ_NEG:
     case IR_EQ_ABS:
@@ -48,6 +49,8 @@ bool ir_expr_valid(const struct ir_expr *e, uint32_t n_states)
             return false;
         if (e->code[i].code == IR_EQ_STATE && e->code[i].arg >= n_states)
             return false;
+        if (e->code[i].code == IR_EQ_PARAM && e->code[i].arg >= IR_MAX_NEURON_PARAMS)
+            return false;
         depth = depth - (uint32_t)need + 1;
         if (depth > IR_EQ_MAX_DEPTH)
             return false;
@@ -70,6 +73,22 @@ bool ir_neuron_valid(const struct ir_neuron *n)
     return ir_expr_valid(&n->fire_lhs, n->n_states) && ir_expr_valid(&n->fire_rhs, n->n_states);
 }
 
+static uint32_t params_of(const struct ir_expr *e, uint32_t at_least)
+{
+    for (uint32_t i = 0; i < e->n; i++)
+        if (e->code[i].code == IR_EQ_PARAM && e->code[i].arg >= at_least)
+            at_least = e->code[i].arg + 1u;
+    return at_least;
+}
+
+uint32_t ir_neuron_params(const struct ir_neuron *n)
+{
+    uint32_t params = params_of(&n->fire_rhs, params_of(&n->fire_lhs, 0));
+    for (uint32_t i = 0; i < n->n_states && i < IR_MAX_STATES; i++)
+        params = params_of(&n->reset[i], params_of(&n->charge[i], params));
+    return params;
+}
+
 bool ir_same_f32(float a, float b)
 {
     return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
@@ -83,7 +102,7 @@ static bool expr_equal(const struct ir_expr *a, const struct ir_expr *b)
         const struct ir_eq *x = &a->code[i], *y = &b->code[i];
         if (x->code != y->code)
             return false;
-        if (x->code == IR_EQ_STATE && x->arg != y->arg)
+        if ((x->code == IR_EQ_STATE || x->code == IR_EQ_PARAM) && x->arg != y->arg)
             return false;
         if (x->code == IR_EQ_CONST && !ir_same_f32(x->k, y->k))
             return false;
@@ -175,6 +194,8 @@ static bool evaluate(const struct ir_expr *e, struct affine *out)
         case IR_EQ_STATE:
             stack[n++] = (struct affine){1.0, 0.0, 0.0};
             break;
+        case IR_EQ_PARAM:
+            return false; /* no constant of the layer */
         case IR_EQ_NEG:
             stack[n - 1] = scaled(stack[n - 1], -1.0);
             break;

@@ -264,6 +264,11 @@ static void check_lowered_node(struct verify *v, uint32_t id)
     case IR_OP_MAXPOOL:
         need(v, id, n->type.kind == IR_SPIKE, "E0323", "only spikes can be pooled");
         break;
+    case IR_OP_SCALE:
+    case IR_OP_MEMBRANE:
+    case IR_OP_LAG:
+        broken(v, id, "E0322", "this op exists in stage model only");
+        break;
     default:
         break;
     }
@@ -317,9 +322,21 @@ static void check_common(struct verify *v, uint32_t id)
     }
     need(v, id, n->type.timesteps == 1 || n->type.timesteps == v->m->timesteps, "E0312",
          "its time steps are neither 1 nor those of the module");
-    if (n->op == IR_OP_NEURON && !quantised) {
-        need(v, id, n->a.neuron.program != IR_NONE, "E0313", "a float neuron has a program");
-        need(v, id, n->n_params == 0, "E0322", "a float neuron has no params");
+    if ((n->op == IR_OP_NEURON || n->op == IR_OP_MEMBRANE) && !quantised) {
+        const uint32_t p = n->a.neuron.program;
+        need(v, id, p != IR_NONE, "E0313", "a float neuron has a program");
+        need(v, id, p >= v->m->n_neurons || n->n_params == ir_neuron_params(&v->m->neuron[p]),
+             "E0322", "a float neuron has the params that its program reads");
+    }
+    if (n->op == IR_OP_LAG && n->n_operands == 0) {
+        const uint32_t s = n->a.lag.source;
+        need(v, id, s < v->m->n_nodes && s > id, "E0302", "a feedback has a later source");
+        if (s < v->m->n_nodes && s > id) {
+            struct ir_type t = v->m->node[s].type;
+            t.timesteps = n->type.timesteps;
+            need(v, id, ir_type_equal(&t, &n->type), "E0321",
+                 "a feedback has the type of its source");
+        }
     }
     if (n->op == IR_OP_READOUT) {
         const struct ir_type *t = &v->m->node[n->operand[0]].type;

@@ -115,6 +115,9 @@ uint32_t depth_of_node(const struct ir_module *m, const struct tgt *t, uint32_t 
     case IR_OP_LINEAR:
     case IR_OP_REPEAT:
     case IR_OP_BATCHNORM:
+    case IR_OP_SCALE:
+    case IR_OP_MEMBRANE:
+    case IR_OP_LAG:
     case IR_OP_ADD:
     case IR_OP_RESHAPE:
     case IR_OP_COUNT:

@@ -219,6 +219,19 @@ static spk_status lower_node(struct lowering *l, uint32_t id)
         return need_spikes(l, id, "a neuron needs a projection between it and a sum");
     case IR_OP_REPEAT:
         return need_spikes(l, id, "a sum cannot be repeated over time");
+    case IR_OP_SCALE:
+        return fail(l, id, "E0626", "a scale without a projection cannot be mapped",
+                    "fuse-linear folds it into one: put conv2d or linear before or behind it");
+    case IR_OP_MEMBRANE:
+        return fail(l, id, "E0627", "a neuron that does not spike cannot be mapped",
+                    "leave it out, or run the model with 'spikec run'");
+    case IR_OP_LAG:
+        return fail(l, id, "E0628",
+                    l->rw.src->node[id].n_operands
+                        ? "a delay of whole frames cannot be mapped yet"
+                        : "feedback cannot be mapped yet: the schedule has no gap between images "
+                          "in which the last frame's spikes could be dropped",
+                    "run the model with 'spikec run'");
     case IR_OP_INPUT:
     case IR_OP_ENCODE:
     case IR_OP_READOUT:
@@ -241,6 +254,7 @@ spk_status pass_lower(const struct pass_context *c, const int64_t *options,
         s = spk_alloc_array(in->n_nodes, sizeof *l.terms, &l.terms);
     for (uint32_t i = 0; s == SPK_OK && i < in->n_nodes; i++)
         s = lower_node(&l, i);
+    rw_patch(&l.rw);
     if (s == SPK_OK) /* reshapes whose summands were spread may be left without users */
         s = pass_dce(c, options, l.rw.dst, out);
     rw_fini(&l.rw);

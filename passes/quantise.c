@@ -415,6 +415,9 @@ static spk_status quantise_node(struct quantise *q, uint32_t id)
         SPK_TRY(rw_copy(&q->rw, id));
         return n->a.input.events ? add_event_encoder(q, id) : SPK_OK;
     case IR_OP_BATCHNORM:
+    case IR_OP_SCALE:
+    case IR_OP_MEMBRANE:
+    case IR_OP_LAG:
     case IR_OP_ADD:
     case IR_OP_MAXPOOL:
     case IR_OP_RESHAPE:

@@ -48,6 +48,8 @@ struct engine {
     uint64_t value_bytes;       /* of all values of an image: bound of what a run needs */
     uint64_t record_bytes;      /* of all recorded values of an image */
     uint64_t scratch_bytes;     /* of the largest re-laid weights */
+    uint32_t *loop_end;         /* [n_nodes] last node of the loop that begins here, else IR_NONE */
+    bool loops;                 /* there are feedbacks */
     uint32_t input_node, logits_node, features_node; /* IR_NONE where there is none */
 };
 
@@ -83,6 +85,12 @@ spk_status ref_job_init(struct ref_job *job, const struct engine *e, const struc
 void ref_job_fini(struct ref_job *job);
 /* Computes the value of one node from those of its operands. */
 spk_status ref_compute(struct ref_job *job, uint32_t id) SPK_CHECKED;
+
+/* Feedback (reference_feedback.c). Plan: loop_end and loops of the engine; values that a loop reads
+ * or makes live until its end (last_use, which is filled before). Run: computes all nodes of the
+ * loop that begins at `first`. */
+void ref_loops_plan(struct engine *e);
+spk_status ref_loop_run(struct ref_job *job, uint32_t first) SPK_CHECKED;
 
 /* A run in the caller's hands (reference_walk.c). */
 extern const struct engine_walk_vtable ref_walk;
@@ -159,6 +167,8 @@ spk_status ref_attention(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_encode(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_input(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_batchnorm(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_scale(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_lag(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_sum(struct ref_job *job, uint32_t id) SPK_CHECKED; /* add, delay */
 spk_status ref_maxpool(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_mean(struct ref_job *job, uint32_t id) SPK_CHECKED;

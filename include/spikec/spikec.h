@@ -69,6 +69,7 @@ struct spk_model_options {
     size_t n_settings;
     const char *const *binds;
     size_t n_binds;
+    double dt; /* of a NIR graph: time step in seconds; 0: the file's */
 };
 
 /* Images and labels; limit 0: all images. */
