@@ -338,8 +338,10 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     k->separate_cores = o->separate_cores;
     SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
     if (o->calibrate != NULL) {
-        struct spk_data_options d = {o->calibrate, NULL,
-                                     o->calibrate_limit ? o->calibrate_limit : CALIBRATE_DEFAULT};
+        struct spk_data_options d = {.input = o->calibrate,
+                                     .form = o->form,
+                                     .limit = o->calibrate_limit ? o->calibrate_limit
+                                                                 : CALIBRATE_DEFAULT};
         SPK_TRY(api_data_load(k->c, &d, k->model.module, &k->calibration));
     }
     SPK_TRY(api_poll(k->c));

@@ -197,6 +197,32 @@ static void warn_clipped(spk_context *c, const struct ir_module *m, const struct
     }
 }
 
+/* Index of `name` among the words; the first where it is NULL. */
+static spk_status choose(spk_context *c, const char *option, const char *name, const char *first,
+                         const char *second, uint32_t *out)
+{
+    *out = name != NULL && strcmp(name, second) == 0;
+    if (name == NULL || *out || strcmp(name, first) == 0)
+        return SPK_OK;
+    return diag_usage(&c->diags, spk_span_none, "E0975", "--%s is %s or %s, not '%s'", option,
+                      first, second, name);
+}
+
+static spk_status input_options(spk_context *c, const struct spk_data_options *o,
+                                struct fe_input_options *out)
+{
+    uint32_t filter, frames, layout;
+    SPK_TRY(choose(c, "interpolation", o->form.interpolation, "bicubic", "bilinear", &filter));
+    SPK_TRY(choose(c, "frames", o->form.frames, "time", "count", &frames));
+    SPK_TRY(choose(c, "aedat", o->form.aedat, "dvs128", "cifar10dvs", &layout));
+    *out = (struct fe_input_options){.limit = o->limit,
+                                     .resize = o->form.resize,
+                                     .filter = filter ? RASTER_BILINEAR : RASTER_BICUBIC,
+                                     .frames = frames ? FE_FRAMES_COUNT : FE_FRAMES_TIME,
+                                     .layout = layout ? EVENTS_CIFAR10_DVS : EVENTS_DVS128};
+    return SPK_OK;
+}
+
 spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
                          const struct ir_module *module, struct api_data *out)
 {
@@ -204,7 +230,9 @@ spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
     if (o->input == NULL)
         return diag_usage(&c->diags, spk_span_none, "E0903",
                           "no input images: give them with --input FILE");
-    SPK_TRY(fe_input_load(o->input, module, o->limit, &c->diags, &out->input));
+    struct fe_input_options options;
+    SPK_TRY(input_options(c, o, &options));
+    SPK_TRY(fe_input_read(o->input, module, &options, &c->diags, &out->input));
     spk_status status = SPK_OK;
     if (o->labels != NULL)
         status = fe_labels_load(o->labels, module, &out->input, &c->diags, &out->labels);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "frontend/container.h"
+#include "frontend/input_reader.h"
 #include "support/alloc.h"
 #include "support/checked.h"
 #include "support/idx.h"
@@ -19,28 +20,23 @@
 
 #define MAX_BATCH 0x7fffffffu
 
-struct reader {
-    const struct ir_node *node; /* the model's input */
-    const char *name;           /* of the file */
-    uint64_t limit;
-    struct diag_list *diags;
-    struct fe_input *out;
-};
-
 void fe_input_fini(struct fe_input *input)
 {
     st_close(input->file);
     spk_free(input->converted);
+    for (uint64_t i = 0; input->names && i < input->n_available; i++)
+        spk_free(input->names[i]);
+    spk_free(input->names);
     *input = (struct fe_input){0};
 }
 
-static struct spk_span file_place(const struct reader *r)
+static struct spk_span file_place(const struct input_reader *r)
 {
     return diag_place(r->diags, "%s", r->name);
 }
 
 /* A frame for each time step, of counts or of real values. */
-static bool framed(const struct reader *r)
+static bool framed(const struct input_reader *r)
 {
     return r->node->a.input.events || r->node->a.input.series;
 }
@@ -52,7 +48,7 @@ static uint32_t least_axes(const struct ir_type *t)
 }
 
 /* "[B,3,32,32]" or "[B,4,2,128,128]": what the model takes. */
-static void describe_wanted(const struct reader *r, struct strbuf *out)
+static void describe_wanted(const struct input_reader *r, struct strbuf *out)
 {
     const struct ir_type *t = &r->node->type;
     strbuf_append(out, "[B,");
@@ -76,20 +72,19 @@ static bool frame_fits(const struct st_tensor *t, uint32_t first, const struct i
     return axes == 1 || t->shape[first + 1] == type->width;
 }
 
-static uint64_t image_elements(const struct reader *r)
+uint64_t input_elements(const struct input_reader *r)
 {
     uint64_t frames = framed(r) ? r->node->type.timesteps : 1;
     return frames * ir_type_elements(&r->node->type);
 }
 
-/* Settles how many of `available` images are used; with `convert`, allocates their buffer. */
-static spk_status begin_images(struct reader *r, uint64_t available, bool convert)
+spk_status input_begin(struct input_reader *r, uint64_t available, bool convert)
 {
-    uint64_t stride = image_elements(r), n = available, bytes;
+    uint64_t stride = input_elements(r), n = available, bytes;
     if (available == 0)
         return diag_error(r->diags, file_place(r), "E0413", "the file holds no image");
-    if (r->limit && r->limit < n)
-        n = r->limit;
+    if (r->options.limit && r->options.limit < n)
+        n = r->options.limit;
     if (n > MAX_BATCH)
         return diag_error(r->diags, file_place(r), "E0413",
                           "%llu images, at most %u are read in one run", (unsigned long long)n,
@@ -112,7 +107,7 @@ static spk_status begin_images(struct reader *r, uint64_t available, bool conver
     return SPK_OK;
 }
 
-static spk_status check_finite(const struct reader *r)
+static spk_status check_finite(const struct input_reader *r)
 {
     const struct engine_input *in = &r->out->input;
     for (uint32_t image = 0; image < in->n_images; image++) {
@@ -137,8 +132,7 @@ static spk_status check_finite(const struct reader *r)
 
 /* ---- bytes ---- */
 
-/* table[c][byte]; without a normalisation the byte itself. */
-static spk_status byte_tables(const struct reader *r, float (**out_tables)[256])
+spk_status input_byte_tables(const struct input_reader *r, float (**out_tables)[256])
 {
     const struct ir_attr_input *a = &r->node->a.input;
     uint32_t channels = r->node->type.channels;
@@ -162,29 +156,36 @@ static spk_status byte_tables(const struct reader *r, float (**out_tables)[256])
     return SPK_OK;
 }
 
+float *input_frame(const struct ir_type *type, float (*tables)[256], const uint8_t *bytes,
+                   bool interleaved, float *out)
+{
+    uint64_t positions = ir_type_positions(type);
+    for (uint32_t c = 0; c < type->channels; c++) {
+        const uint8_t *in = interleaved ? bytes + c : bytes + c * positions;
+        uint64_t step = interleaved ? type->channels : 1;
+        for (uint64_t i = 0; i < positions; i++)
+            *out++ = tables[c][in[i * step]];
+    }
+    return out;
+}
+
 /* Converts n images of bytes; interleaved: [H,W,C] instead of [.., C,H,W]. */
-static void convert_bytes(const struct reader *r, float (*tables)[256], const uint8_t *bytes,
+static void convert_bytes(const struct input_reader *r, float (*tables)[256], const uint8_t *bytes,
                           bool interleaved)
 {
     const struct ir_type *t = &r->node->type;
-    uint64_t positions = ir_type_positions(t);
-    uint64_t frames = r->out->input.n_images * (image_elements(r) / ir_type_elements(t));
+    uint64_t frames = r->out->input.n_images * (input_elements(r) / ir_type_elements(t));
     float *out = r->out->converted;
     for (uint64_t f = 0; f < frames; f++) {
-        for (uint32_t c = 0; c < t->channels; c++) {
-            const uint8_t *in = interleaved ? bytes + c : bytes + c * positions;
-            uint64_t step = interleaved ? t->channels : 1;
-            for (uint64_t i = 0; i < positions; i++)
-                *out++ = tables[c][in[i * step]];
-        }
-        bytes += positions * t->channels;
+        out = input_frame(t, tables, bytes, interleaved, out);
+        bytes += ir_type_elements(t);
     }
 }
 
-static spk_status take_bytes(struct reader *r, const uint8_t *bytes, bool interleaved)
+static spk_status take_bytes(struct input_reader *r, const uint8_t *bytes, bool interleaved)
 {
     float(*tables)[256] = NULL;
-    spk_status status = byte_tables(r, &tables);
+    spk_status status = input_byte_tables(r, &tables);
     if (status == SPK_OK)
         convert_bytes(r, tables, bytes, interleaved);
     spk_free(tables);
@@ -193,7 +194,20 @@ static spk_status take_bytes(struct reader *r, const uint8_t *bytes, bool interl
 
 /* ---- IDX ---- */
 
-static spk_status check_idx(const struct reader *r, const struct idx_array *a)
+spk_status input_need_norm(const struct input_reader *r, const char *what)
+{
+    if (r->node->a.input.normalise)
+        return SPK_OK;
+    spk_status status = diag_error(r->diags, file_place(r), "E0415",
+                                   "bytes of %s need a normalisation, the model's input declares "
+                                   "none",
+                                   what);
+    diag_note_add(r->diags, r->node->span, "the input is declared here");
+    diag_help_set(r->diags, "declare mean and std with the input, or give a safetensors file");
+    return status;
+}
+
+static spk_status check_idx(const struct input_reader *r, const struct idx_array *a)
 {
     const struct ir_type *t = &r->node->type;
     uint32_t channels = a->rank == 4 ? a->dims[3] : 1;
@@ -217,21 +231,13 @@ static spk_status check_idx(const struct reader *r, const struct idx_array *a)
         strbuf_fini(&have);
         return status;
     }
-    if (!r->node->a.input.normalise) {
-        spk_status status = diag_error(r->diags, file_place(r), "E0415",
-                                       "bytes of an IDX file need a normalisation, the model's "
-                                       "input declares none");
-        diag_note_add(r->diags, r->node->span, "the input is declared here");
-        diag_help_set(r->diags, "declare mean and std with the input, or give a safetensors file");
-        return status;
-    }
-    return SPK_OK;
+    return input_need_norm(r, "an IDX file");
 }
 
-static spk_status load_idx(struct reader *r, struct idx_array *a)
+static spk_status load_idx(struct input_reader *r, struct idx_array *a)
 {
     SPK_TRY(check_idx(r, a));
-    SPK_TRY(begin_images(r, a->dims[0], true));
+    SPK_TRY(input_begin(r, a->dims[0], true));
     SPK_TRY(take_bytes(r, a->data, a->rank == 4));
     return check_finite(r);
 }
@@ -257,7 +263,7 @@ static bool type_good(enum st_dtype type, bool frames)
     }
 }
 
-static spk_status check_tensor(const struct reader *r, const struct st_tensor *t)
+static spk_status check_tensor(const struct input_reader *r, const struct st_tensor *t)
 {
     const struct ir_type *type = &r->node->type;
     bool frames = framed(r);
@@ -306,13 +312,13 @@ static bool in_place(const struct st_tensor *t)
 }
 
 /* Takes the open file over, also on error. */
-static spk_status load_tensor(struct reader *r, struct st_file *file)
+static spk_status load_tensor(struct input_reader *r, struct st_file *file)
 {
     const struct st_tensor *t;
     r->out->file = file;
     SPK_TRY(st_require(file, "input", r->diags, &t));
     SPK_TRY(check_tensor(r, t));
-    SPK_TRY(begin_images(r, t->shape[0], !in_place(t)));
+    SPK_TRY(input_begin(r, t->shape[0], !in_place(t)));
     if (in_place(t)) {
         const void *data = t->data;
         r->out->input.data = data;
@@ -332,30 +338,38 @@ static spk_status load_tensor(struct reader *r, struct st_file *file)
     return check_finite(r);
 }
 
-static spk_status load(const struct container *file, const struct ir_module *m, uint64_t limit,
-                       struct diag_list *diags, struct fe_input *out_input)
+static spk_status load_container(struct input_reader *r, const struct container *file)
+{
+    spk_status status;
+    if (container_is_idx(file)) {
+        struct idx_array array = {0};
+        status = container_open_idx(file, r->diags, &array);
+        if (status == SPK_OK)
+            status = load_idx(r, &array);
+        idx_fini(&array);
+    } else {
+        struct st_file *tensors = NULL;
+        status = container_open_tensors(file, r->diags, &tensors);
+        if (status == SPK_OK)
+            status = load_tensor(r, tensors);
+    }
+    return status;
+}
+
+/* file NULL: pictures or recordings at `name`. */
+static spk_status load(const struct container *file, const char *name, const struct ir_module *m,
+                       const struct fe_input_options *options, struct diag_list *diags,
+                       struct fe_input *out_input)
 {
     struct fe_input input = {0};
-    struct reader r = {.name = file->name, .limit = limit, .diags = diags, .out = &input};
+    struct input_reader r = {.name = name, .options = *options, .diags = diags, .out = &input};
     for (uint32_t i = 0; i < m->n_nodes && !r.node; i++) {
         if (m->node[i].op == IR_OP_INPUT)
             r.node = &m->node[i];
     }
-    if (!r.node || image_elements(&r) == 0)
+    if (!r.node || input_elements(&r) == 0)
         return diag_internal(diags, spk_span_none, "E0410", "the module has no input");
-    spk_status status;
-    if (container_is_idx(file)) {
-        struct idx_array array = {0};
-        status = container_open_idx(file, diags, &array);
-        if (status == SPK_OK)
-            status = load_idx(&r, &array);
-        idx_fini(&array);
-    } else {
-        struct st_file *tensors = NULL;
-        status = container_open_tensors(file, diags, &tensors);
-        if (status == SPK_OK)
-            status = load_tensor(&r, tensors);
-    }
+    spk_status status = file ? load_container(&r, file) : input_load_pictures(&r);
     if (status == SPK_OK)
         *out_input = input;
     else
@@ -366,9 +380,20 @@ static spk_status load(const struct container *file, const struct ir_module *m, 
 spk_status fe_input_load(const char *path, const struct ir_module *m, uint64_t limit,
                          struct diag_list *diags, struct fe_input *out_input)
 {
+    struct fe_input_options options = {.limit = limit};
+    return fe_input_read(path, m, &options, diags, out_input);
+}
+
+spk_status fe_input_read(const char *path, const struct ir_module *m,
+                         const struct fe_input_options *options, struct diag_list *diags,
+                         struct fe_input *out_input)
+{
     struct container file = {.name = path};
-    SPK_TRY(container_look(&file, diags));
-    return load(&file, m, limit, diags, out_input);
+    bool pictures;
+    SPK_TRY(input_is_picture(path, diags, &pictures));
+    if (!pictures)
+        SPK_TRY(container_look(&file, diags));
+    return load(pictures ? NULL : &file, path, m, options, diags, out_input);
 }
 
 spk_status fe_input_parse(const void *data, size_t size, const char *name,
@@ -376,6 +401,7 @@ spk_status fe_input_parse(const void *data, size_t size, const char *name,
                           struct fe_input *out_input)
 {
     struct container file = {.name = name, .data = data, .size = size};
+    struct fe_input_options options = {.limit = limit};
     SPK_TRY(container_look(&file, diags));
-    return load(&file, m, limit, diags, out_input);
+    return load(&file, name, m, &options, diags, out_input);
 }

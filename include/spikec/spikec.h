@@ -72,10 +72,19 @@ struct spk_model_options {
     double dt; /* of a NIR graph: time step in seconds; 0: the file's */
 };
 
+/* How pictures and recordings of events become inputs; NULL and 0 are the defaults. */
+struct spk_input_form {
+    const char *interpolation; /* "bicubic" (default) or "bilinear" */
+    const char *frames;        /* T frames of equal "time" (default) or equal "count" of events */
+    const char *aedat;         /* addresses of AEDAT files: "dvs128" (default), "cifar10dvs" */
+    uint32_t resize;           /* shorter side before the centre is cut; 0: model's size / 0.875 */
+};
+
 /* Images and labels; limit 0: all images. */
 struct spk_data_options {
     const char *input, *labels;
     uint64_t limit;
+    struct spk_input_form form;
 };
 
 /* run: computes level R or Q; writes `out` (logits) and `spikes` where asked. */
@@ -111,9 +120,10 @@ struct spk_compile_options {
     const char *target, *output;
     const char *calibrate;    /* images for calibration, or NULL */
     uint64_t calibrate_limit; /* 0: 512 */
-    const char *attention;    /* lowering; NULL: chosen */
-    const char *schedule;     /* "pipelined" (default) */
-    const char *objective;    /* "cores" (default), "energy", "latency", "traffic" */
+    struct spk_input_form form;
+    const char *attention; /* lowering; NULL: chosen */
+    const char *schedule;  /* "pipelined" (default) */
+    const char *objective; /* "cores" (default), "energy", "latency", "traffic" */
     const char *system, *rates;
     const char *placer; /* as of spk_place_options */
     uint64_t seed;

@@ -26,7 +26,8 @@ ROOMS = {
 GENERATED = {"config.h": ("frontend", "passes", "api", "backends"),
              "brian_script.h": ("backends",), "spk_parser.tab.h": ("frontend",), "spk_lexer.lex.h": ("frontend",)}
 # Third-party headers and the one room that may see each.
-THIRD_PARTY = {"jansson.h": "support", "hdf5.h": "support", "zlib.h": "support",
+THIRD_PARTY = {"jansson.h": "support", "hdf5.h": "support", "zlib.h": "support", "png.h": "support",
+               "jpeglib.h": "support", "jerror.h": "support",
                "pthread.h": "support", "yaml.h": "frontend", "metis.h": "passes",
                "scotch.h": "passes", "argp.h": "tools"}
 LLVM = "backends/llvm"

@@ -59,6 +59,10 @@ enum {
     K_TO,
     K_SEGMENT,
     K_EMA,
+    K_INTERPOLATION,
+    K_FRAMES,
+    K_AEDAT,
+    K_RESIZE,
     K_DTYPE,
     K_DT
 };
@@ -70,8 +74,10 @@ static const struct tool_option OPTIONS[] = {
     {'m', "set", K_SET, "NAME=VALUE", "set a parameter of the model (repeatable; the last wins)"},
     {'m', "bind", K_BIND, "FROM=TO", "checkpoint name FROM is the model's TO (repeatable)"},
     {'m', "dt", K_DT, "SECONDS", "time step of a NIR graph; default: that of the file"},
-    {'i', "input", K_INPUT, "FILE", "images: safetensors with tensor `input`, or IDX (.gz)"},
-    {'i', "labels", K_LABELS, "FILE", "labels: IDX (.gz) or safetensors with tensor `labels`"},
+    {'i', "input", K_INPUT, "FILE",
+     "images: safetensors, IDX (.gz), a picture, a recording, or a folder of these"},
+    {'i', "labels", K_LABELS, "FILE",
+     "labels: IDX (.gz), safetensors with tensor `labels`, or text"},
     {'i', "limit", K_LIMIT, "N", "only the first N images"},
     {'t', "target", K_TARGET, "T", "target: a name (spikec target list) or a YAML file"},
     {'l', "level", K_LEVEL, "R|Q", "float reference (R, default) or quantised (Q, compiled DIR)"},
@@ -117,6 +123,10 @@ static const struct tool_option OPTIONS[] = {
     {'k', "cores", K_CORES, "N", "list the N fullest cores (default 16)"},
     {'h', "ema", K_EMA, NULL, "of a PyTorch checkpoint the weights averaged over training"},
     {'h', "dtype", K_DTYPE, "TYPE", "convert float tensors to f32 or f16; default: as they are"},
+    {'g', "resize", K_RESIZE, "N", "shorter side of pictures before the centre is cut out"},
+    {'g', "interpolation", K_INTERPOLATION, "NAME", "of pictures: bicubic (default), bilinear"},
+    {'g', "frames", K_FRAMES, "NAME", "cut recordings by time (default) or count of events"},
+    {'g', "aedat", K_AEDAT, "NAME", "addresses of AEDAT files: dvs128 (default), cifar10dvs"},
     {'*', "threads", K_THREADS, "N", "threads (default: all processors)"},
     {'*', "json", K_JSON, NULL, "machine-readable result on stdout, the rest on stderr"},
     {'*', "quiet", K_QUIET, NULL, "no progress, no text"},
@@ -224,6 +234,12 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->to;
     case K_DTYPE:
         return &a->dtype;
+    case K_INTERPOLATION:
+        return &a->data.form.interpolation;
+    case K_FRAMES:
+        return &a->data.form.frames;
+    case K_AEDAT:
+        return &a->data.form.aedat;
     case 'o':
         return &a->output;
     default:
@@ -268,6 +284,9 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_CALIBRATE_LIMIT:
         a->calibrate_limit = number(state, text, "calibrate-limit", UINT32_MAX);
+        return 0;
+    case K_RESIZE:
+        a->data.form.resize = (uint32_t)number(state, text, "resize", 32768);
         return 0;
     case K_RATE:
         a->rate = fraction(state, text, "rate");
