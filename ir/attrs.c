@@ -67,6 +67,7 @@ const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
     static const struct ir_attr_info neuron[] = {
         {"program", IR_ATTR_U32, offsetof(struct ir_node, a.neuron.program), 1, NULL, true},
         U16("decay", neuron.q.decay, 1),
+        U16("current_keep", neuron.q.current_keep, 1),
         U8("bits", neuron.q.bits),
         BOOL("soft_reset", neuron.q.soft_reset),
     };

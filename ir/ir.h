@@ -134,10 +134,11 @@ struct ir_neuron {
 /* How many params a node with this program has: one more than the largest that is read. */
 uint32_t ir_neuron_params(const struct ir_neuron *n);
 
-/* A one-state program in closed form: v = retain*v + gain*input + offset; fire v >= v_th (or >);
- * reset v = v_reset, or v = v - v_th.                                                         */
+/* A program of one or two states in closed form: u = current_retain*u + gain*input;
+ * v = retain*v + u + offset; fire v >= v_th (or >); reset v = v_reset, or v = v - v_th.
+ * current_retain is 0 for one state.                                                          */
 struct ir_lif {
-    double retain, gain, offset, v_init, v_th, v_reset;
+    double current_retain, retain, gain, offset, v_init, v_th, v_reset;
     bool soft_reset;
     enum ir_cmp cmp;
 };
@@ -146,7 +147,8 @@ struct ir_lif {
 bool ir_neuron_as_lif(const struct ir_neuron *n, struct ir_lif *out);
 
 /* Integer neuron of a quantised module; all quantities in membrane units of the target.
- *   u = wrap(sum of currents + bias[c], bits); v = clip(trunc(v * (4096 - decay) / 4096) + u);
+ *   u = wrap(trunc(u * current_keep / 4096) + sum of currents + bias[c], bits);
+ *   v = clip(trunc(v * (4096 - decay) / 4096) + u);
  *   fire where v >= vth[c]; then v = 0 (hard) or v -= vth[c] (soft). See docs/integers.md.
  * trunc rounds towards zero; wrap is two's complement of `bits` bits; clip is +-(2^(bits-1)-1).
  * vth and bias are the node's params 0 and 1 (i32 [channels], bias optional).                  */
@@ -154,6 +156,7 @@ struct ir_neuron_q {
     uint16_t decay; /* 0..4096 */
     uint8_t bits;   /* 24 on both Loihi */
     bool soft_reset;
+    uint16_t current_keep; /* 0..4096; 0: the current of a step is its input */
 };
 
 struct ir_attr_conv {

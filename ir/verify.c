@@ -289,6 +289,7 @@ static void check_quantised_node(struct verify *v, uint32_t id)
              "a quantised neuron has no float program");
         need(v, id, n->n_params >= 1, "E0322", "a quantised neuron has its thresholds as param 0");
         need(v, id, n->a.neuron.q.decay <= 4096, "E0307", "decay is above 4096");
+        need(v, id, n->a.neuron.q.current_keep <= 4096, "E0307", "current_keep is above 4096");
         need(v, id, n->a.neuron.q.bits >= 2 && n->a.neuron.q.bits <= 32, "E0307",
              "bits must be 2..32");
         break;

@@ -68,6 +68,7 @@ static bool same_attributes(const struct ir_node *a, const struct ir_node *b)
     case IR_OP_NEURON:
         return a->a.neuron.program == b->a.neuron.program &&
                a->a.neuron.q.decay == b->a.neuron.q.decay &&
+               a->a.neuron.q.current_keep == b->a.neuron.q.current_keep &&
                a->a.neuron.q.bits == b->a.neuron.q.bits &&
                a->a.neuron.q.soft_reset == b->a.neuron.q.soft_reset;
     case IR_OP_READOUT:
@@ -167,9 +168,10 @@ spk_status pass_cse(const struct pass_context *c, const int64_t *options,
                     "earlier ones",
                     (unsigned)merged, (unsigned)in->n_nodes);
     /* The twins that were merged away are dead now: drop them. */
-    rw_patch(&rw);
-    if (s == SPK_OK)
+    if (s == SPK_OK) {
+        rw_patch(&rw);
         s = pass_dce(c, options, rw.dst, out);
+    }
     rw_fini(&rw);
     return s;
 }

@@ -254,9 +254,10 @@ spk_status pass_lower(const struct pass_context *c, const int64_t *options,
         s = spk_alloc_array(in->n_nodes, sizeof *l.terms, &l.terms);
     for (uint32_t i = 0; s == SPK_OK && i < in->n_nodes; i++)
         s = lower_node(&l, i);
-    rw_patch(&l.rw);
-    if (s == SPK_OK) /* reshapes whose summands were spread may be left without users */
+    if (s == SPK_OK) { /* reshapes whose summands were spread may be left without users */
+        rw_patch(&l.rw);
         s = pass_dce(c, options, l.rw.dst, out);
+    }
     rw_fini(&l.rw);
     spk_free(l.terms);
     arena_fini(&l.arena);

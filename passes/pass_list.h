@@ -15,6 +15,8 @@ spk_status pass_dce(const struct pass_context *c, const int64_t *options,
                     const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 spk_status pass_fold_batchnorm(const struct pass_context *c, const int64_t *options,
                                const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+spk_status pass_fuse_linear(const struct pass_context *c, const int64_t *options,
+                            const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 spk_status pass_lower(const struct pass_context *c, const int64_t *options,
                       const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 

@@ -52,6 +52,15 @@ static const struct pass
                 .run = pass_fold_batchnorm,
             },
             {
+                .name = "fuse-linear",
+                .summary = "join linear maps in a row, and sums of maps of the same values",
+                .expects = "a float module at stage 'model' with all batch norms folded",
+                .changes = "weights and biases; projections, scales and sums that are joined",
+                .never = "neurons, recorded spikes (up to float rounding of the weights)",
+                .stages = PASS_ON_MODEL,
+                .run = pass_fuse_linear,
+            },
+            {
                 .name = "lower",
                 .summary = "spread residual sums over projections, make the head a read-out",
                 .expects = "a float module at stage 'model' with all batch norms folded",
@@ -182,12 +191,13 @@ static const struct pass_alias aliases[] = {
     {
         .name = "prepare",
         .summary = "from the model as written to its lowered float form",
-        .text = "infer-shapes,hoist-constant,fold-batchnorm,cse,dce,lower,order-attention",
+        .text = "infer-shapes,hoist-constant,fold-batchnorm,fuse-linear,cse,dce,lower,"
+                "order-attention",
     },
     {
         .name = "fuse-neurons",
         .summary = "one projection with all its summands per neuron, batch norm inside",
-        .text = "hoist-constant,fold-batchnorm,lower",
+        .text = "hoist-constant,fold-batchnorm,fuse-linear,lower",
     },
 };
 

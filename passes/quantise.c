@@ -75,6 +75,7 @@ static spk_status add_neuron(struct quantise *q, uint32_t id, const struct quant
     memset(&n.a, 0, sizeof n.a);
     n.a.neuron.program = IR_NONE;
     n.a.neuron.q.decay = lif->decay;
+    n.a.neuron.q.current_keep = lif->current_keep;
     n.a.neuron.q.bits = q->t->arith.state_bits;
     n.a.neuron.q.soft_reset = lif->soft_reset;
     return rw_add(&q->rw, &n, &q->rw.value[id]);

@@ -11,12 +11,12 @@
 #define QUANT_MAX_THRESHOLDS 16u /* distinct thresholds of a layer with hard-wired neurons */
 #define QUANT_MAX_VTH (1 << 20)  /* sums then stay far from the width of the state */
 
-/* A leaky integrator with its reset value moved to 0: v <- retain*v + gain*input + offset, fire
- * at theta, v <- 0 or v <- v - theta.                                                         */
+/* A leaky integrator with its reset value moved to 0: u <- current_retain*u + gain*input + offset,
+ * v <- retain*v + u, fire at theta, v <- 0 or v <- v - theta.                                 */
 struct quant_lif {
     double retain, gain, offset, theta;
     bool soft_reset, strict; /* strict: fires on > */
-    uint16_t decay;
+    uint16_t decay, current_keep;
 };
 /* Constants of neuron node `id`. Refused (SPK_ERR_NOFIT, naming the neuron): programs that are
  * no leaky integrators, initial values other than the reset value, thresholds not above it,

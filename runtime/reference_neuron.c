@@ -275,15 +275,14 @@ static spk_status integer_chunk(void *ctx, uint32_t chunk, uint32_t worker)
     (void)worker;
     for (uint64_t at = range.begin; at < range.end; at++) {
         uint32_t c = (uint32_t)(at % w->in->channels);
-        int64_t v = 0;
+        int64_t u = 0, v = 0;
 
         for (uint32_t t = 0; t < w->out->frames; t++) {
             int64_t sum = ref_as_i32(w->in, ref_frame_at(w->in, t) + at);
             uint64_t out = ref_frame_at(w->out, t) + at;
             uint8_t fired;
-            int64_t u;
 
-            sum += w->bias ? w->bias[c] : 0;
+            sum += decayed(u, q->current_keep) + (w->bias ? w->bias[c] : 0);
             u = ((sum + half) & (2 * half - 1)) - half;
             counts->wraps += u != sum;
             v = decayed(v, keep) + u;

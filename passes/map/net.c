@@ -149,6 +149,7 @@ static void net_neuron_program(struct net_builder *b, const struct ir_node *n, s
 {
     p->program = net_fixed(b) ? IMG_PROG_FIXED : IMG_PROG_PROG;
     p->decay = n->a.neuron.q.decay;
+    p->current_keep = n->a.neuron.q.current_keep;
     p->soft_reset = n->a.neuron.q.soft_reset;
     p->vth_param = n->param[0];
     p->bias_param = n->n_params > 1 ? n->param[1] : IR_NONE;

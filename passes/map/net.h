@@ -76,6 +76,7 @@ struct map_pop {
     uint32_t start;
     enum img_program program;
     uint16_t decay;
+    uint16_t current_keep;
     bool soft_reset;
     int32_t vth;         /* where vth_param is IR_NONE */
     int32_t vth_period;  /* thermometer: vth of channel c is vth * (c % period + 1); 0: vth */
