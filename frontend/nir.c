@@ -16,11 +16,6 @@
 
 #define MAX_IDENTITY 4096u /* channels of an output that is read out through a matrix */
 
-struct settings {
-    uint32_t timesteps;
-    bool fixed, analog; /* fixed: one frame for all steps */
-};
-
 /* ---- helpers that all of nir*.c use ---- */
 
 spk_status nir_array_read(struct nir_lower *l, const struct nir_node *n, const char *key,
@@ -114,88 +109,6 @@ void nir_shape_text(const struct nir_value *v, struct strbuf *out)
     strbuf_char(out, ']');
 }
 
-/* ---- settings and metadata ---- */
-
-/* A number of the root's metadata; *out is unchanged where there is none. */
-static spk_status metadata(const struct h5_file *file, const char *key, double *out)
-{
-    double *data = NULL;
-    char path[64];
-    spk_snprintf(path, sizeof path, "node/metadata/%s", key);
-    if (!h5_exists(file, path))
-        spk_snprintf(path, sizeof path, "metadata/%s", key);
-    if (!h5_exists(file, path))
-        return SPK_OK;
-    struct h5_info info;
-    SPK_TRY(h5_read_as_f64(file, path, 1, &info, &data));
-    if (info.count == 1)
-        *out = data[0];
-    spk_free(data);
-    return SPK_OK;
-}
-
-static spk_status read_bool(const struct fe_setting *s, struct diag_list *d, bool *out)
-{
-    *out = strcmp(s->value, "true") == 0 || strcmp(s->value, "1") == 0;
-    if (*out || strcmp(s->value, "false") == 0 || strcmp(s->value, "0") == 0)
-        return SPK_OK;
-    return diag_error(d, spk_span_none, "E0291", "%s is true or false, not '%s'", s->name,
-                      s->value);
-}
-
-static spk_status read_settings(const struct h5_file *file, const struct fe_options *o,
-                                struct diag_list *d, struct settings *out)
-{
-    double steps = NAN;
-    *out = (struct settings){0};
-    SPK_TRY(metadata(file, "timesteps", &steps));
-    for (uint32_t i = 0; i < o->n_sets; i++) {
-        const struct fe_setting *s = &o->sets[i];
-        if (strcmp(s->name, "static") == 0) {
-            SPK_TRY(read_bool(s, d, &out->fixed));
-        } else if (strcmp(s->name, "analog") == 0) {
-            SPK_TRY(read_bool(s, d, &out->analog));
-        } else if (strcmp(s->name, "timesteps") != 0) {
-            return diag_error(d, spk_span_none, "E0291",
-                              "a NIR graph has no parameter '%s'; it has timesteps, static, analog",
-                              s->name);
-        } else if (!spk_parse_f64(s->value, strlen(s->value), &steps)) {
-            steps = -1.0;
-        }
-    }
-    if (o->n_binds > 0)
-        return diag_error(d, spk_span_none, "E0291",
-                          "a NIR graph holds its weights: nothing to bind");
-    if (out->fixed && out->analog)
-        return diag_error(d, spk_span_none, "E0291",
-                          "static (one frame) and analog (a frame per step) exclude each other");
-    if (isnan(steps)) {
-        diag_warning(d, spk_span_none, "W0281",
-                     "the graph does not tell the number of time steps: %u are assumed",
-                     NIR_TIMESTEPS);
-        diag_help_set(d, "give it with --set timesteps=N");
-        steps = NIR_TIMESTEPS;
-    }
-    if (!(steps >= 1.0 && steps <= 65535.0) || steps != floor(steps))
-        return diag_error(d, spk_span_none, "E0291", "timesteps must be 1 to 65535");
-    out->timesteps = (uint32_t)steps;
-    return SPK_OK;
-}
-
-static spk_status read_dt(const struct h5_file *file, const struct fe_options *o,
-                          struct diag_list *d, double *out)
-{
-    *out = o->dt;
-    if (o->dt == 0.0)
-        SPK_TRY(metadata(file, "dt", out));
-    if (*out == 0.0 && o->dt == 0.0)
-        return SPK_OK;
-    return *out > 0.0 && isfinite(*out)
-               ? SPK_OK
-               : diag_error(d, h5_place(file, "node/metadata/dt"), "E0290",
-                            "the time step must be above 0, it is %g", *out);
-}
-
 /* ---- input and output ---- */
 
 /* The shape of an Input, Output or neuron parameter. */
@@ -226,7 +139,7 @@ static void layout_of(const struct nir_value *v, struct ir_type *t)
 }
 
 static spk_status build_input(struct nir_lower *l, const struct nir_node *n,
-                              const struct settings *s, struct nir_value *out)
+                              const struct nir_settings *s, struct nir_value *out)
 {
     struct nir_array shape = {0};
     struct ir_node node = {.op = IR_OP_INPUT};
@@ -237,6 +150,12 @@ static spk_status build_input(struct nir_lower *l, const struct nir_node *n,
     layout_of(out, &node.type);
     node.a.input.events = !s->fixed && !s->analog;
     node.a.input.series = s->analog;
+    if (s->fixed && s->n_norm > 0) {
+        node.a.input.normalise = true;
+        node.a.input.n_norm = s->n_norm;
+        memcpy(node.a.input.mean, s->mean, sizeof s->mean);
+        memcpy(node.a.input.std, s->std, sizeof s->std);
+    }
     SPK_TRY(nir_add(l, n, &node, true, &out->id));
     l->m->node[out->id].recorded = false;
     if (!s->fixed)
@@ -268,6 +187,41 @@ static spk_status read_rates(struct nir_lower *l, const struct nir_node *n, uint
     return nir_add(l, n, &node, false, out);
 }
 
+/* The matrix in front of an output: applied to every position of spikes, and to be read as a mean.
+ * The mean of the spikes may come first, which is the same and needs no synapses. */
+struct head {
+    uint32_t n_params, param[2]; /* 0: none */
+};
+
+/* Whether only one edge brings the value on. */
+static bool has_one_user(const struct nir_lower *l, uint32_t id)
+{
+    uint32_t users = 0;
+    for (size_t i = 0; i < l->g->edges.len; i++)
+        users += l->value[l->g->edges.data[i].from].id == id;
+    return users == 1;
+}
+
+/* Takes the projection that *at is, the last node of the module, off again. */
+static spk_status take_head(struct nir_lower *l, uint32_t *at, struct head *out)
+{
+    const struct ir_node *p = &l->m->node[*at];
+    const struct ir_attr_conv *a = &p->a.conv;
+    const bool point = p->op == IR_OP_LINEAR ||
+                       (p->op == IR_OP_CONV2D && a->kernel_h == 1 && a->kernel_w == 1 &&
+                        a->stride_h == 1 && a->stride_w == 1 && a->pad_h == 0 && a->pad_w == 0);
+    *out = (struct head){0};
+    if (!point || p->n_operands != 1 || !is_spiking(l, p->operand[0]) || *at + 1 != l->m->n_nodes ||
+        !has_one_user(l, *at))
+        return SPK_OK;
+    out->n_params = p->n_params;
+    memcpy(out->param, p->param, p->n_params * sizeof *p->param);
+    l->m->param[out->param[0]].rank = 2; /* was [out, in, 1, 1] */
+    *at = p->operand[0];
+    l->m->n_nodes--;
+    return SPK_OK;
+}
+
 static spk_status build_output(struct nir_lower *l, const struct nir_node *n,
                                const struct nir_value *in)
 {
@@ -287,10 +241,19 @@ static spk_status build_output(struct nir_lower *l, const struct nir_node *n,
         strbuf_fini(&text);
         return status;
     }
+    struct head head;
+    SPK_TRY(take_head(l, &at, &head));
     struct ir_node mean = {.op = IR_OP_MEAN, .n_operands = 1, .operand = &at};
     const bool spikes = is_spiking(l, at);
     SPK_TRY(nir_add(l, n, &mean, false, &at));
-    if (spikes && l->m->node[at].type.channels <= MAX_IDENTITY)
+    struct ir_node matrix = {.op = IR_OP_LINEAR,
+                             .n_operands = 1,
+                             .operand = &at,
+                             .n_params = head.n_params,
+                             .param = head.param};
+    if (head.n_params > 0)
+        SPK_TRY(nir_add(l, n, &matrix, false, &at));
+    else if (spikes && l->m->node[at].type.channels <= MAX_IDENTITY)
         SPK_TRY(read_rates(l, n, at, &at));
     struct ir_node out = {.op = IR_OP_OUTPUT, .n_operands = 1, .operand = &at};
     return nir_add(l, n, &out, true, &at);
@@ -494,7 +457,7 @@ static spk_status build(struct nir_lower *l, uint32_t id, const struct nir_value
 }
 
 static spk_status build_node(struct nir_lower *l, uint32_t id, const uint32_t *edges,
-                             uint32_t count, const struct settings *s)
+                             uint32_t count, const struct nir_settings *s)
 {
     const struct nir_node *n = &l->g->nodes.data[id];
     struct nir_value *v = NULL, in;
@@ -509,7 +472,7 @@ static spk_status build_node(struct nir_lower *l, uint32_t id, const uint32_t *e
 }
 
 /* All nodes in order; `at` and `edges`: the edges into each, in the file's order. */
-static spk_status build_nodes(struct nir_lower *l, const struct settings *s)
+static spk_status build_nodes(struct nir_lower *l, const struct nir_settings *s)
 {
     const size_t nodes = l->g->nodes.len, n_edges = l->g->edges.len;
     uint32_t *at = NULL, *edges = NULL;
@@ -531,7 +494,7 @@ static spk_status build_nodes(struct nir_lower *l, const struct settings *s)
     return status == SPK_OK ? close_feedbacks(l) : status;
 }
 
-static spk_status lower(struct nir_lower *l, const struct settings *s)
+static spk_status lower(struct nir_lower *l, const struct nir_settings *s)
 {
     SPK_TRY(spk_alloc_array(l->g->nodes.len, sizeof *l->value, &l->value));
     SPK_TRY(spk_alloc_array(l->g->edges.len + 1, sizeof *l->lag, &l->lag));
@@ -550,10 +513,10 @@ spk_status fe_nir_load(const struct h5_file *file, const char *name,
 {
     struct nir_graph g;
     struct nir_lower l = {.file = file, .d = d, .g = &g};
-    struct settings s;
+    struct nir_settings s;
     *out = NULL;
-    SPK_TRY(read_settings(file, options, d, &s));
-    SPK_TRY(read_dt(file, options, d, &l.dt));
+    SPK_TRY(nir_settings_read(file, options, d, &s));
+    l.dt = s.dt;
     SPK_TRY(nir_graph_read(file, d, &g));
     spk_status status = nir_graph_sort(file, d, &g);
     if (status == SPK_OK)

@@ -35,7 +35,7 @@ static spk_status wrong_shape(struct nir_lower *l, const struct nir_node *n,
 
 /* ---- bias ---- */
 
-/* Param "bias" [out] where the node has one, else IR_NONE. */
+/* Param "bias" [out]; IR_NONE where all of it is 0, as convolutions of NIR cannot be without. */
 static spk_status bias_param(struct nir_lower *l, const struct nir_node *n, uint64_t out,
                              uint32_t *out_param)
 {
@@ -47,9 +47,14 @@ static spk_status bias_param(struct nir_lower *l, const struct nir_node *n, uint
         return nir_refuse(l->file, l->d, n, "E0284", "bias has %llu values, weight %llu rows",
                           (unsigned long long)b.count, (unsigned long long)out);
     }
-    float *data = floats_of(&b);
+    bool zero = true;
+    for (uint64_t i = 0; i < out && zero; i++)
+        zero = b.data[i] == 0.0;
+    float *data = zero ? NULL : floats_of(&b);
     const uint32_t dim[1] = {(uint32_t)out};
     nir_array_fini(&b);
+    if (zero)
+        return SPK_OK;
     return data ? nir_param(l, n, "bias", 1, dim, data, out_param) : SPK_ERR_NOMEM;
 }
 
@@ -253,13 +258,19 @@ static spk_status add_conv(struct nir_lower *l, const struct nir_node *n, const 
     SPK_TRY(nir_param(l, n, "weight", 4, dim, dense, &weight));
     if (n->type == NIR_CONV1D || n->type == NIR_CONV2D)
         SPK_TRY(bias_param(l, n, c->out, &bias));
-    struct ir_node node = {.op = IR_OP_CONV2D,
-                           .a.conv = {.kernel_h = (uint16_t)c->h.dense,
-                                      .kernel_w = (uint16_t)c->w.dense,
-                                      .stride_h = (uint16_t)c->h.stride,
-                                      .stride_w = (uint16_t)c->w.stride,
-                                      .pad_h = (uint16_t)c->h.pad,
-                                      .pad_w = (uint16_t)c->w.pad}};
+    /* A kernel of one position along a row is a matrix for every position. */
+    const bool point =
+        n->type == NIR_CONV1D && c->w.dense == 1 && c->w.stride == 1 && c->w.pad == 0;
+    if (point)
+        l->m->param[weight].rank = 2;
+    struct ir_node node = {.op = point ? IR_OP_LINEAR : IR_OP_CONV2D};
+    if (!point)
+        node.a.conv = (struct ir_attr_conv){.kernel_h = (uint16_t)c->h.dense,
+                                            .kernel_w = (uint16_t)c->w.dense,
+                                            .stride_h = (uint16_t)c->h.stride,
+                                            .stride_w = (uint16_t)c->w.stride,
+                                            .pad_h = (uint16_t)c->h.pad,
+                                            .pad_w = (uint16_t)c->w.pad};
     SPK_TRY(add_projection(l, n, &node, in->id, weight, bias, &out->id));
     const struct ir_type *made = &l->m->node[out->id].type;
     out->rank = in->rank;

@@ -21,6 +21,19 @@ struct nir_array {
     uint64_t dims[H5_MAX_RANK];
 };
 
+struct nir_settings {
+    uint32_t timesteps;
+    double dt;          /* 0: unknown */
+    bool fixed, analog; /* fixed: one frame for all steps */
+    uint32_t n_norm;
+    float mean[4], std[4]; /* of bytes, in files that spikec wrote */
+};
+
+/* The caller's settings, else the file's metadata. */
+struct fe_options;
+spk_status nir_settings_read(const struct h5_file *file, const struct fe_options *options,
+                             struct diag_list *d, struct nir_settings *out) SPK_CHECKED;
+
 struct nir_lower {
     const struct h5_file *file;
     struct diag_list *d;

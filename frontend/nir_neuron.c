@@ -230,20 +230,34 @@ static spk_status charge_membrane(struct program *p)
     return SPK_OK;
 }
 
-/* The `fire_at` of a file that spikec wrote, where it says the same as v_threshold. */
-static spk_status read_fire_at(struct program *p, struct quantity *th, bool *out_found)
+/* The `fire_at` of a file that spikec wrote, where it says the same as the thresholds `th`, which
+ * then become it: fires on >=. */
+static spk_status read_fire_at(struct program *p, struct nir_array *th, bool *out_found)
 {
     struct nir_array a = {0};
     *out_found = false;
-    if (th->own)
-        return SPK_OK;
     SPK_TRY(nir_array_read(p->l, p->node, "metadata/fire_at", false, &a));
-    if (a.count == 1 && nextafterf((float)a.data[0], -INFINITY) == th->k) {
-        th->k = (float)a.data[0];
-        *out_found = true;
-    }
+    bool same = a.count > 0 && a.count == th->count;
+    for (uint64_t i = 0; i < a.count && same; i++)
+        same = (double)(float)a.data[i] == a.data[i] &&
+               (double)nextafterf((float)a.data[i], -INFINITY) == th->data[i];
+    for (uint64_t i = 0; i < a.count && same; i++)
+        th->data[i] = a.data[i];
+    *out_found = same;
     nir_array_fini(&a);
     return SPK_OK;
+}
+
+static spk_status take_threshold(struct program *p, const char *key, struct quantity *out,
+                                 bool *out_at_least)
+{
+    struct nir_array a = {0};
+    SPK_TRY(read_parameter(p, key, true, 0.0, &a));
+    spk_status status = read_fire_at(p, &a, out_at_least);
+    if (status == SPK_OK)
+        status = make_quantity(p, key, &a, threshold, out);
+    nir_array_fini(&a);
+    return status;
 }
 
 static spk_status fire_and_reset(struct program *p)
@@ -256,9 +270,8 @@ static spk_status fire_and_reset(struct program *p)
         emit(&p->rhs, IR_EQ_CONST, 0, 0.0f);
         return SPK_OK;
     }
-    SPK_TRY(
-        take(p, p->node->type == NIR_THRESHOLD ? "threshold" : "v_threshold", NAN, threshold, &th));
-    SPK_TRY(read_fire_at(p, &th, &at_least));
+    SPK_TRY(take_threshold(p, p->node->type == NIR_THRESHOLD ? "threshold" : "v_threshold", &th,
+                           &at_least));
     emit_quantity(&p->rhs, &th);
     p->neuron.cmp = at_least ? IR_CMP_GE : IR_CMP_GT;
     if (p->node->type != NIR_THRESHOLD)
