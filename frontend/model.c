@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "frontend/netx.h"
 #include "frontend/nir.h"
 #include "frontend/sema.h"
 #include "support/alloc.h"
@@ -118,9 +119,12 @@ static spk_status fe_graph_open(const char *path, const struct fe_options *optio
     spk_status status = name ? h5_open(path, d, &file) : SPK_ERR_NOMEM;
     if (status == SPK_OK && h5_exists(file, "node"))
         status = fe_nir_load(file, name, options ? options : &none, d, out);
+    else if (status == SPK_OK && h5_exists(file, "layer"))
+        status = fe_netx_load(file, name, options ? options : &none, d, out);
     else if (status == SPK_OK)
         status = diag_error(d, diag_place(d, "%s", path), "E0280",
-                            "this HDF5 file is no NIR graph: it has no 'node'");
+                            "this HDF5 file is neither a NIR graph (it has no 'node') nor a netx "
+                            "network (no 'layer')");
     h5_destroy(file);
     spk_free(name);
     return d->out_of_memory ? SPK_ERR_NOMEM : status;

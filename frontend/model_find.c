@@ -17,7 +17,7 @@
 bool fe_model_is_zoo_name(const char *model)
 {
     return *model && !strchr(model, '/') && !path_has_suffix(model, SUFFIX) &&
-           !path_has_suffix(model, ".nir");
+           !path_has_suffix(model, ".nir") && !path_has_suffix(model, ".net");
 }
 
 /* Folders of the search, all on the heap. */
