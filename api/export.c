@@ -30,6 +30,7 @@ static const struct export_format {
     spk_status (*write)(struct export_job *j, struct api_report *r);
 } FORMATS[] = {
     {"brian", false, false, API_FOLDER_IMAGE, export_brian},
+    {"netx", false, true, API_FOLDER_QUANTISED, export_netx},
     {"nir", false, true, API_FOLDER_MODEL, export_nir},
     {"sanafe", true, false, API_FOLDER_IMAGE | API_FOLDER_QUANTISED, export_sanafe},
 };

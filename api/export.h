@@ -15,6 +15,8 @@ struct export_job {
 
 /* export_sanafe.c */
 SPK_CHECKED spk_status export_sanafe(struct export_job *j, struct api_report *r);
+/* export_netx.c */
+SPK_CHECKED spk_status export_netx(struct export_job *j, struct api_report *r);
 /* export_nir.c */
 SPK_CHECKED spk_status export_nir(struct export_job *j, struct api_report *r);
 

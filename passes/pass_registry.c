@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "passes/pass_list.h"
+#include "passes/quantise.h"
 
 static const struct pass
     passes[] =
@@ -119,6 +120,15 @@ static const struct pass
                                 .min = 1,
                                 .max = 1000000,
                                 .help = "calibration images used at most",
+                            },
+                        [QUANTISE_THRESHOLDS] =
+                            {
+                                .name = "thresholds",
+                                .kind = PASS_OPTION_INT,
+                                .value = QUANT_MAX_THRESHOLDS,
+                                .min = 1,
+                                .max = QUANT_MAX_THRESHOLDS,
+                                .help = "thresholds of a layer of hard-wired neurons at most",
                             },
                     },
             },

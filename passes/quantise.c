@@ -171,6 +171,7 @@ static spk_status quantise_projection(struct quantise *q, uint32_t id, uint32_t 
         .in = w->dim[1],
         .lif = lif,
         .arith = &q->t->arith,
+        .max_thresholds = (uint32_t)q->options[QUANTISE_THRESHOLDS],
         .clip = q->options[QUANTISE_CLIP] != 0,
         .correct = q->options[QUANTISE_CORRECT] != 0,
         .has_bias = p->n_params > 1 || lif->offset != 0.0,

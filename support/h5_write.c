@@ -204,6 +204,27 @@ spk_status h5_write_text(struct h5_file *file, const char *name, uint32_t rank,
     return status;
 }
 
+spk_status h5_write_ascii(struct h5_file *file, const char *name, size_t size, const char *text)
+{
+    const uint64_t one = 1;
+    const size_t length = strlen(text);
+    char *packed;
+    hid_t type;
+    spk_status status = SPK_OK;
+    SPK_TRY(spk_alloc_array(size, 1, &packed));
+    memcpy(packed, text, length < size ? length : size);
+    h5_quiet();
+    type = string_type(size);
+    if (type < 0 || H5Tset_cset(type, H5T_CSET_ASCII) < 0)
+        status = h5_write_failed(file, name);
+    if (status == SPK_OK)
+        status = write_dataset(file, name, type, type, 1, &one, packed, 0);
+    if (type >= 0)
+        (void)H5Tclose(type);
+    spk_free(packed);
+    return status;
+}
+
 /* ---- attributes ---- */
 
 static spk_status write_attribute(struct h5_file *file, const char *object, const char *name,

@@ -167,9 +167,9 @@ int spk_verify(spk_context *context, const struct spk_verify_options *options,
                spk_result **out_result);
 
 /* export: a compiled folder for another program, into folder `output` (replaced in one step). To
- * nir the folder may be a model: then `model` has its weights, settings and bindings. */
+ * netx and nir the folder may be a model: then `model` has its weights, settings and bindings. */
 struct spk_export_options {
-    const char *folder, *to, *output; /* to: "brian", "nir", "sanafe" */
+    const char *folder, *to, *output; /* to: "brian", "netx", "nir", "sanafe" */
     struct spk_data_options data;     /* no labels; only for formats that are driven by images */
     uint32_t segment, segments;       /* sanafe: part 1 .. segments of the network; 0: all */
     struct spk_model_options model;   /* of formats that take models; model.model is not used */

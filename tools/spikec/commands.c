@@ -185,7 +185,8 @@ const struct tool_command tool_commands[] = {
     {"export", "DIR|MODEL", "Write a network for another program.",
      "brian: a compiled network as a script for Brian 2, with its data. sanafe: input files of "
      "SANA-FE for the images of --input, and what it should give. nir: the static parts of a "
-     "model, or of the model in a compiled folder, as NIR graphs.",
+     "model, or of the model in a compiled folder, as NIR graphs. netx: a chain of layers, "
+     "likewise, as a network of lava-dl.",
      "wmego", 1, 1, cmd_export},
     {"compare-sanafe", "OUT RESULTS", "Compare what SANA-FE gave with what was expected.",
      "OUT is a folder made by export --to sanafe. Exit code 1 where a spike differs, or an energy "

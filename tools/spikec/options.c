@@ -113,7 +113,7 @@ static const struct tool_option OPTIONS[] = {
     {'x', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'x', "effort", K_EFFORT, "E", "search E times as long as by default (0.01 to 1000)"},
     {'x', "seed", K_SEED, "N", "seed of the placement (default 0)"},
-    {'e', "to", K_TO, "FORMAT", "what to write: brian, nir, sanafe"},
+    {'e', "to", K_TO, "FORMAT", "what to write: brian, netx, nir, sanafe"},
     {'e', "input", K_INPUT, "FILE", "images that drive the network (sanafe)"},
     {'e', "segment", K_SEGMENT, "K/N", "only part K of N of the network (sanafe)"},
     {'e', "limit", K_LIMIT, "N", "only the first N images"},
