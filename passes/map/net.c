@@ -173,6 +173,33 @@ static void net_enable(struct net_builder *b, struct map_pop *p)
     p->enable = any;
 }
 
+/* Modules that were not quantised for the target (netx) may hold integers that it has not. */
+static spk_status net_check_integers(const struct net_builder *b, const struct ir_node *n,
+                                     const struct ir_node *projection, const struct map_pop *p)
+{
+    const struct tgt *t = b->net->target;
+    const struct tgt_arith *a = &t->arith;
+    const int unit = net_unit_shift(t), shift = projection->a.conv.shift;
+    const bool data = b->net->module->param[p->vth_param].data != NULL;
+    const char *what = NULL;
+    if (shift < unit + (a->weight_exp_min > 0 ? a->weight_exp_min : 0) ||
+        shift > unit + a->weight_exp_max)
+        what = "a weight exponent";
+    if (n->a.neuron.q.bits != a->state_bits || p->decay > a->decay_max ||
+        (p->current_keep > 0 && net_fixed(b)))
+        what = p->current_keep > 0 && net_fixed(b) ? "a decaying synaptic current" : "a decay";
+    for (uint32_t c = 0; c < p->channels && net_fixed(b) && data && what == NULL; c++) {
+        if ((map_pop_vth(b->net, p, c) - 1) % (1 << a->threshold_shift) != 0)
+            what = "a threshold";
+        else if (map_pop_bias(b->net, p, c) % 128 != 0)
+            what = "a bias that is no multiple of 128";
+    }
+    if (what == NULL)
+        return SPK_OK;
+    return diag_nofit(b->diags, n->span, "E0674", "'%s' has %s that '%s' has not", p->name, what,
+                      t->name);
+}
+
 static spk_status net_neuron(struct net_builder *b, uint32_t id)
 {
     struct map_net *net = b->net;
@@ -212,7 +239,7 @@ static spk_status net_neuron(struct net_builder *b, uint32_t id)
                           "'%s' is fed by '%s': only convolutions, linear layers and attention can "
                           "feed neurons on a chip",
                           p.name, ir_op_info(in->op)->name);
-    spk_status status = SPK_OK;
+    spk_status status = net_check_integers(b, n, in, &p);
     for (uint32_t i = 0; i < in->n_operands && status == SPK_OK; i++)
         status = net_sources(b, in->operand[i], &sources);
     if (status == SPK_OK) {
