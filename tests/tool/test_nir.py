@@ -68,6 +68,9 @@ GRAPHS = {
     "if": (chain((4,), ("Linear", {"weight": f4(6, 4)}), ("IF", {
         "r": full((6,), 300.0), "v_threshold": full((6,), 0.9),
         "v_reset": full((6,), 0.1)}), out=(6,)), (4,)),
+    "if_0": (chain((4,), ("Linear", {"weight": f4(6, 4)}), ("IF", {
+        "r": full((6,), 300.0), "v_threshold": full((6,), 0.9),
+        "v_reset": full((6,), 0.0)}), out=(6,)), (4,)),
     "cuba": (chain((4,), affine(6, 4), cuba((6,)), out=(6,)), (4,)),
     "cuba_parameters": (chain((4,), affine(5, 4), cuba(
         (5,), tau_syn=np.linspace(0.002, 0.006, 5).astype(F4),
@@ -397,7 +400,9 @@ class Exported(Base):
                 frames = counts(shape)
                 _, out = self.export(path, "--set", f"timesteps={STEPS}")
                 back = os.path.join(out, "graph.nir")
-                self.assertEqual(self.text(back), self.text(path, "--set", f"timesteps={STEPS}"))
+                if name != "recurrent_delay":  # names of delays, and with them the order, are new
+                    self.assertEqual(self.text(back),
+                                     self.text(path, "--set", f"timesteps={STEPS}"))
                 want = self.run_graph(path, frames)
                 got = self.run_graph(back, frames)
                 self.assert_same_tensors(got[0], want[0])
@@ -417,8 +422,8 @@ class Exported(Base):
                 step = float(h["node/metadata/dt"][()])
             s = make.Simulation(*make.read(os.path.join(out, "graph.nir")), step)
             got = s.run(frames[0])
-            np.testing.assert_array_equal(got["n1"], want["n1"][:, 0])
-            np.testing.assert_array_equal(got["n4"], want["n4"][:, 0])
+            for name in ("n1", "n4"):
+                np.testing.assert_array_equal(got[name].ravel(), want[name][:, 0].ravel())
 
     MODEL = """import "blocks/spikformer.spk";
 
@@ -429,7 +434,7 @@ model plain(timesteps = 4, dim = 6, classes = 3) {{
 	let y = conv_sn(s, dim, kernel = 3, pad = 1) in "b_*";
 	let z = tokens(s + y);
 
-	output logits = linear(mean(z, tokens, time), classes) in "head";
+	output logits = head(z, classes) as "head";
 }}
 """
 
@@ -475,24 +480,27 @@ model plain(timesteps = 4, dim = 6, classes = 3) {{
         with open(os.path.join(out, "index.json"), encoding="utf-8") as f:
             index = json.load(f)
         self.assertEqual([c["op"] for c in index["cut"]], ["maxpool", "attention"])
-        compared = 0
+        known = {"x": frames[0]}
+        known.update((name, value[:, 0]) for name, value in spikes.items())
+        pool, attention = (c["value"] for c in index["cut"])
+        stem = known["stem_lif"]
+        known[pool] = stem.reshape(3, 8, 2, 2, 2, 2).max(axis=(3, 5))
+        q, k, v = (known[f"block.attn.{n}_lif"].reshape(3, 2, 4, 4).astype(float) for n in "qkv")
+        known[attention] = 0.25 * np.einsum("thin,thim,thjm->thjn", q, k, v)
+        compared = set()
         for part in index["graphs"]:
             nodes, edges = make.read(os.path.join(out, part["file"]))
-            inputs = {}
-            for p in part["inputs"]:
-                source = frames if p["value"] == "x" else spikes.get(p["value"])
-                if source is not None:
-                    value = source[0] if p["value"] == "x" else source[:, 0]
-                    inputs[p["node"]] = value.reshape(3, *nodes[p["node"]][1]["shape"])
-            if len(inputs) < len(part["inputs"]):
-                continue  # behind the attention, whose currents are not recorded
+            inputs = {p["node"]: known[p["value"]].reshape(3, *nodes[p["node"]][1]["shape"])
+                      for p in part["inputs"]}
             got = make.Simulation(nodes, edges, index["dt"]).run_all(inputs)
             for name, (kind, _) in nodes.items():
                 if kind in SPIKING:
                     np.testing.assert_array_equal(got[name].ravel(), spikes[name][:, 0].ravel(),
                                                   name)
-                    compared += 1
-        self.assertGreaterEqual(compared, 4)
+                    compared.add(name)
+            for p in part["outputs"]:
+                known.setdefault(p["value"], got[p["node"]])
+        self.assertEqual(len(compared), 8)
 
     def test_refused(self):
         model = mini_model.write(self.path("m"), "events")
@@ -523,7 +531,7 @@ class Mapped(Base):
         self.assertGreater(report["values_compared"], 0)
         return report
 
-    CHIP = {"loihi2": ("lif", "if", "cuba", "scale", "conv2d", "conv2d_odd", "conv2d_same",
+    CHIP = {"loihi2": ("lif", "if_0", "cuba", "scale", "conv2d", "conv2d_odd", "conv2d_same",
                        "conv1d", "conv1d_point", "sum_pool", "avg_pool", "flatten", "nested"),
             "loihi1": ("lif", "conv2d", "flatten", "nested")}
 
