@@ -210,8 +210,11 @@ spk_status fe_model_params(const char *model, struct diag_list *d, struct fe_par
     char *path = NULL;
     *out = (struct fe_param_list){0};
     struct diag_list *list = fe_diags(d, &own);
+    bool hdf5 = false;
     spk_status status = fe_model_find(model, NULL, 0, list, &path);
-    if (status == SPK_OK) {
+    if (status == SPK_OK)
+        status = fe_is_hdf5(path, list, &hdf5); /* graphs have no parameters of their own */
+    if (status == SPK_OK && !hdf5) {
         status = fe_loaded_init(&l, path, NULL, 0, list);
         if (status == SPK_OK)
             status = fe_collect_params(l.symbols.model, out);
