@@ -332,6 +332,7 @@ static spk_status infer_lag(const struct infer *c)
         return diag_error(c->d, c->n->span, "E0301",
                           "lag: takes an operand, or the source of a feedback");
     *c->out = c->n->n_operands ? *operand(c, 0) : c->n->type; /* feedback: as declared */
+    c->out->num = stage_num(c);
     c->out->timesteps = c->m->timesteps;
     return SPK_OK;
 }

@@ -227,6 +227,11 @@ static void check_model_node(struct verify *v, uint32_t id)
     }
 }
 
+static bool is_projection(const struct ir_node *n)
+{
+    return n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR;
+}
+
 static void check_lowered_node(struct verify *v, uint32_t id)
 {
     const struct ir_node *n = &v->m->node[id];
@@ -239,6 +244,12 @@ static void check_lowered_node(struct verify *v, uint32_t id)
         need(v, id, !quantised, "E0322", "mean must have become a read-out");
         break;
     case IR_OP_ADD:
+        if (n->type.kind == IR_CURRENT) {
+            for (uint32_t i = 0; i < n->n_operands; i++)
+                need(v, id, is_projection(&v->m->node[n->operand[i]]), "E0322",
+                     "a sum of currents is one of projections");
+            break;
+        }
         need(v, id, n->recorded, "E0322", "a sum survives only where it is recorded");
         need(v, id, !v->used_outside_add[id], "E0322",
              "a recorded sum has no users but other sums: they take its summands");
@@ -264,9 +275,11 @@ static void check_lowered_node(struct verify *v, uint32_t id)
     case IR_OP_MAXPOOL:
         need(v, id, n->type.kind == IR_SPIKE, "E0323", "only spikes can be pooled");
         break;
+    case IR_OP_LAG:
+        need(v, id, events(&n->type), "E0323", "only spikes and counts can lag");
+        break;
     case IR_OP_SCALE:
     case IR_OP_MEMBRANE:
-    case IR_OP_LAG:
         broken(v, id, "E0322", "this op exists in stage model only");
         break;
     default:

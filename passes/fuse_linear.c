@@ -7,7 +7,7 @@
  *
  * Chips have synapses between neurons and nothing else, so these are one set of synapses. The sweep
  * builds every node in the destination; a map that meets a projection there is joined with it, so
- * chains of any length fold from the front. Projections that lose their users are dropped after.
+ * chains of any length fold from the front. Projections that lose their users are left to pass dce.
  * What is no projection (padding of a map that is not zero there, different sources, weights per
  * position) stays as it is, and lowering refuses it by name. Sums are formed in double and rounded
  * once: results differ from the model's by float rounding.
@@ -380,6 +380,7 @@ static spk_status fuse_node(struct rewrite *rw, uint32_t id, uint32_t *fused)
 spk_status pass_fuse_linear(const struct pass_context *c, const int64_t *options,
                             const struct ir_module *in, struct ir_module **out)
 {
+    (void)options;
     struct rewrite rw;
     uint32_t fused = 0;
     SPK_TRY(rw_init(&rw, in, in->stage, c->diags));
@@ -389,10 +390,8 @@ spk_status pass_fuse_linear(const struct pass_context *c, const int64_t *options
     if (s == SPK_OK && c->remarks)
         diag_remark(c->diags, spk_span_none, "R0619", "fuse-linear: %u linear maps joined",
                     (unsigned)fused);
-    if (s == SPK_OK) {
-        rw_patch(&rw);
-        s = pass_dce(c, options, rw.dst, out);
-    }
+    if (s == SPK_OK)
+        *out = rw_take(&rw);
     rw_fini(&rw);
     return s;
 }

@@ -79,13 +79,22 @@ static spk_status gather(struct lowering *l, uint32_t id, struct terms *out)
     return SPK_OK;
 }
 
+static bool is_projection(const struct ir_node *n)
+{
+    return n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR;
+}
+
 static spk_status lower_add(struct lowering *l, uint32_t id)
 {
     const struct ir_node *n = &l->rw.src->node[id];
     struct terms t;
-    if (!rw_is_spiking(&n->type))
-        return fail(l, id, "E0621", "a sum of currents cannot be mapped",
-                    "put the neuron before the shortcut, so that spikes are added");
+    if (!rw_is_spiking(&n->type)) {
+        for (uint32_t k = 0; k < n->n_operands; k++)
+            if (!is_projection(&l->rw.src->node[n->operand[k]]))
+                return fail(l, id, "E0621", "a sum of currents cannot be mapped",
+                            "put the neuron before the shortcut, so that spikes are added");
+        return copy_self(l, id); /* projections of different values in front of one neuron */
+    }
     SPK_TRY(gather(l, id, &t));
     l->terms[id] = t;
     if (!n->recorded)
@@ -226,12 +235,10 @@ static spk_status lower_node(struct lowering *l, uint32_t id)
         return fail(l, id, "E0627", "a neuron that does not spike cannot be mapped",
                     "leave it out, or run the model with 'spikec run'");
     case IR_OP_LAG:
-        return fail(l, id, "E0628",
-                    l->rw.src->node[id].n_operands
-                        ? "a delay of whole frames cannot be mapped yet"
-                        : "feedback cannot be mapped yet: the schedule has no gap between images "
-                          "in which the last frame's spikes could be dropped",
-                    "run the model with 'spikec run'");
+        if (!rw_is_spiking(&l->rw.src->node[id].type))
+            return fail(l, id, "E0628", "a delay of currents cannot be mapped",
+                        "delay the spikes of a neuron");
+        return need_spikes(l, id, "a delay of a sum of spikes cannot be mapped");
     case IR_OP_INPUT:
     case IR_OP_ENCODE:
     case IR_OP_READOUT:

@@ -114,8 +114,8 @@ static void remark_layer(const struct quantise *q, const struct quant_layer *l, 
                 (unsigned long long)l->clipped, (unsigned long long)weights);
 }
 
-/* Adds the integer projection with weights l->q (ownership moves). */
-static spk_status add_projection(struct quantise *q, uint32_t proj, struct quant_layer *l,
+/* Adds the integer projection with weights `data` (ownership moves). */
+static spk_status add_projection(struct quantise *q, uint32_t proj, int8_t *data, uint8_t shift,
                                  uint32_t *out)
 {
     const struct ir_module *m = q->rw.src;
@@ -123,8 +123,6 @@ static spk_status add_projection(struct quantise *q, uint32_t proj, struct quant
     struct ir_param w = m->param[n.param[0]];
     uint32_t param, *operand = NULL;
     w.dtype = IR_DT_I8;
-    int8_t *data = l->q;
-    l->q = NULL;
     SPK_TRY(rw_new_param(&q->rw, &w, data, &param));
     SPK_TRY(spk_alloc_array(n.n_operands, sizeof *operand, &operand));
     for (uint32_t k = 0; k < n.n_operands; k++)
@@ -132,18 +130,18 @@ static spk_status add_projection(struct quantise *q, uint32_t proj, struct quant
     n.operand = operand;
     n.param = &param;
     n.n_params = 1;
-    n.a.conv.shift = l->shift;
+    n.a.conv.shift = shift;
     spk_status s = rw_add(&q->rw, &n, out);
     spk_free(operand);
     return s;
 }
 
-static spk_status finish_layer(struct quantise *q, uint32_t id, uint32_t proj,
+/* Threshold, bias and neuron behind `current`. */
+static spk_status finish_layer(struct quantise *q, uint32_t id, uint32_t current,
                                struct quant_layer *l)
 {
     struct spk_span span = q->rw.src->node[id].span;
-    uint32_t current, params[2];
-    SPK_TRY(add_projection(q, proj, l, &current));
+    uint32_t params[2];
     int32_t *vth = l->vth, *bias = l->bias;
     l->vth = l->bias = NULL;
     spk_status s = channel_param(q, l->name, ".vth", l->out, span, vth, &params[0]);
@@ -188,8 +186,95 @@ static spk_status quantise_projection(struct quantise *q, uint32_t id, uint32_t 
     spk_free(rate);
     SPK_TRY(s);
     remark_layer(q, &l, ir_param_elements(w));
-    s = finish_layer(q, id, proj, &l);
+    uint32_t current;
+    int8_t *data = l.q;
+    l.q = NULL;
+    s = add_projection(q, proj, data, l.shift, &current);
+    if (s == SPK_OK)
+        s = finish_layer(q, id, current, &l);
     quant_layer_fini(&l);
+    return s;
+}
+
+/* ---- several projections -> neuron ---- */
+
+/* Rates of the columns of a joint layer. */
+static spk_status joint_rates(struct quantise *q, const struct ir_node *sum, struct quant_joint *j)
+{
+    uint64_t at = 0;
+    for (uint32_t k = 0; k < sum->n_operands; k++) {
+        const struct ir_node *p = &q->rw.src->node[sum->operand[k]];
+        const uint32_t in = q->rw.src->param[p->param[0]].dim[1];
+        double *rate = NULL;
+        SPK_TRY(input_rates(q, p, in, &rate));
+        for (uint64_t i = 0; i < j->columns[k]; i++)
+            j->rate[at + i] = rate[i / (j->columns[k] / in)];
+        at += j->columns[k];
+        spk_free(rate);
+    }
+    return SPK_OK;
+}
+
+/* The integer projections of a sum and the sum, from the weights of the joint layer. */
+static spk_status split_joint(struct quantise *q, const struct ir_node *sum,
+                              const struct quant_joint *j, const struct quant_layer *l,
+                              uint32_t *out)
+{
+    struct ir_node n = *sum;
+    uint32_t *operand = NULL;
+    SPK_TRY(spk_alloc_array(sum->n_operands, sizeof *operand, &operand));
+    spk_status s = SPK_OK;
+    for (uint32_t k = 0; k < sum->n_operands && s == SPK_OK; k++) {
+        int8_t *data = NULL;
+        s = quant_joint_part(j, l, k, &data);
+        if (s == SPK_OK)
+            s = add_projection(q, sum->operand[k], data, l->shift, &operand[k]);
+    }
+    n.operand = operand;
+    if (s == SPK_OK)
+        s = rw_add(&q->rw, &n, out);
+    spk_free(operand);
+    return s;
+}
+
+/* One scale for all projections of a neuron, since their currents add. */
+static spk_status quantise_sum(struct quantise *q, uint32_t id, uint32_t add,
+                               const struct quant_lif *lif)
+{
+    const struct ir_node *sum = &q->rw.src->node[add];
+    struct quant_joint j = {0};
+    uint32_t current;
+    struct quant_layer l = {
+        .name = label_of(q, id),
+        .out = sum->type.channels,
+        .taps = 1,
+        .lif = lif,
+        .arith = &q->t->arith,
+        .max_thresholds = (uint32_t)q->options[QUANTISE_THRESHOLDS],
+        .clip = q->options[QUANTISE_CLIP] != 0,
+        .correct = q->options[QUANTISE_CORRECT] != 0,
+        .pool = q->c->pool,
+    };
+    if (!l.name)
+        return SPK_ERR_NOMEM;
+    spk_status s = quant_joint_create(q->rw.src, sum, q->c->diags, &j);
+    if (s == SPK_OK)
+        s = joint_rates(q, sum, &j);
+    l.w = j.w;
+    l.b = j.has_bias ? j.b : NULL;
+    l.in = j.in;
+    l.rate = j.rate;
+    l.has_bias = j.has_bias || lif->offset != 0.0;
+    if (s == SPK_OK)
+        s = quant_layer_run(&l, q->c->diags);
+    if (s == SPK_OK) {
+        remark_layer(q, &l, (uint64_t)l.out * l.in);
+        s = split_joint(q, sum, &j, &l, &current);
+        if (s == SPK_OK)
+            s = finish_layer(q, id, current, &l);
+        quant_layer_fini(&l);
+    }
+    quant_joint_fini(&j);
     return s;
 }
 
@@ -363,6 +448,21 @@ static spk_status quantise_attention(struct quantise *q, uint32_t id, uint32_t a
 
 /* ---- the sweep ---- */
 
+/* Several projections of one neuron, delays and feedback: neurons must run on the frames of their
+ * window only, and relays must count. */
+static spk_status need_schedule(struct quantise *q, uint32_t id, const char *what)
+{
+    char name[160];
+    if (q->t->arith.neuron == TGT_NEURON_PROGRAMMABLE && q->t->arith.payload_bits > 0)
+        return SPK_OK;
+    spk_status s = diag_nofit(q->c->diags, q->rw.src->node[id].span, "E0639",
+                              "%s: %s is only mapped to programmable neurons with graded spikes, "
+                              "which '%s' has not",
+                              rw_value_name(q->rw.src, id, name, sizeof name), what, q->t->name);
+    diag_help_set(q->c->diags, "choose another target, such as loihi2");
+    return s;
+}
+
 static spk_status quantise_neuron(struct quantise *q, uint32_t id)
 {
     const struct ir_module *m = q->rw.src;
@@ -380,6 +480,10 @@ static spk_status quantise_neuron(struct quantise *q, uint32_t id)
         if (rw_is_spiking(&m->node[s->operand[0]].type))
             return quantise_projection(q, id, source, &lif);
         return quantise_encoder(q, id, source, &lif, repeated);
+    }
+    if (s->op == IR_OP_ADD && s->type.kind == IR_CURRENT) {
+        SPK_TRY(need_schedule(q, id, "the sum of several projections"));
+        return quantise_sum(q, id, source, &lif);
     }
     spk_status st = diag_nofit(q->c->diags, m->node[id].span, "E0637",
                                "neuron %s: its input is %s, not a projection or attention",
@@ -413,14 +517,17 @@ static spk_status quantise_node(struct quantise *q, uint32_t id)
         return rw_is_spiking(&n->type) ? rw_copy(&q->rw, id) : SPK_OK;
     case IR_OP_NEURON:
         return quantise_neuron(q, id);
+    case IR_OP_ADD:
+        return n->type.kind == IR_CURRENT ? SPK_OK : rw_copy(&q->rw, id); /* with their neurons */
+    case IR_OP_LAG:
+        SPK_TRY(need_schedule(q, id, "a delay or feedback"));
+        return rw_copy(&q->rw, id);
     case IR_OP_INPUT:
         SPK_TRY(rw_copy(&q->rw, id));
         return n->a.input.events ? add_event_encoder(q, id) : SPK_OK;
     case IR_OP_BATCHNORM:
     case IR_OP_SCALE:
     case IR_OP_MEMBRANE:
-    case IR_OP_LAG:
-    case IR_OP_ADD:
     case IR_OP_MAXPOOL:
     case IR_OP_RESHAPE:
     case IR_OP_DELAY:

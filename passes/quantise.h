@@ -63,6 +63,24 @@ struct quant_layer {
 spk_status quant_layer_run(struct quant_layer *l, struct diag_list *d) SPK_CHECKED;
 /* Frees the out arrays that were not taken (taken: set to NULL). */
 void quant_layer_fini(struct quant_layer *l);
+
+/* Several projections of one neuron as one layer: the columns of the matrix are inputs and taps of
+ * the first, then of the second, …; their biases are added (quantise_joint.c). */
+struct quant_joint {
+    float *w, *b; /* [out][in], [out]; w NULL where a projection has no data */
+    double *rate; /* [in], zero */
+    uint32_t in, n;
+    uint64_t *columns; /* [n] of each projection */
+    bool has_bias;
+};
+/* `sum`: an add of projections. On error, too, quant_joint_fini releases what there is. */
+spk_status quant_joint_create(const struct ir_module *m, const struct ir_node *sum,
+                              struct diag_list *d, struct quant_joint *out) SPK_CHECKED;
+void quant_joint_fini(struct quant_joint *j);
+/* The integer weights of projection k out of those of the joint layer; NULL where it has none. */
+spk_status quant_joint_part(const struct quant_joint *j, const struct quant_layer *l, uint32_t k,
+                            int8_t **out) SPK_CHECKED;
+
 /* Chooses at most max_values of n_values candidates so that the sum over channels of the smallest
  * cost[channel][value] among the chosen is small; at least one is chosen, and each channel can
  * use one of them (cost below HUGE_VAL) if value 0 is possible for every channel. key [channels]

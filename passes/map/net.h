@@ -37,6 +37,7 @@ enum map_chan {
 struct map_source {
     uint32_t pop;
     uint32_t delay; /* steps beyond the normal one */
+    uint32_t lag;   /* frame t reads the source's frame t - lag */
 };
 
 struct map_proj {

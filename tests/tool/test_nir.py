@@ -532,7 +532,8 @@ class Mapped(Base):
         return report
 
     CHIP = {"loihi2": ("lif", "if_0", "cuba", "scale", "conv2d", "conv2d_odd", "conv2d_same",
-                       "conv1d", "conv1d_point", "sum_pool", "avg_pool", "flatten", "nested"),
+                       "conv1d", "conv1d_point", "sum_pool", "avg_pool", "flatten", "nested",
+                       "residual", "delay", "recurrent", "recurrent_delay"),
             "loihi1": ("lif", "conv2d", "flatten", "nested")}
 
     def test_graphs_verify(self):
@@ -541,7 +542,8 @@ class Mapped(Base):
                 with self.subTest(f"{name} on {target}"):
                     (nodes, edges), shape = GRAPHS[name]
                     path = self.write(nodes, edges)
-                    self.verify(path, target, counts(shape), self.path(f"{target}.{name}"))
+                    self.verify(path, target, counts(shape, images=4),
+                                self.path(f"{target}.{name}"))
 
     def test_joined_maps(self):
         """Pool, flatten and matrix become one projection, a shortcut of a matrix its diagonal."""
