@@ -529,6 +529,7 @@ class Mapped(Base):
         report = self.run_tool("verify", folder, "--input", self.path("x.st"), "--json").json()
         self.assertEqual(report["mismatches"], 0)
         self.assertGreater(report["values_compared"], 0)
+        self.assertGreater(report["spike_agreement"]["overall"]["teacher_forced"], 0.9)
         return report
 
     CHIP = {"loihi2": ("lif", "if_0", "cuba", "scale", "conv2d", "conv2d_odd", "conv2d_same",
@@ -560,13 +561,32 @@ class Mapped(Base):
         out = self.run_tool("opt", path, "--passes=prepare", "--set", f"timesteps={STEPS}").out
         self.assertEqual(out.count("conv2d") + out.count("linear"), 3, out)
         # the joined float module fires what the graph fires
-        report = self.verify(path, "loihi2", frames, self.path("c"))
-        self.assertGreater(report["spike_agreement"]["overall"]["teacher_forced"], 0.9)
+        self.verify(path, "loihi2", frames, self.path("c"))
+
+    def test_loops_on_chips(self):
+        """Through two layers with a delay of two steps; with one step the loop is too long."""
+        nodes = {"input": ("Input", make.port((4,))), "fc": affine(6, 4), "a": lif((6,)),
+                 "mid": affine(5, 6, seed=5), "b": lif((5,)), "back": affine(6, 5, seed=6),
+                 "out": affine(3, 5, seed=8), "last": lif((3,)),
+                 "output": ("Output", make.port((3,)))}
+        edges = [("input", "fc"), ("fc", "a"), ("a", "mid"), ("mid", "b"), ("b", "out"),
+                 ("out", "last"), ("last", "output"), ("back", "a")]
+        long = edges + [("b", "back")]
+        path = self.write(nodes, long)
+        self.run_tool("compile", path, "--target", "loihi2", "-o", self.path("c"), "--set",
+                      f"timesteps={STEPS}", expect=t.NO_FIT, says=("E0645", "2 layers"))
+        nodes["wait"] = ("Delay", {"delay": full((5,), 0.002)})
+        path = self.write(nodes, edges + [("b", "wait"), ("wait", "back")])
+        self.verify(path, "loihi2", counts((4,), images=4), self.path("c"))
+        image = h5py.File(self.path("c", "image.h5"))
+        self.assertEqual(int(image["meta"][0]["interval"]), STEPS + 2)
 
     def test_refused_on_chips(self):
         for name, target, says in (("li", "loihi2", ("E0627", "does not spike")),
                                    ("cuba", "loihi1", ("E0630", "programmable")),
                                    ("lif_parameters", "loihi2", ("E0630", "n1")),
+                                   ("recurrent", "loihi1", ("E0639", "programmable")),
+                                   ("delay", "loihi1", ("E0639", "programmable")),
                                    ("scale_map", "loihi2", ("E0626", "scale"))):
             with self.subTest(name):
                 (nodes, edges), _ = GRAPHS[name]
