@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 import mini_model
+from chip_model import Chip
 import nir_maker as make
 import spikec_tool as t
 
@@ -562,6 +563,39 @@ class Mapped(Base):
         self.assertEqual(out.count("conv2d") + out.count("linear"), 3, out)
         # the joined float module fires what the graph fires
         self.verify(path, "loihi2", frames, self.path("c"))
+
+    def test_the_page_on_images_suffices(self):
+        """docs/chip-image.md, as chip_model.py reads it: decaying currents, late spikes."""
+        for name in ("cuba", "recurrent", "recurrent_delay", "delay"):
+            with self.subTest(name):
+                (nodes, edges), shape = GRAPHS[name]
+                frames = counts(shape, images=3)
+                self.verify(self.write(nodes, edges), "loihi2", frames, self.path(name))
+                self.run_tool("simulate", self.path(name), "--input", self.path("x.st"), "--spikes",
+                              self.path("s.st"), "--quiet")
+                chip = Chip(self.path(name, "image.h5"))
+                values, _ = chip.run(list(frames.reshape(*frames.shape, 1, 1)))
+                self.assertEqual(chip.outside, 0)
+                for value, got in t.read_tensors(self.path("s.st")).items():
+                    if value in values:
+                        np.testing.assert_array_equal(got.ravel(), values[value].ravel(), value)
+                self.assertIn("n1" if "n1" in nodes else "z", values)
+
+    def test_checker_sees_late_spikes(self):
+        """An interval without the gap, and a connection a step later than its delay."""
+        (nodes, edges), shape = GRAPHS["recurrent"]
+        path = self.write(nodes, edges)
+        for what, change, says in (("interval", ("meta", "interval", -1), "E0922"),
+                                   ("delay", ("in_axons", "delay", 1), "E0947")):
+            with self.subTest(what):
+                folder = self.path(what)
+                self.verify(path, "loihi2", counts(shape), folder)
+                with h5py.File(os.path.join(folder, "image.h5"), "r+") as image:
+                    table, field, add = change
+                    rows = image[table][:]
+                    rows[field] = rows[field].astype(int) + add
+                    image[table][:] = rows
+                self.run_tool("check", folder, expect=t.DIFFERENCE, says=says)
 
     def test_loops_on_chips(self):
         """Through two layers with a delay of two steps; with one step the loop is too long."""
