@@ -100,6 +100,9 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
         if (out->weights == NULL)
             return SPK_ERR_NOMEM;
     }
+    if (o->weights != NULL && out->module->stage != IR_STAGE_MODEL)
+        return diag_usage(&c->diags, spk_span_none, "E0967",
+                          "'%s' holds its integers: it takes no weights", o->model);
     if (!bind)
         return SPK_OK;
     if (out->weights == NULL && has_data(out->module))

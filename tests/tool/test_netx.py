@@ -262,6 +262,9 @@ class Refused(Base):
         for option in (["--set", "depth=3"], ["--set", "timesteps=0"], ["--dt", "0.1"],
                        ["--bind", "a=b"]):
             self.run_tool("opt", path, *option, expect=t.BAD_INPUT, says="E0291")
+        self.run_tool("synth", path, "--rate", "0.1", "-o", self.path("w.st"), expect=t.USAGE,
+                      says="E0967")
+        self.run_tool("opt", path, "--weights", self.path("w.st"), expect=t.USAGE, says="E0967")
 
 
 class Written(Base):
