@@ -198,7 +198,8 @@ static spk_status align_spikes(struct balance *b, uint32_t src, uint32_t target,
 }
 
 /* The lag `lag` of the source for a projection whose operands meet at `target`: what it lags behind
- * waits so long that its frame t - steps comes with frame t of the others. */
+ * waits so long that its frame t - steps comes with frame t of the others, in synapses as far as
+ * their delay goes, else in relays. */
 static spk_status align_lag(struct balance *b, uint32_t lag, uint32_t target, uint32_t *out)
 {
     struct ir_node n = b->rw.src->node[lag];
@@ -207,14 +208,16 @@ static spk_status align_lag(struct balance *b, uint32_t lag, uint32_t target, ui
     const uint32_t due = target + n.a.lag.steps, start = b->src_start[from];
     uint32_t at = feedback ? IR_NONE : b->rw.value[from];
     char name[160];
+    const uint64_t here = (uint64_t)start + b->max_steps - 1;
+    const uint32_t wait = due > here ? (uint32_t)(due - here) : 0;
     if (due < start)
         return diag_nofit(b->rw.diags, n.span, "E0645",
                           "%s: its feedback of %u steps leads through %u layers; on a chip each "
                           "takes a step",
                           rw_value_name(b->rw.src, from, name, sizeof name),
                           (unsigned)n.a.lag.steps, (unsigned)(start - target));
-    if (!feedback && due > start)
-        SPK_TRY(relay_chain(b, &at, 1, due - start, &at));
+    if (!feedback && wait > 0)
+        SPK_TRY(relay_chain(b, &at, 1, wait, &at));
     n.name = NULL;
     n.recorded = false;
     n.operand = &at;
@@ -223,7 +226,7 @@ static spk_status align_lag(struct balance *b, uint32_t lag, uint32_t target, ui
     SPK_TRY(rw_add(&b->rw, &n, out));
     SPK_TRY(update_starts(b));
     b->start.data[*out] = target;
-    return feedback ? vec_push(&b->lags, ((struct waiting){*out, from, due - start})) : SPK_OK;
+    return feedback ? vec_push(&b->lags, ((struct waiting){*out, from, wait})) : SPK_OK;
 }
 
 static spk_status align_operands(struct balance *b, uint32_t id, struct id_list *out)

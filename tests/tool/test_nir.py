@@ -290,6 +290,9 @@ HOSTILE = {
     "edge to nowhere": (lambda h: h["node/edges"].write_direct(
         np.array([["input", "gone"], ["n0", "n1"], ["n1", "output"]], dtype=object)),
         ("E0282", "'gone'")),
+    "edge from nowhere": (lambda h: h["node/edges"].write_direct(
+        np.array([["input", "n0"], ["gone", "n1"], ["n1", "output"]], dtype=object)),
+        ("E0282", "'gone'")),
     "edges of three": (replace("node/edges", np.zeros((2, 3), "S3")), ("E0282", "pairs")),
     "edges of numbers": (replace("node/edges", np.zeros((2, 2))), "node/edges"),
     "no edges": (replace("node/edges", None), "node/edges"),
@@ -449,6 +452,9 @@ model plain(timesteps = 4, dim = 6, classes = 3) {{
                 self.run_tool("synth", model, "--rate", "0.2", "-o", weights, "--quiet")
                 _, out = self.export(model, "--weights", weights)
                 back = os.path.join(out, "graph.nir")
+                self.assertIn("fire v >= 1", self.run_tool("opt", back).out)
+                written = make.read(back)[0]["a_lif"][1]["v_threshold"]
+                self.assertTrue(0.99 < written.max() < 1)  # NIR compares with >
                 rng = np.random.default_rng(3)
                 frames = (rng.poisson(0.6, size=(3, 4, 2, 4, 4)) if kind == "events"
                           else rng.normal(size=(3, 2, 4, 4))).astype(F4)
@@ -488,6 +494,7 @@ model plain(timesteps = 4, dim = 6, classes = 3) {{
         known[pool] = stem.reshape(3, 8, 2, 2, 2, 2).max(axis=(3, 5))
         q, k, v = (known[f"block.attn.{n}_lif"].reshape(3, 2, 4, 4).astype(float) for n in "qkv")
         known[attention] = 0.25 * np.einsum("thin,thim,thjm->thjn", q, k, v)
+        self.assertEqual(len(index["graphs"]), 3)
         compared = set()
         for part in index["graphs"]:
             nodes, edges = make.read(os.path.join(out, part["file"]))
@@ -563,6 +570,25 @@ class Mapped(Base):
         self.assertEqual(out.count("conv2d") + out.count("linear"), 3, out)
         # the joined float module fires what the graph fires
         self.verify(path, "loihi2", frames, self.path("c"))
+
+    def test_long_delays_wait_in_relays(self):
+        """20 and 15 steps, of a layer and of feedback; synapses on loihi2 have 7."""
+        nodes, edges = recurrent(True)
+        nodes["wait"] = ("Delay", {"delay": full((6,), 0.015)})
+        nodes["late"] = ("Delay", {"delay": full((6,), 0.020)})
+        edges = [e for e in edges if e != ("z", "out")] + [("z", "late"), ("late", "out")]
+        path = self.write(nodes, edges)
+        frames = np.random.default_rng(2).poisson(0.5, size=(3, 40, 4)).astype(F4)
+        t.write_tensors(self.path("x.st"), {"input": frames})
+        folder = self.path("c")
+        self.run_tool("compile", path, "--target", "loihi2", "--set", "timesteps=40", "-o", folder,
+                      "--quiet")
+        self.run_tool("check", folder, "--quiet")
+        report = self.run_tool("verify", folder, "--input", self.path("x.st"), "--json").json()
+        self.assertEqual(report["mismatches"], 0)
+        with h5py.File(os.path.join(folder, "image.h5")) as image:
+            self.assertGreater(int((image["layers"]["kind"] == 2).sum()), 1)
+            self.assertEqual(int(image["meta"][0]["interval"]), 60)
 
     def test_the_page_on_images_suffices(self):
         """docs/chip-image.md, as chip_model.py reads it: decaying currents, late spikes."""
