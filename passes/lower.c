@@ -240,6 +240,10 @@ static spk_status lower_node(struct lowering *l, uint32_t id)
                         "delay the spikes of a neuron");
         return need_spikes(l, id, "a delay of a sum of spikes cannot be mapped");
     case IR_OP_INPUT:
+        if (l->rw.src->node[id].a.input.series)
+            return fail(l, id, "E0629", "frames of real values cannot be brought onto a chip",
+                        "a chip takes one image for all steps, or counts of events in each");
+        break;
     case IR_OP_ENCODE:
     case IR_OP_READOUT:
     case IR_OP_OUTPUT:

@@ -18,11 +18,37 @@ struct quant_lif {
     bool soft_reset, strict; /* strict: fires on > */
     uint16_t decay, current_keep;
 };
-/* Constants of neuron node `id`. Refused (SPK_ERR_NOFIT, naming the neuron): programs that are
- * no leaky integrators, initial values other than the reset value, thresholds not above it,
- * leaks that the target's decay constant cannot express.                                      */
-spk_status quant_lif_of(const struct ir_module *m, uint32_t id, const struct tgt *t,
-                        struct diag_list *d, struct quant_lif *out) SPK_CHECKED;
+/* Constants of neuron node `id` with `program` (its own, or that of a channel). Refused
+ * (SPK_ERR_NOFIT, naming the neuron): programs that are no leaky integrators, initial values other
+ * than the reset value, thresholds not above it, leaks that the target's decay constant cannot
+ * express.                                      */
+spk_status quant_lif_of(const struct ir_module *m, uint32_t id, const struct ir_neuron *program,
+                        const struct tgt *t, struct diag_list *d,
+                        struct quant_lif *out) SPK_CHECKED;
+
+/* Neurons whose constants are params (quantise_rows.c). Gains, thresholds and constant inputs that
+ * differ between channels become factors of the rows of the weights and shares of the bias:
+ * W'[c] = factor[c] W[c], b'[c] = factor[c] b[c] + add[c]; all channels then have one program. */
+struct quant_rows {
+    uint32_t n;           /* channels; 0: the program has constants only */
+    double *factor, *add; /* heap */
+    bool adds;            /* some add is not 0 */
+};
+/* The common constants of neuron node `id`, and its rows. Refused besides: leaks, currents and
+ * kinds of reset that differ, params that differ between the neurons of a channel. */
+spk_status quant_rows_of(const struct ir_module *m, uint32_t id, const struct tgt *t,
+                         struct diag_list *d, struct quant_lif *out,
+                         struct quant_rows *out_rows) SPK_CHECKED;
+void quant_rows_fini(struct quant_rows *r);
+/* Weights [out][per_out] and bias [out] with the rows applied, on the heap; the same arrays and no
+ * copies where there are no rows. w and b may be NULL. */
+struct quant_scaled {
+    const float *w, *b;
+    float *own_w, *own_b;
+};
+spk_status quant_rows_apply(const struct quant_rows *r, const float *w, const float *b,
+                            uint32_t out, uint64_t per_out, struct quant_scaled *s) SPK_CHECKED;
+void quant_scaled_fini(struct quant_scaled *s);
 
 /* The threshold that fires like theta at scale sigma where sigma * theta is meant to be reached
  * exactly: ceil(x) for >=, the next integer above for >; with hard-wired neurons the largest
@@ -46,7 +72,7 @@ struct quant_layer {
     const struct quant_lif *lif;
     const struct tgt_arith *arith;
     uint32_t max_thresholds; /* of hard-wired neurons */
-    bool clip, correct; /* search clipping scales; correct the bias for the mean error */
+    bool clip, correct;      /* search clipping scales; correct the bias for the mean error */
     bool has_bias;
     struct pool *pool;
     /* out; arrays on the heap, NULL where w is */

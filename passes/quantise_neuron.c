@@ -45,12 +45,11 @@ static spk_status current_keep(const struct ir_module *m, uint32_t id, const str
     return SPK_OK;
 }
 
-spk_status quant_lif_of(const struct ir_module *m, uint32_t id, const struct tgt *t,
-                        struct diag_list *d, struct quant_lif *out)
+spk_status quant_lif_of(const struct ir_module *m, uint32_t id, const struct ir_neuron *program,
+                        const struct tgt *t, struct diag_list *d, struct quant_lif *out)
 {
     struct ir_lif lif;
-    const struct ir_attr_neuron *a = &m->node[id].a.neuron;
-    if (a->program == IR_NONE || !ir_neuron_as_lif(&m->neuron[a->program], &lif))
+    if (!ir_neuron_as_lif(program, &lif))
         return refuse(m, id, d,
                       "its equations are no leaky integrate-and-fire with "
                       "constant leak, threshold and reset",

@@ -66,6 +66,14 @@ GRAPHS = {
         "v_leak": np.linspace(-0.2, 0.3, 6).astype(F4),
         "v_threshold": np.linspace(0.2, 0.6, 6).astype(F8),
         "v_reset": np.linspace(-0.3, 0.2, 6).astype(F4)}), out=(6,)), (4,)),
+    "lif_channels": (chain((4,), affine(6, 4), ("LIF", {
+        "tau": full((6,), 0.004), "r": np.linspace(0.5, 2, 6).astype(F8),
+        "v_leak": np.linspace(-0.2, 0.3, 6).astype(F4),
+        "v_threshold": np.linspace(0.2, 0.6, 6).astype(F8),
+        "v_reset": full((6,), 0.0)}), out=(6,)), (4,)),
+    "cuba_channels": (chain((4,), affine(5, 4), cuba(
+        (5,), w_in=np.linspace(0.5, 3, 5).astype(F4),
+        v_threshold=np.linspace(0.3, 0.6, 5).astype(F4)), out=(5,)), (4,)),
     "if": (chain((4,), ("Linear", {"weight": f4(6, 4)}), ("IF", {
         "r": full((6,), 300.0), "v_threshold": full((6,), 0.9),
         "v_reset": full((6,), 0.1)}), out=(6,)), (4,)),
@@ -529,10 +537,10 @@ model plain(timesteps = 4, dim = 6, classes = 3) {{
 class Mapped(Base):
     """NIR graphs on chips: quantised, mapped, simulated, verified."""
 
-    def verify(self, path, target, frames, folder):
+    def verify(self, path, target, frames, folder, *more):
         t.write_tensors(self.path("x.st"), {"input": frames})
         self.run_tool("compile", path, "--target", target, "--set", f"timesteps={STEPS}", "-o",
-                      folder, "--quiet")
+                      folder, "--quiet", *more)
         self.run_tool("check", folder, "--quiet")
         report = self.run_tool("verify", folder, "--input", self.path("x.st"), "--json").json()
         self.assertEqual(report["mismatches"], 0)
@@ -542,8 +550,9 @@ class Mapped(Base):
 
     CHIP = {"loihi2": ("lif", "if_0", "cuba", "scale", "conv2d", "conv2d_odd", "conv2d_same",
                        "conv1d", "conv1d_point", "sum_pool", "avg_pool", "flatten", "nested",
-                       "residual", "delay", "recurrent", "recurrent_delay"),
-            "loihi1": ("lif", "conv2d", "flatten", "nested")}
+                       "residual", "delay", "recurrent", "recurrent_delay", "lif_channels",
+                       "cuba_channels"),
+            "loihi1": ("lif", "lif_channels", "conv2d", "flatten", "nested")}
 
     def test_graphs_verify(self):
         for target, names in self.CHIP.items():
@@ -553,6 +562,15 @@ class Mapped(Base):
                     path = self.write(nodes, edges)
                     self.verify(path, target, counts(shape, images=4),
                                 self.path(f"{target}.{name}"))
+
+    def test_still_images(self):
+        for name, target in (("lif", "loihi1"), ("lif_channels", "loihi2"), ("conv2d", "loihi2"),
+                             ("cuba", "loihi2")):
+            with self.subTest(f"{name} on {target}"):
+                (nodes, edges), shape = GRAPHS[name]
+                images = np.random.default_rng(6).normal(size=(4, *shape)).astype(F4)
+                self.verify(self.write(nodes, edges), target, images,
+                            self.path(f"{target}.{name}"), "--set", "static=true")
 
     def test_joined_maps(self):
         """Pool, flatten and matrix become one projection, a shortcut of a matrix its diagonal."""
@@ -644,15 +662,21 @@ class Mapped(Base):
     def test_refused_on_chips(self):
         for name, target, says in (("li", "loihi2", ("E0627", "does not spike")),
                                    ("cuba", "loihi1", ("E0630", "programmable")),
-                                   ("lif_parameters", "loihi2", ("E0630", "n1")),
+                                   ("lif_parameters", "loihi2", ("E0630", "n1", "reset")),
+                                   ("cuba_parameters", "loihi2", ("E0630", "n1")),
                                    ("recurrent", "loihi1", ("E0639", "programmable")),
                                    ("delay", "loihi1", ("E0639", "programmable")),
-                                   ("scale_map", "loihi2", ("E0626", "scale"))):
+                                   ("scale_map", "loihi2", ("E0626", "scale")),
+                                   ("if", "loihi2", ("E0630", "start from the value"))):
             with self.subTest(name):
                 (nodes, edges), _ = GRAPHS[name]
                 self.run_tool("compile", self.write(nodes, edges), "--target", target, "-o",
                               self.path("c"), "--set", f"timesteps={STEPS}", expect=t.NO_FIT,
                               says=says)
+        (nodes, edges), _ = GRAPHS["lif"]
+        self.run_tool("compile", self.write(nodes, edges), "--target", "loihi2", "-o",
+                      self.path("c"), "--set", "analog=true", expect=t.NO_FIT,
+                      says=("E0629", "real values"))
 
 
 if __name__ == "__main__":

@@ -421,7 +421,7 @@ static void test_moved_reset(void **state)
     m->neuron[0].reset[0] = (struct ir_expr){&half, 1};
     m->neuron[0].state_init[0] = 0.5f;
     uint32_t id = ir_find_value(m, "block.0.attn.q_lif");
-    assert_ok(quant_lif_of(m, id, &t, &d, &out));
+    assert_ok(quant_lif_of(m, id, &m->neuron[m->node[id].a.neuron.program], &t, &d, &out));
     assert_true(out.theta == 0.5);
     assert_true(out.offset == -0.25); /* v' = v - r: the leak towards 0 pulls below r */
     assert_int_equal(out.decay, 2048);
