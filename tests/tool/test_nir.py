@@ -71,6 +71,8 @@ GRAPHS = {
         "v_leak": np.linspace(-0.2, 0.3, 6).astype(F4),
         "v_threshold": np.linspace(0.2, 0.6, 6).astype(F8),
         "v_reset": full((6,), 0.0)}), out=(6,)), (4,)),
+    "lif_taus": (chain((4,), affine(6, 4), lif((6,), **{
+        "tau": np.linspace(0.002, 0.009, 6).astype(F4)}), out=(6,)), (4,)),
     "cuba_channels": (chain((4,), affine(5, 4), cuba(
         (5,), w_in=np.linspace(0.5, 3, 5).astype(F4),
         v_threshold=np.linspace(0.3, 0.6, 5).astype(F4)), out=(5,)), (4,)),
@@ -664,6 +666,7 @@ class Mapped(Base):
                                    ("cuba", "loihi1", ("E0630", "programmable")),
                                    ("lif_parameters", "loihi2", ("E0630", "n1", "reset")),
                                    ("cuba_parameters", "loihi2", ("E0630", "n1")),
+                                   ("lif_taus", "loihi2", ("E0630", "leak differs")),
                                    ("recurrent", "loihi1", ("E0639", "programmable")),
                                    ("delay", "loihi1", ("E0639", "programmable")),
                                    ("scale_map", "loihi2", ("E0626", "scale")),
