@@ -56,13 +56,14 @@ SPK_CHECKED spk_status api_placer(spk_context *c, const char *name, enum place_e
 /* ---- loading ---- */
 
 struct api_model {
-    struct ir_module *module; /* stage MODEL, weights bound where asked for */
-    char *path, *weights;     /* heap; weights NULL when none */
-    char model_sha256[65], weights_sha256[65];
+    struct ir_module *module;                  /* stage MODEL, weights bound where asked for */
+    char *path, *weights;                      /* heap; weights NULL when none */
+    char model_sha256[65], weights_sha256[65]; /* empty until api_model_hash */
     uint32_t n_ignored;
     char **ignored;
 };
 void api_model_fini(struct api_model *m);
+SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
 /* need_weights: error where there are none (neither given nor shipped). */
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);
@@ -134,6 +135,20 @@ SPK_CHECKED spk_status api_folder_write(spk_context *c, const char *path,
 SPK_CHECKED spk_status api_folder_text(spk_context *c, const char *path, const char *name,
                                        char **out_text, size_t *out_length);
 
+/* ---- what runs ---- */
+
+struct api_network {
+    struct api_model model;         /* where a model was named */
+    struct api_folder folder;       /* where a compiled folder was named */
+    struct ir_module *own;          /* level R: the model with its constant part hoisted */
+    const struct ir_module *module; /* what runs */
+};
+void api_network_fini(struct api_network *n);
+/* level: "R" (NULL) or "Q"; o->model may name a compiled folder. On an error, too, *out (zeroed by
+ * the caller) is released with api_network_fini. */
+SPK_CHECKED spk_status api_network_load(spk_context *c, const struct spk_model_options *o,
+                                        const char *level, struct api_network *out);
+
 /* The word for an enum img_layer_kind in JSON and tables. */
 const char *api_layer_kind(uint32_t kind);
 
@@ -147,8 +162,14 @@ SPK_CHECKED spk_status api_rates_end(struct json_writer *w, const struct strbuf 
 
 /* ---- engines ---- */
 
-/* The default engine, or an error naming the engines there are. */
-SPK_CHECKED spk_status api_engine(spk_context *c, const char *name,
+/* The engine of that name (NULL: the default), or an error naming those there are. target_cpu: the
+ * processor that a native engine makes code for (NULL: this one); other engines take none. */
+SPK_CHECKED spk_status api_engine(spk_context *c, const char *name, const char *target_cpu,
                                   const struct engine_vtable **out);
+SPK_CHECKED spk_status api_engine_create(spk_context *c, const struct engine_vtable *vtable,
+                                         const char *target_cpu, const struct ir_module *m,
+                                         struct engine **out);
+/* The error of a build without native code. */
+SPK_CHECKED spk_status api_no_native(spk_context *c);
 
 #endif

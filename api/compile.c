@@ -1,6 +1,7 @@
 /* compile and estimate: model -> prepared -> quantised -> balanced -> mapping -> image. */
 #include <string.h>
 
+#include "api/command_text.h"
 #include "api/cost.h"
 #include "api/mapping_json.h"
 #include "api/node_rates.h"
@@ -208,6 +209,7 @@ static spk_status provenance_text(const struct compile *k, const struct spk_comp
                                   struct strbuf *out)
 {
     struct json_writer w;
+    struct strbuf command = {0};
     char hex[65];
     jw_init(&w, out, 0);
     for (int i = 0; i < 32; i++)
@@ -226,8 +228,12 @@ static spk_status provenance_text(const struct compile *k, const struct spk_comp
     for (size_t i = 0; i < o->model.n_settings; i++)
         jw_string(&w, NULL, o->model.settings[i]);
     jw_array_end(&w);
+    command_compile(&command, o);
+    jw_string(&w, "command_line", strbuf_cstr(&command));
     jw_object_end(&w);
-    return jw_finish(&w);
+    const spk_status status = command.status;
+    strbuf_fini(&command);
+    return status == SPK_OK ? jw_finish(&w) : status;
 }
 
 static void report_summary(const struct compile *k, const struct image *im, struct api_report *r)
@@ -337,6 +343,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(api_placer(k->c, o->placer, &k->placer));
     k->separate_cores = o->separate_cores;
     SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
+    SPK_TRY(api_model_hash(k->c, &k->model));
     if (o->calibrate != NULL) {
         struct spk_data_options d = {.input = o->calibrate,
                                      .form = o->form,

@@ -22,6 +22,10 @@ struct cost_sources {
 /* Writes the members of the cost object at the writer's position. */
 SPK_CHECKED spk_status cost_write(struct json_writer *w, const struct image *im,
                                   const struct tgt *target, const struct cost_sources *sources);
+/* Member "links": what goes over every link that carries anything, of a simulation or as predicted
+ * (either NULL; nothing is written where both are). */
+void cost_links(struct json_writer *w, const struct sim_stats *stats,
+                const struct chip_prediction *prediction);
 /* The readable table: layers in order, then cores, the fullest first. */
 SPK_CHECKED spk_status cost_table(const char *cost_json, size_t length, const char *name,
                                   size_t max_cores, struct diag_list *diags, struct strbuf *out);

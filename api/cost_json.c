@@ -148,9 +148,23 @@ static void write_links(const struct cost *c, const struct chip_prediction *p)
     jw_array_end(c->w);
 }
 
+/* Energy per component, of layers and of the whole. */
+static void write_predicted_energy(const struct cost *c, const struct chip_events *e)
+{
+    jw_object_begin(c->w, "energy_pj");
+    for (int k = 0; k < TGT_ENERGY_COUNT; k++) {
+        const char *name = tgt_energy_name((enum tgt_energy)k);
+        if (c->target->energy_pj[k].present)
+            jw_f64(c->w, name, e->energy_pj[k]);
+        else
+            jw_null(c->w, name);
+    }
+    jw_object_end(c->w);
+}
+
 /* Events expected per image; the same figures as after a simulation. */
 static void write_predicted(const struct cost *c, const struct chip_events *e,
-                            const struct chip_prediction *whole)
+                            const struct chip_prediction *whole, bool components)
 {
     double priced = 0;
     jw_object_begin(c->w, "predicted");
@@ -170,6 +184,8 @@ static void write_predicted(const struct cost *c, const struct chip_events *e,
         jw_f64(c->w, "energy_priced_pj", priced);
     else
         jw_null(c->w, "energy_priced_pj");
+    if (components)
+        write_predicted_energy(c, e);
     if (c->target->time_ns[TGT_T_SYNAPTIC_OP].present)
         jw_f64(c->w, "busy_ns", e->busy_ns);
     else
@@ -212,7 +228,7 @@ static void write_core(const struct cost *c, uint32_t id)
         write_dynamic(c, &c->stats->core[id]);
     if (c->prediction != NULL) {
         const struct chip_events e = chip_events_of_core(c->prediction, core);
-        write_predicted(c, &e, NULL);
+        write_predicted(c, &e, NULL, false);
     }
     jw_object_end(c->w);
 }
@@ -273,7 +289,7 @@ static spk_status write_layers(const struct cost *c)
         jw_u64(c->w, "guest_cores", sum[i].guests);
         write_sum(c, &sum[i]);
         if (c->prediction != NULL)
-            write_predicted(c, &sum[i].e, NULL);
+            write_predicted(c, &sum[i].e, NULL, true);
         jw_object_end(c->w);
     }
     jw_array_end(c->w);
@@ -298,7 +314,7 @@ static spk_status write_chips(const struct cost *c, uint32_t *out_used)
         jw_u64(c->w, "id", i);
         write_sum(c, &sum[i]);
         if (c->prediction != NULL)
-            write_predicted(c, &sum[i].e, NULL);
+            write_predicted(c, &sum[i].e, NULL, false);
         jw_object_end(c->w);
     }
     jw_array_end(c->w);
@@ -352,7 +368,7 @@ static void write_totals(const struct cost *c, uint32_t chips)
         jw_f64_or_null(c->w, "time_ns", run_time_ns(c, chips) / c->images);
     }
     if (c->prediction != NULL)
-        write_predicted(c, &t.e, c->prediction);
+        write_predicted(c, &t.e, c->prediction, true);
     jw_object_end(c->w);
 }
 
@@ -430,6 +446,7 @@ spk_status cost_write(struct json_writer *w, const struct image *im, const struc
         status = write_layers(&c);
     }
     if (status == SPK_OK) {
+        cost_links(w, stats, sources->prediction);
         jw_array_begin(w, "cores");
         for (uint32_t i = 0; i < im->n_cores; i++)
             write_core(&c, i);

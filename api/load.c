@@ -1,4 +1,4 @@
-/* Loading models, weights, data; choosing engines. */
+/* Loading models, weights, data. */
 #include <math.h>
 #include <string.h>
 
@@ -7,7 +7,6 @@
 #include "frontend/target_yaml.h"
 #include "frontend/weights.h"
 #include "runtime/compare.h"
-#include "runtime/reference.h"
 #include "support/alloc.h"
 #include "support/file.h"
 
@@ -70,8 +69,6 @@ static spk_status bind_weights(spk_context *c, bool ema, struct api_model *m)
     report.ignored = NULL;
     report.n_ignored = 0;
     fe_weights_report_fini(&report);
-    if (status == SPK_OK)
-        status = file_sha256(m->weights, &c->diags, m->weights_sha256);
     return status;
 }
 
@@ -93,7 +90,6 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
     out->module = model.module;
     out->path = model.path;
     out->weights = model.weights;
-    SPK_TRY(file_sha256(out->path, &c->diags, out->model_sha256));
     if (o->weights != NULL) {
         spk_free(out->weights);
         out->weights = spk_strdup(o->weights);
@@ -114,6 +110,12 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
         return status;
     }
     return bind_weights(c, o->ema, out);
+}
+
+spk_status api_model_hash(spk_context *c, struct api_model *m)
+{
+    SPK_TRY(file_sha256(m->path, &c->diags, m->model_sha256));
+    return m->weights ? file_sha256(m->weights, &c->diags, m->weights_sha256) : SPK_OK;
 }
 
 spk_status api_model_load(spk_context *c, const struct spk_model_options *o, bool bind,
@@ -263,15 +265,4 @@ double api_top1(const float *logits, const struct fe_labels *labels, uint32_t cl
 {
     uint32_t right = compare_top1(logits, labels->label, labels->n, classes);
     return labels->n ? (double)right / labels->n : 0.0;
-}
-
-spk_status api_engine(spk_context *c, const char *name, const struct engine_vtable **out)
-{
-    *out = &rt_reference_engine;
-    if (name == NULL || strcmp(name, rt_reference_engine.name) == 0)
-        return SPK_OK;
-    spk_status status =
-        diag_usage(&c->diags, spk_span_none, "E0904", "this build has no engine '%s'", name);
-    diag_help_set(&c->diags, "engines: %s", rt_reference_engine.name);
-    return status;
 }

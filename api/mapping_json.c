@@ -120,6 +120,25 @@ static void write_tile(const struct mapping *m, size_t i, struct json_writer *w)
     jw_object_end(w);
 }
 
+static void write_pair(struct json_writer *w, const char *key, uint32_t a, uint32_t b)
+{
+    jw_array_begin_line(w, key);
+    jw_u64(w, NULL, a);
+    jw_u64(w, NULL, b);
+    jw_array_end(w);
+}
+
+/* Where chip, x and y of the cores lie. */
+static void mesh_json(const struct image *im, struct json_writer *w)
+{
+    const struct img_meta *meta = &im->meta;
+    jw_object_begin(w, "mesh");
+    write_pair(w, "chips", meta->chips_x, meta->chips_y);
+    write_pair(w, "cores", meta->cores_x, meta->cores_y);
+    write_pair(w, "router", meta->tile_w ? meta->tile_w : 1, meta->tile_h ? meta->tile_h : 1);
+    jw_object_end(w);
+}
+
 spk_status mapping_json(const struct mapping *m, const struct image *im, struct strbuf *out)
 {
     struct json_writer w;
@@ -134,6 +153,8 @@ spk_status mapping_json(const struct mapping *m, const struct image *im, struct 
     jw_u64(&w, "interval_steps", im->meta.interval);
     jw_u64(&w, "latency_steps", im->meta.latency);
     jw_u64(&w, "ticks_per_step", im->meta.ticks);
+    mesh_json(im, &w);
+    jw_raw(&w, "provenance", im->strings[im->meta.provenance]);
     jw_f64(&w, "traffic_layer_order", m->layer_order.traffic);
     jw_f64(&w, "traffic_placed", m->placed.traffic);
     placing_json(m, &w);

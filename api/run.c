@@ -1,11 +1,11 @@
 /* run: level R of a model, R or Q of a compiled folder. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "api/api_internal.h"
 #include "api/paper.h"
-#include "passes/pass.h"
+#include "api/run_profile.h"
 #include "runtime/compare.h"
+#include "runtime/packed.h"
 #include "runtime/record.h"
 #include "support/alloc.h"
 #include "support/file.h"
@@ -14,10 +14,8 @@
 struct run {
     spk_context *c;
     const struct spk_run_options *o;
-    struct api_model model;
-    struct api_folder folder;
-    struct ir_module *hoisted;      /* level R: the model with its constant part hoisted */
-    const struct ir_module *module; /* what runs */
+    struct api_network net;
+    const struct ir_module *module; /* of the network */
     const struct engine_vtable *vtable;
     struct engine *engine;
     struct api_data data;
@@ -42,62 +40,14 @@ static void run_fini(struct run *r)
         for (uint32_t i = 0; i < r->module->n_nodes; i++)
             spk_free(r->channel_sum[i]);
     spk_free(r->channel_sum);
-    ir_module_destroy(r->hoisted);
     api_data_fini(&r->data);
-    api_folder_fini(&r->folder);
-    api_model_fini(&r->model);
+    api_network_fini(&r->net);
     spk_free(r->logits);
     spk_free(r->features);
     spk_free(r->sum);
     spk_free(r->flips);
     spk_free(r->outside);
     spk_free(r->wraps);
-}
-
-static spk_status refuse_model_options(const struct run *r)
-{
-    const struct spk_model_options *m = &r->o->model;
-    if (m->n_settings == 0 && m->n_binds == 0 && m->weights == NULL && !m->ema)
-        return SPK_OK;
-    return diag_usage(
-        &r->c->diags, spk_span_none, "E0911",
-        "'%s' is a compiled folder: --set, --bind, --weights and --ema were fixed when it "
-        "was compiled",
-        m->model);
-}
-
-static spk_status run_load(struct run *r)
-{
-    const char *level = r->o->level ? r->o->level : "R";
-    const bool q = strcmp(level, "Q") == 0, folder = api_is_folder(r->o->model.model);
-    const struct ir_module *base;
-    if (!q && strcmp(level, "R") != 0)
-        return diag_usage(&r->c->diags, spk_span_none, "E0912", "unknown level '%s' (R or Q)",
-                          level);
-    if (q && !folder) {
-        spk_status status =
-            diag_usage(&r->c->diags, spk_span_none, "E0913",
-                       "level Q belongs to a target: '%s' is not compiled", r->o->model.model);
-        diag_help_set(&r->c->diags, "run 'spikec compile MODEL --target T -o DIR', then run DIR");
-        return status;
-    }
-    if (folder) {
-        SPK_TRY(refuse_model_options(r));
-        SPK_TRY(api_folder_open(r->c, r->o->model.model,
-                                q ? API_FOLDER_QUANTISED : API_FOLDER_MODEL, &r->folder));
-        base = q ? r->folder.quantised : r->folder.model;
-    } else {
-        SPK_TRY(api_model_load(r->c, &r->o->model, true, &r->model));
-        base = r->model.module;
-    }
-    r->module = base;
-    if (!q) {
-        struct pass_context pc = {.diags = &r->c->diags};
-        SPK_TRY(ir_module_clone(base, false, &r->hoisted));
-        SPK_TRY(passes_run(&pc, "hoist-constant", &r->hoisted));
-        r->module = r->hoisted;
-    }
-    return SPK_OK;
 }
 
 /* Channels of `features`: what the head reads. */
@@ -135,7 +85,12 @@ static spk_status run_prepare(struct run *r)
         SPK_TRY(record_open(r->o->teacher, &r->c->diags, &r->expected));
         SPK_TRY(record_teacher_create(r->expected, m, 0, n, &r->c->diags, &r->teacher));
     }
-    return r->vtable->create(m, &r->c->diags, &r->engine);
+    if (r->o->profile)
+        SPK_TRY(profile_check(r->c, r->vtable, n));
+    SPK_TRY(api_engine_create(r->c, r->vtable, r->o->target_cpu, m, &r->engine));
+    if (r->o->profile)
+        pk_profile(r->engine);
+    return SPK_OK;
 }
 
 static spk_status run_once(struct run *r, bool full)
@@ -303,9 +258,9 @@ static void run_report(const struct run *r, struct api_report *rep)
     jw_f64(w, "load_seconds", r->load_seconds);
     jw_u64(w, "peak_bytes", spk_peak_rss_bytes());
     jw_array_begin(w, "ignored_tensors");
-    for (uint32_t i = 0; i < r->model.n_ignored; i++) {
-        jw_string(w, NULL, r->model.ignored[i]);
-        strbuf_printf(t, "ignored tensor: %s\n", r->model.ignored[i]);
+    for (uint32_t i = 0; i < r->net.model.n_ignored; i++) {
+        jw_string(w, NULL, r->net.model.ignored[i]);
+        strbuf_printf(t, "ignored tensor: %s\n", r->net.model.ignored[i]);
     }
     jw_array_end(w);
     if (r->module->stage == IR_STAGE_QUANTISED) {
@@ -314,6 +269,8 @@ static void run_report(const struct run *r, struct api_report *rep)
             wraps += r->wraps[i];
         jw_u64(w, "wraps", wraps);
     }
+    if (r->o->profile)
+        profile_write(r->engine, rep);
     write_teacher(r, w);
     write_rates(r, w);
 }
@@ -337,8 +294,9 @@ static spk_status run_paper(const struct run *r, struct api_report *rep)
 static spk_status run_all(struct run *r, struct api_report *rep)
 {
     uint64_t start = spk_time_ns();
-    SPK_TRY(api_engine(r->c, r->o->engine, &r->vtable));
-    SPK_TRY(run_load(r));
+    SPK_TRY(api_engine(r->c, r->o->engine, r->o->target_cpu, &r->vtable));
+    SPK_TRY(api_network_load(r->c, &r->o->model, r->o->level, &r->net));
+    r->module = r->net.module;
     SPK_TRY(api_data_load(r->c, &r->o->data, r->module, &r->data));
     SPK_TRY(run_prepare(r));
     r->load_seconds = (double)(spk_time_ns() - start) * 1e-9;

@@ -1,6 +1,7 @@
 /* simulate: level M of a compiled folder; refreshes the dynamic part of its cost.json. */
 #include <string.h>
 
+#include "api/command_text.h"
 #include "api/cost.h"
 #include "api/paper.h"
 #include "api/sim_rates.h"
@@ -88,16 +89,24 @@ static spk_status simulate_report(struct simulate *s, struct api_report *r)
 {
     const struct sim_stats *st = sim_statistics(s->sim);
     const uint32_t n = s->data.input.input.n_images, classes = s->f.image.head.classes;
-    struct strbuf cost = {0}, *t = &r->result->text;
+    struct strbuf cost = {0}, command = {0}, *t = &r->result->text;
     struct json_writer w;
     struct cost_paper paper;
     char *path = NULL;
     SPK_TRY(sim_rates_paper(&s->rates, &s->data.input.input, &paper));
     const struct cost_sources sources = {.stats = st, .paper = &paper};
+    command_word(&command, "spikec");
+    command_word(&command, "simulate");
+    command_word(&command, "DIR");
+    command_data(&command, &s->o->data);
     jw_init(&w, &cost, 1);
     jw_object_begin(&w, NULL);
     jw_i64(&w, "schema", 1);
-    spk_status status = cost_write(&w, &s->f.image, s->f.target, &sources);
+    jw_string(&w, "command_line", strbuf_cstr(&command));
+    spk_status status = command.status;
+    strbuf_fini(&command);
+    if (status == SPK_OK)
+        status = cost_write(&w, &s->f.image, s->f.target, &sources);
     jw_object_end(&w);
     if (status == SPK_OK)
         status = jw_finish(&w);

@@ -1,17 +1,18 @@
 /* verify: levels R, Q and M on the same images, back to back, compared value by value.
  *
  * The simulator runs all images in one go; as it reports the values of an image, the levels R and
- * Q of that image's batch are computed by the reference engine and compared, so that memory holds
+ * Q of that image's batch are computed by an engine and compared, so that memory holds
  * one batch. R and Q come from the folder's modules, M from the image alone. */
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "api/command_text.h"
 #include "passes/pass.h"
 #include "runtime/compare.h"
 #include "runtime/record.h"
-#include "runtime/reference.h"
 #include "runtime/sim.h"
 #include "support/alloc.h"
+#include "support/file.h"
 
 #define BATCH_IMAGES 32
 
@@ -20,6 +21,7 @@ struct verify {
     struct api_folder f;
     struct ir_module *r_module; /* level R with its constant part hoisted */
     struct api_data data;
+    const struct engine_vtable *vtable; /* of levels R and Q */
     struct engine *r, *q;
     struct sim *sim;
     bool level_r, level_m;
@@ -37,9 +39,9 @@ static void verify_fini(struct verify *v)
 {
     sim_destroy(v->sim);
     if (v->r != NULL)
-        rt_reference_engine.destroy(v->r);
+        v->vtable->destroy(v->r);
     if (v->q != NULL)
-        rt_reference_engine.destroy(v->q);
+        v->vtable->destroy(v->q);
     record_destroy(v->rec_r);
     record_destroy(v->rec_q);
     record_destroy(v->rec_m);
@@ -116,7 +118,7 @@ static spk_status run_level(struct verify *v, struct engine *e, const struct ir_
         recorder = record_recorder(*rec);
         run.recorder = &recorder;
     }
-    return rt_reference_engine.run(e, &run, &v->c->diags);
+    return v->vtable->run(e, &run, &v->c->diags);
 }
 
 /* Q fed with R's values, layer by layer. */
@@ -355,6 +357,20 @@ static void write_top1(const struct verify *v, struct api_report *rep)
     }
 }
 
+static spk_status write_command(const struct spk_verify_options *o, struct json_writer *w)
+{
+    struct strbuf command = {0};
+    command_word(&command, "spikec");
+    command_word(&command, "verify");
+    command_word(&command, "DIR");
+    command_data(&command, &o->data);
+    command_text(&command, "--levels", o->levels);
+    jw_string(w, "command_line", strbuf_cstr(&command));
+    const spk_status status = command.status;
+    strbuf_fini(&command);
+    return status;
+}
+
 static spk_status verify_report(const struct verify *v, struct api_report *rep)
 {
     struct json_writer *w = &rep->w;
@@ -365,7 +381,7 @@ static spk_status verify_report(const struct verify *v, struct api_report *rep)
     uint64_t wraps = 0;
     for (uint32_t i = 0; i < v->f.quantised->n_nodes; i++)
         wraps += v->wraps[i];
-    jw_string(w, "engine_used", rt_reference_engine.name);
+    jw_string(w, "engine_used", v->vtable->name);
     jw_u64(w, "images", n);
     strbuf_printf(&rep->result->text, "%u images\n", n);
     jw_u64(w, "values_compared", v->have_mq ? v->mq.values_compared : 0);
@@ -403,18 +419,19 @@ static spk_status verify_prepare(struct verify *v)
     SPK_TRY(spk_alloc_array((size_t)n * v->classes, sizeof(float), &v->logits_m));
     SPK_TRY(spk_alloc_array(v->f.quantised->n_nodes, sizeof *v->flips, &v->flips));
     SPK_TRY(spk_alloc_array(v->f.quantised->n_nodes, sizeof *v->wraps, &v->wraps));
-    SPK_TRY(rt_reference_engine.create(v->f.quantised, &v->c->diags, &v->q));
+    SPK_TRY(v->vtable->create(v->f.quantised, &v->c->diags, &v->q));
     if (!v->level_r)
         return SPK_OK;
     struct pass_context pc = {.diags = &v->c->diags};
     SPK_TRY(ir_module_clone(v->f.model, false, &v->r_module));
     SPK_TRY(passes_run(&pc, "hoist-constant", &v->r_module));
-    return rt_reference_engine.create(v->r_module, &v->c->diags, &v->r);
+    return v->vtable->create(v->r_module, &v->c->diags, &v->r);
 }
 
 static spk_status verify_all(struct verify *v, const struct spk_verify_options *o,
                              struct api_report *rep)
 {
+    SPK_TRY(api_engine(v->c, o->engine, NULL, &v->vtable));
     SPK_TRY(parse_levels(v, o->levels));
     SPK_TRY(api_folder_open(v->c, o->folder,
                             API_FOLDER_QUANTISED | (v->level_r ? API_FOLDER_MODEL : 0) |
@@ -422,11 +439,24 @@ static spk_status verify_all(struct verify *v, const struct spk_verify_options *
                             &v->f));
     SPK_TRY(api_data_load(v->c, &o->data, v->f.quantised, &v->data));
     SPK_TRY(verify_prepare(v));
+    SPK_TRY(write_command(o, &rep->w));
     if (v->level_m)
         SPK_TRY(run_mapped(v));
     else
         SPK_TRY(run_unmapped(v));
     return verify_report(v, rep);
+}
+
+/* The folder keeps the result of the last run of its image, for reports. It may be on a medium that
+ * cannot be written: the result itself is not worse for it. */
+static void keep_result(spk_context *c, const char *folder, const spk_result *result)
+{
+    char *path = path_join(folder, "verify.json");
+    const char *text = spk_result_json(result);
+    if (path == NULL || file_write_all(path, text, strlen(text), NULL) != SPK_OK)
+        diag_warning(&c->diags, spk_span_none, "W0980",
+                     "verify.json could not be written into '%s'; reports will miss it", folder);
+    spk_free(path);
 }
 
 int spk_verify(spk_context *c, const struct spk_verify_options *o, spk_result **out_result)
@@ -438,6 +468,10 @@ int spk_verify(spk_context *c, const struct spk_verify_options *o, spk_result **
     spk_status status = api_report_begin(&rep, "verify");
     if (status == SPK_OK)
         status = verify_all(&v, o, &rep);
+    const bool mapped = v.level_m;
     verify_fini(&v);
-    return api_report_end(&rep, status, false, out_result);
+    status = api_report_end(&rep, status, false, out_result);
+    if (mapped && (status == SPK_OK || status == SPK_DIFFERENCE))
+        keep_result(c, o->folder, *out_result);
+    return status;
 }

@@ -33,3 +33,19 @@ if(SCOTCH_INCLUDE AND SCOTCH_LIBRARY AND SCOTCHERR_LIBRARY)
   target_include_directories(SpikecScotch SYSTEM INTERFACE ${SCOTCH_INCLUDE})
   target_link_libraries(SpikecScotch INTERFACE ${SCOTCH_LIBRARY} ${SCOTCHERR_LIBRARY})
 endif()
+
+# LLVM's C API, for native code. The headers of version SPIKEC_LLVM_VERSION are needed to build
+# backends/llvm; its library is loaded at run time. find_package(LLVM) is not used: it wants all of
+# LLVM, and for 19 the exact "19.1". -DSPIKEC_LLVM_VERSION=0 builds without native code.
+find_path(LLVM_C_INCLUDE llvm-c/LLJIT.h
+          PATHS /usr/include/llvm-c-${SPIKEC_LLVM_VERSION}
+                /usr/lib/llvm-${SPIKEC_LLVM_VERSION}/include)
+find_path(LLVM_CONFIG_INCLUDE llvm/Config/llvm-config.h
+          PATHS /usr/include/llvm-${SPIKEC_LLVM_VERSION}
+                /usr/lib/llvm-${SPIKEC_LLVM_VERSION}/include)
+set(SPIKEC_HAVE_LLVM 0)
+if(LLVM_C_INCLUDE AND LLVM_CONFIG_INCLUDE)
+  set(SPIKEC_HAVE_LLVM 1)
+else()
+  message(STATUS "native code is left out: it needs LLVM's headers (package llvm-14-dev)")
+endif()

@@ -15,6 +15,9 @@ if(SPIKEC_WERROR)
   list(APPEND SPIKEC_WARNINGS -Werror)
 endif()
 
+set(SPIKEC_AVX2 -mavx2 -mbmi2 -mpopcnt)
+set(SPIKEC_AVX512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi2 -mbmi2 -mpopcnt)
+
 if(SPIKEC_SANITIZE)
   add_compile_options(-fsanitize=${SPIKEC_SANITIZE} -fno-omit-frame-pointer
                       -fno-sanitize-recover=all)

@@ -273,9 +273,11 @@ static void close_file(void *file)
 /* Hands buffers, file and pointers to the module. */
 static spk_status commit(struct binder *b, struct fe_weights_report *report)
 {
+    const bool mapped = st_is_mapped(b->file);
     bool keep_open = false;
     for (uint32_t i = 0; i < b->m->n_params; i++) {
         struct binding *binding = &b->binding[i];
+        b->m->param[i].mapped = !binding->converted && mapped;
         if (!binding->converted) {
             keep_open = true;
             report->n_in_place++;

@@ -86,6 +86,7 @@ struct ir_param {
     uint32_t dim[IR_MAX_RANK];
     const void *data; /* NULL: shape only */
     struct spk_span span;
+    bool mapped; /* data lie in a read-only map of a file (file_pages_release) */
 };
 uint64_t ir_param_elements(const struct ir_param *p);
 uint32_t ir_dtype_size(enum ir_dtype t);

@@ -2,8 +2,9 @@
  *
  * Saved are all params that have data, in id order, under their own names. Loading binds every
  * param of the module: name, element type and shape must be those of the module; all that are
- * missing or differ are reported. Data are copied to heap blocks owned by the module, so the file
- * is closed again; tensors that no param asks for are ignored.                                  */
+ * missing or differ are reported. Data are used where they lie in the mapped file, which the module
+ * then keeps open; a tensor that is not aligned to its elements is copied to a heap block of the
+ * module. Tensors that no param asks for are ignored.                                           */
 #include <string.h>
 
 #include "ir/ir.h"
@@ -78,6 +79,11 @@ static spk_status wrong_shape(const struct ir_param *p, const struct st_file *f,
 
 static spk_status bind(struct ir_module *m, struct ir_param *p, const struct st_tensor *t)
 {
+    if ((uintptr_t)t->data % ir_dtype_size(p->dtype) == 0) {
+        p->data = t->data;
+        p->mapped = true;
+        return SPK_OK;
+    }
     void *copy = spk_alloc(t->size);
     if (!copy)
         return SPK_ERR_NOMEM;
@@ -108,11 +114,19 @@ static spk_status bind_all(struct ir_module *m, const struct st_file *f, struct 
     return result;
 }
 
+static void close_file(void *file)
+{
+    st_close(file);
+}
+
 spk_status ir_params_load(struct ir_module *m, const char *path, struct diag_list *d)
 {
     struct st_file *f;
     SPK_TRY(tensor_file_open(path, false, d, &f));
-    spk_status s = bind_all(m, f, d);
-    st_close(f);
-    return s;
+    spk_status s = ir_module_on_destroy(m, close_file, f);
+    if (s != SPK_OK) {
+        st_close(f);
+        return s;
+    }
+    return bind_all(m, f, d);
 }

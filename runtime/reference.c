@@ -94,7 +94,7 @@ static spk_status plan(struct engine *e, struct diag_list *d)
         e->value_bytes += items * ref_elem_size(ref_elem_of(n));
         if (n->recorded)
             e->record_bytes += items * (ref_record_is_i32(&n->type) ? 4 : 1);
-        if (is_projection(n) && !ref_is_head(m, n))
+        if (is_projection(n) && !ref_is_head(m, n) && (!e->kind || e->kind->wants_weights(e, i)))
             SPK_TRY(ref_weights_plan(e, n, d, &e->weight[i]));
     }
     ref_loops_plan(e);
@@ -129,10 +129,12 @@ static spk_status prepare_weights(struct engine *e)
     return SPK_OK;
 }
 
-static void reference_destroy(struct engine *e)
+void ref_engine_destroy(struct engine *e)
 {
     if (!e)
         return;
+    if (e->kind && e->own)
+        e->kind->destroy(e);
     for (uint32_t i = 0; e->weight && i < e->m->n_nodes; i++)
         spk_free(e->weight[i].data);
     spk_free(e->weight);
@@ -141,8 +143,8 @@ static void reference_destroy(struct engine *e)
     spk_free(e);
 }
 
-static spk_status reference_create(const struct ir_module *m, struct diag_list *d,
-                                   struct engine **out)
+spk_status ref_engine_create(const struct ir_module *m, const struct ref_kind *kind, void *own,
+                             struct diag_list *d, struct engine **out)
 {
     struct engine *e = NULL;
     spk_status status;
@@ -151,6 +153,8 @@ static spk_status reference_create(const struct ir_module *m, struct diag_list *
     SPK_TRY(ir_verify(m, d));
     SPK_TRY(spk_alloc_array(1, sizeof *e, &e));
     e->m = m;
+    e->kind = kind;
+    e->own = own;
     e->integer = m->stage == IR_STAGE_QUANTISED;
     status = spk_alloc_array(m->n_nodes, sizeof *e->last_use, &e->last_use);
     if (status == SPK_OK)
@@ -162,11 +166,18 @@ static spk_status reference_create(const struct ir_module *m, struct diag_list *
     if (status == SPK_OK)
         status = prepare_weights(e);
     if (status != SPK_OK) {
-        reference_destroy(e);
+        e->own = NULL;
+        ref_engine_destroy(e);
         return status;
     }
     *out = e;
     return SPK_OK;
+}
+
+static spk_status reference_create(const struct ir_module *m, struct diag_list *d,
+                                   struct engine **out)
+{
+    return ref_engine_create(m, NULL, NULL, d, out);
 }
 
 /* ---- one image ---- */
@@ -236,6 +247,8 @@ static spk_status record(struct ref_job *job, uint32_t id)
     void *golden = NULL;
     spk_status status;
 
+    if (job->e->kind)
+        SPK_TRY(job->e->kind->plain(job, id));
     if (job->kept) {
         ref_export(&job->value[id], type, job->kept + job->kept_used, is_i32);
         /* Every record starts where an int32 may. */
@@ -258,6 +271,18 @@ static void store_logits(const struct ref_job *job)
         memcpy(job->run->logits + job->image * classes, ref_f32(v), classes * sizeof(float));
 }
 
+spk_status ref_compute_node(struct ref_job *job, uint32_t id)
+{
+    return job->e->kind ? job->e->kind->compute(job, id) : ref_compute(job, id);
+}
+
+void ref_release_node(struct ref_job *job, uint32_t id)
+{
+    if (job->e->kind)
+        job->e->kind->release(job, id);
+    ref_value_release(&job->value[id]);
+}
+
 static spk_status run_image(struct ref_job *job)
 {
     const struct engine *e = job->e;
@@ -272,22 +297,22 @@ static spk_status run_image(struct ref_job *job)
             status = ref_loop_run(job, id);
             computed = e->loop_end[id] + 1;
         } else if (id >= computed) {
-            status = ref_compute(job, id);
+            status = ref_compute_node(job, id);
         }
         if (status == SPK_OK)
-            status = ref_tally_value(job, id);
+            status = e->kind ? e->kind->tally(job, id) : ref_tally_value(job, id);
         if (status == SPK_OK && n->recorded && job->run->recorder)
             status = record(job, id);
         if (status == SPK_OK && id == e->logits_node)
             store_logits(job);
         for (uint32_t k = 0; k < n->n_operands; k++)
             if (e->last_use[n->operand[k]] == id)
-                ref_value_release(&job->value[n->operand[k]]);
+                ref_release_node(job, n->operand[k]);
         if (e->last_use[id] == id)
-            ref_value_release(&job->value[id]);
+            ref_release_node(job, id);
     }
     for (uint32_t id = 0; id < m->n_nodes; id++)
-        ref_value_release(&job->value[id]);
+        ref_release_node(job, id);
     return status;
 }
 
@@ -394,6 +419,8 @@ spk_status ref_check_input(const struct engine *e, const struct engine_input *in
 
 void ref_job_fini(struct ref_job *job)
 {
+    if (job->e->kind)
+        job->e->kind->job_fini(job);
     tally_fini(&job->tally, job->e->m->n_nodes);
     spk_free(job->value);
     spk_free(job->scratch);
@@ -414,7 +441,9 @@ spk_status ref_job_init(struct ref_job *job, const struct engine *e, const struc
         if (!job->scratch)
             return SPK_ERR_NOMEM;
     }
-    return keep && r->recorder ? spk_alloc_array_raw(record_bytes, 1, &job->kept) : SPK_OK;
+    if (keep && r->recorder)
+        SPK_TRY(spk_alloc_array_raw(record_bytes, 1, &job->kept));
+    return e->kind ? e->kind->job_init(job) : SPK_OK;
 }
 
 struct round {
@@ -475,7 +504,7 @@ static spk_status run_round(struct ref_job *job, uint32_t n, const struct engine
     return SPK_OK;
 }
 
-static spk_status reference_run(struct engine *e, const struct engine_run *r, struct diag_list *d)
+spk_status ref_engine_run(struct engine *e, const struct engine_run *r, struct diag_list *d)
 {
     uint32_t n_images = r->input.n_images, size = round_size(e, r), ready = 0;
     struct ref_job *job = NULL;
@@ -507,7 +536,7 @@ static spk_status reference_run(struct engine *e, const struct engine_run *r, st
 const struct engine_vtable rt_reference_engine = {
     .name = "reference",
     .create = reference_create,
-    .run = reference_run,
-    .destroy = reference_destroy,
+    .run = ref_engine_run,
+    .destroy = ref_engine_destroy,
     .walk = &ref_walk,
 };

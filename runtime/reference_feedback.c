@@ -108,9 +108,9 @@ static spk_status compute_round(struct ref_job *job, uint32_t first, uint32_t en
     for (uint32_t id = first; id <= end; id++) {
         if (is_feedback(&job->e->m->node[id]))
             continue;
-        ref_value_release(&job->value[id]);
+        ref_release_node(job, id);
         forget_counts(job, id);
-        SPK_TRY(ref_compute(job, id));
+        SPK_TRY(ref_compute_node(job, id));
     }
     return SPK_OK;
 }
@@ -126,7 +126,7 @@ spk_status ref_loop_run(struct ref_job *job, uint32_t first)
     job->keeps_operands = true; /* operands are read again in the next round */
     for (uint32_t id = first; id <= end && status == SPK_OK; id++)
         if (is_feedback(&m->node[id]))
-            status = ref_compute(job, id);
+            status = ref_compute_node(job, id);
     for (uint32_t round = 0; changed && status == SPK_OK; round++) {
         if (round > m->timesteps) {
             status = SPK_ERR_INTERNAL; /* an op that looks into the future */

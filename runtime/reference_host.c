@@ -137,24 +137,31 @@ static void add_up(const struct ref_value *v, const struct ir_type *type, double
     }
 }
 
-spk_status ref_mean(struct ref_job *job, uint32_t id)
+spk_status ref_mean_of(struct ref_job *job, uint32_t id, const double *sum)
 {
-    const struct ir_module *m = job->e->m;
-    uint32_t from = m->node[id].operand[0];
-    const struct ref_value *in = &job->value[from];
-    double *sum = NULL;
-    double n = (double)in->positions * m->node[from].type.timesteps;
+    const struct ir_type *type = &job->e->m->node[job->e->m->node[id].operand[0]].type;
+    double n = (double)ir_type_positions(type) * type->timesteps;
 
     SPK_TRY(ref_value_create(job, id, 1));
-    SPK_TRY(spk_alloc_array(in->channels, sizeof *sum, &sum));
-    add_up(in, &m->node[from].type, sum);
-    for (uint32_t c = 0; c < in->channels; c++)
+    for (uint32_t c = 0; c < type->channels; c++)
         ref_f32(&job->value[id])[c] = (float)(sum[c] / n);
-    spk_free(sum);
     if (id == job->e->features_node && job->run->features_f32)
-        memcpy(job->run->features_f32 + (uint64_t)job->image * in->channels,
-               ref_f32(&job->value[id]), in->channels * sizeof(float));
+        memcpy(job->run->features_f32 + (uint64_t)job->image * type->channels,
+               ref_f32(&job->value[id]), type->channels * sizeof(float));
     return SPK_OK;
+}
+
+spk_status ref_mean(struct ref_job *job, uint32_t id)
+{
+    uint32_t from = job->e->m->node[id].operand[0];
+    double *sum = NULL;
+    spk_status status;
+
+    SPK_TRY(spk_alloc_array(job->value[from].channels, sizeof *sum, &sum));
+    add_up(&job->value[from], &job->e->m->node[from].type, sum);
+    status = ref_mean_of(job, id, sum);
+    spk_free(sum);
+    return status;
 }
 
 /* out[k] = sum over c of weight[k][c] * x[c] / divisor + bias[k]. */
@@ -196,26 +203,35 @@ spk_status ref_head(struct ref_job *job, uint32_t id)
     return SPK_OK;
 }
 
-spk_status ref_readout(struct ref_job *job, uint32_t id)
+spk_status ref_readout_of(struct ref_job *job, uint32_t id, const double *count)
 {
-    const struct ir_module *m = job->e->m;
-    const struct ir_node *node = &m->node[id];
-    uint32_t channels = job->value[node->operand[0]].channels;
+    const struct ir_node *node = &job->e->m->node[id];
+    uint32_t channels = job->e->m->node[node->operand[0]].type.channels;
     uint64_t at = (uint64_t)job->image * channels;
     bool ours = id == job->e->features_node;
-    double *count = NULL;
 
     SPK_TRY(ref_value_create(job, id, 1));
-    SPK_TRY(spk_alloc_array(channels, sizeof *count, &count));
-    for (uint32_t o = 0; o < node->n_operands; o++)
-        add_up(&job->value[node->operand[o]], &m->node[node->operand[o]].type, count);
     for (uint32_t c = 0; ours && c < channels; c++) {
         if (job->run->features)
             job->run->features[at + c] = (int64_t)count[c];
         if (job->run->features_f32)
             job->run->features_f32[at + c] = (float)(count[c] / node->a.readout.divisor);
     }
-    dense(m, node, count, channels, node->a.readout.divisor, ref_f32(&job->value[id]));
-    spk_free(count);
+    dense(job->e->m, node, count, channels, node->a.readout.divisor, ref_f32(&job->value[id]));
     return SPK_OK;
+}
+
+spk_status ref_readout(struct ref_job *job, uint32_t id)
+{
+    const struct ir_module *m = job->e->m;
+    const struct ir_node *node = &m->node[id];
+    double *count = NULL;
+    spk_status status;
+
+    SPK_TRY(spk_alloc_array(job->value[node->operand[0]].channels, sizeof *count, &count));
+    for (uint32_t o = 0; o < node->n_operands; o++)
+        add_up(&job->value[node->operand[o]], &m->node[node->operand[o]].type, count);
+    status = ref_readout_of(job, id, count);
+    spk_free(count);
+    return status;
 }

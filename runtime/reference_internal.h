@@ -39,17 +39,36 @@ struct ref_weights {
     int32_t abs_max; /* largest |q|, integer only */
 };
 
+struct ref_job;
+
+/* What an engine with kernels of its own puts in the place of the reference's: runs, records,
+ * statistics and results are shared (runtime/packed.h). Every member is given.                 */
+struct ref_kind {
+    /* Whether node id, a projection, is left to ref_project: its weights are then planned. */
+    bool (*wants_weights)(const struct engine *e, uint32_t id);
+    spk_status (*job_init)(struct ref_job *job);
+    void (*job_fini)(struct ref_job *job); /* after an image, too: nothing of it stays */
+    spk_status (*compute)(struct ref_job *job, uint32_t id);
+    spk_status (*tally)(struct ref_job *job, uint32_t id);
+    /* Sees to it that job->value[id] is there in the reference's form. */
+    spk_status (*plain)(struct ref_job *job, uint32_t id);
+    void (*release)(struct ref_job *job, uint32_t id);
+    void (*destroy)(struct engine *e);
+};
+
 struct engine {
     const struct ir_module *m;
-    bool integer;               /* quantised module */
-    uint32_t *last_use;         /* [n_nodes] id of the last node that reads it; own id if none */
-    struct ref_weights *weight; /* [n_nodes], conv2d and linear only */
-    bool cached;                /* all weights are re-laid */
-    uint64_t value_bytes;       /* of all values of an image: bound of what a run needs */
-    uint64_t record_bytes;      /* of all recorded values of an image */
-    uint64_t scratch_bytes;     /* of the largest re-laid weights */
-    uint32_t *loop_end;         /* [n_nodes] last node of the loop that begins here, else IR_NONE */
-    bool loops;                 /* there are feedbacks */
+    const struct ref_kind *kind; /* NULL: the reference engine */
+    void *own;                   /* of the kind */
+    bool integer;                /* quantised module */
+    uint32_t *last_use;          /* [n_nodes] id of the last node that reads it; own id if none */
+    struct ref_weights *weight;  /* [n_nodes], conv2d and linear only */
+    bool cached;                 /* all weights are re-laid */
+    uint64_t value_bytes;        /* of all values of an image: bound of what a run needs */
+    uint64_t record_bytes;       /* of all recorded values of an image */
+    uint64_t scratch_bytes;      /* of the largest re-laid weights */
+    uint32_t *loop_end; /* [n_nodes] last node of the loop that begins here, else IR_NONE */
+    bool loops;         /* there are feedbacks */
     uint32_t input_node, logits_node, features_node; /* IR_NONE where there is none */
 };
 
@@ -73,9 +92,16 @@ struct ref_job {
     uint8_t *kept; /* recorded values, when they are delivered later; else NULL */
     uint64_t kept_used;
     bool keeps_operands; /* part of a walk: no value may be overwritten by the next */
+    void *own;           /* of the engine's kind */
 };
 
 /* ---- runs and images (reference.c) ---- */
+/* An engine of a kind, and its runs; on an error `own` stays with the caller. */
+spk_status ref_engine_create(const struct ir_module *m, const struct ref_kind *kind, void *own,
+                             struct diag_list *d, struct engine **out) SPK_CHECKED;
+void ref_engine_destroy(struct engine *e);
+spk_status ref_engine_run(struct engine *e, const struct engine_run *r,
+                          struct diag_list *d) SPK_CHECKED;
 spk_status ref_check_input(const struct engine *e, const struct engine_input *in,
                            struct diag_list *d) SPK_CHECKED;
 /* A job without results wanted may have no stats and no recorder in `r`; keep: records are kept
@@ -85,6 +111,9 @@ spk_status ref_job_init(struct ref_job *job, const struct engine *e, const struc
 void ref_job_fini(struct ref_job *job);
 /* Computes the value of one node from those of its operands. */
 spk_status ref_compute(struct ref_job *job, uint32_t id) SPK_CHECKED;
+/* The same, and releasing it, as the engine's kind does it. */
+spk_status ref_compute_node(struct ref_job *job, uint32_t id) SPK_CHECKED;
+void ref_release_node(struct ref_job *job, uint32_t id);
 
 /* Feedback (reference_feedback.c). Plan: loop_end and loops of the engine; values that a loop reads
  * or makes live until its end (last_use, which is filled before). Run: computes all nodes of the
@@ -174,6 +203,9 @@ spk_status ref_maxpool(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_mean(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_head(struct ref_job *job, uint32_t id) SPK_CHECKED; /* linear, one position */
 spk_status ref_readout(struct ref_job *job, uint32_t id) SPK_CHECKED;
+/* The same from the sums of all operands over T and positions, [channels]. */
+spk_status ref_mean_of(struct ref_job *job, uint32_t id, const double *sum) SPK_CHECKED;
+spk_status ref_readout_of(struct ref_job *job, uint32_t id, const double *count) SPK_CHECKED;
 
 /* Weights (reference_project.c): shape and abs_max; then the data, in job->scratch or cached. */
 spk_status ref_weights_plan(const struct engine *e, const struct ir_node *node, struct diag_list *d,

@@ -96,6 +96,8 @@ struct sim_stats {
     uint64_t *route_messages; /* [n_routes] */
     uint64_t max_route_messages;
     uint64_t max_link_load;   /* messages over the busiest router-to-router link, XY paths */
+    uint32_t link_w, link_h;  /* routers of all chips; 0 where there are too many */
+    uint64_t *link_load;      /* [link_h][link_w][4] east, west, south, north; or NULL */
     uint64_t injections;      /* messages injected by host and embedded processors */
     uint64_t host_spikes;     /* messages received by the host */
     uint64_t embedded_spikes; /* messages received by embedded processors */

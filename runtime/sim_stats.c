@@ -60,6 +60,7 @@ void sim_stats_destroy(struct sim *s)
     spk_free(s->stats.core);
     spk_free(s->stats.group);
     spk_free(s->stats.route_messages);
+    spk_free(s->stats.link_load);
     spk_free(s->last_events);
     spk_free(s->last_active);
     spk_free(s->active_updates);
@@ -106,6 +107,7 @@ void sim_stats_reset(struct sim *s)
     memset(s->last_active, 0, s->n_groups * sizeof *s->last_active);
     memset(s->active_updates, 0, s->n_groups * sizeof *s->active_updates);
     sim_touched_reset(s);
+    spk_free(t->link_load);
     *t = (struct sim_stats){.core = core,
                             .route_messages = messages,
                             .n_cores = s->n_cores,
@@ -284,7 +286,9 @@ static spk_status link_loads(struct sim *s)
     for (uint64_t i = 0; i < width * height * 4; i++)
         s->stats.max_link_load =
             load[i] > s->stats.max_link_load ? load[i] : s->stats.max_link_load;
-    spk_free(load);
+    s->stats.link_load = load;
+    s->stats.link_w = (uint32_t)width;
+    s->stats.link_h = (uint32_t)height;
     return SPK_OK;
 }
 

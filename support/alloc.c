@@ -2,6 +2,7 @@
 #include "support/alloc.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <string.h>
 
 #include "support/checked.h"
@@ -28,6 +29,14 @@ void *spk_alloc_aligned(size_t size, size_t align)
         return NULL;
     if (posix_memalign(&memory, align, size > 0 ? size : 1) != 0)
         return NULL;
+    return memory;
+}
+
+void *spk_alloc_huge(size_t size)
+{
+    void *memory = spk_alloc_aligned(size, (size_t)2 << 20);
+    if (memory)
+        (void)madvise(memory, size, MADV_HUGEPAGE);
     return memory;
 }
 

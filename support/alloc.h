@@ -18,6 +18,10 @@ SPK_CHECKED void *spk_alloc_zero(size_t size);
  * out of memory. Released with spk_free. */
 SPK_CHECKED void *spk_alloc_aligned(size_t size, size_t align);
 
+/* As spk_alloc_aligned for what is large and read in no order: aligned to 2 MiB, on large pages where
+ * the system has them to give. Memory that is never written is never used up. */
+SPK_CHECKED void *spk_alloc_huge(size_t size);
+
 /* Grows or shrinks; on failure returns NULL and `old` stays valid. old may be NULL. */
 SPK_CHECKED void *spk_realloc(void *old, size_t size);
 

@@ -153,6 +153,15 @@ void file_map_close(struct file_map *map)
     *map = (struct file_map){0};
 }
 
+void file_pages_release(const void *data, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)data + size) / page * page;
+    if (begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 spk_status file_sha256(const char *path, struct diag_list *diags, char *out_hex)
 {
     struct file_map map;

@@ -34,6 +34,9 @@ SPK_CHECKED spk_status file_map_open(const char *path, struct diag_list *diags,
                                      struct file_map *out_map);
 /* A zero-initialised or closed map is allowed. */
 void file_map_close(struct file_map *map);
+/* Gives the memory of the whole pages within [data, data + size) of a map back to the system; the
+ * next look at them reads the file again. Only for bytes of a file_map. */
+void file_pages_release(const void *data, size_t size);
 
 bool file_exists(const char *path);       /* anything of that name */
 bool file_is_directory(const char *path); /* symbolic links are followed */

@@ -10,13 +10,13 @@
 #include "support/strbuf.h"
 
 struct machine {
-    const struct pk_stream *in;
+    const struct pickle_stream *in;
     size_t at;     /* next byte */
     size_t opcode; /* place of the opcode at work */
     size_t n_values;
-    struct pk_refs stack, memo;
+    struct pickle_refs stack, memo;
     VEC(size_t) marks;
-    struct pk_refs *persistent;
+    struct pickle_refs *persistent;
 };
 
 /* ---- complaints and reading ---- */
@@ -48,11 +48,12 @@ static spk_status take_number(struct machine *m, unsigned n, uint64_t *out_numbe
     return SPK_OK;
 }
 
-static spk_status new_value(struct machine *m, enum pk_kind kind, struct pk_value **out_value)
+static spk_status new_value(struct machine *m, enum pickle_kind kind,
+                            struct pickle_value **out_value)
 {
-    if (m->n_values++ >= PK_MAX_VALUES)
+    if (m->n_values++ >= PICKLE_MAX_VALUES)
         return fail(m, "more than 4194304 values");
-    *out_value = ARENA_NEW(m->in->arena, struct pk_value);
+    *out_value = ARENA_NEW(m->in->arena, struct pickle_value);
     if (!*out_value)
         return SPK_ERR_NOMEM;
     (*out_value)->kind = kind;
@@ -82,7 +83,8 @@ static spk_status pop_mark(struct machine *m, size_t *out_first)
     return SPK_OK;
 }
 
-static spk_status push_new(struct machine *m, enum pk_kind kind, struct pk_value **out_value)
+static spk_status push_new(struct machine *m, enum pickle_kind kind,
+                           struct pickle_value **out_value)
 {
     SPK_TRY(new_value(m, kind, out_value));
     return vec_push(&m->stack, *out_value);
@@ -90,23 +92,23 @@ static spk_status push_new(struct machine *m, enum pk_kind kind, struct pk_value
 
 static spk_status push_integer(struct machine *m, int64_t number)
 {
-    struct pk_value *v;
-    SPK_TRY(push_new(m, PK_INT, &v));
+    struct pickle_value *v;
+    SPK_TRY(push_new(m, PICKLE_INT, &v));
     v->integer = number;
     return SPK_OK;
 }
 
 static spk_status push_boolean(struct machine *m, bool truth)
 {
-    struct pk_value *v;
-    SPK_TRY(push_new(m, PK_BOOL, &v));
+    struct pickle_value *v;
+    SPK_TRY(push_new(m, PICKLE_BOOL, &v));
     v->boolean = truth;
     return SPK_OK;
 }
 
-static spk_status push_text(struct machine *m, enum pk_kind kind, unsigned length_bytes)
+static spk_status push_text(struct machine *m, enum pickle_kind kind, unsigned length_bytes)
 {
-    struct pk_value *v;
+    struct pickle_value *v;
     const uint8_t *p = NULL;
     uint64_t length = 0;
     SPK_TRY(take_number(m, length_bytes, &length));
@@ -120,13 +122,13 @@ static spk_status push_text(struct machine *m, enum pk_kind kind, unsigned lengt
 /* LONG1 and LONG4: two's complement of any length. */
 static spk_status push_long(struct machine *m, unsigned length_bytes)
 {
-    struct pk_value *v;
+    struct pickle_value *v;
     const uint8_t *p = NULL;
     uint64_t length = 0, bits = 0;
     SPK_TRY(take_number(m, length_bytes, &length));
     SPK_TRY(take(m, length, &p));
     if (length > 8) {
-        SPK_TRY(push_new(m, PK_LONG, &v));
+        SPK_TRY(push_new(m, PICKLE_LONG, &v));
         v->text.data = (const char *)p;
         v->text.length = (size_t)length;
         return SPK_OK;
@@ -139,28 +141,28 @@ static spk_status push_long(struct machine *m, unsigned length_bytes)
 
 static spk_status push_real(struct machine *m)
 {
-    struct pk_value *v;
+    struct pickle_value *v;
     const uint8_t *p = NULL;
     uint64_t bits = 0;
     SPK_TRY(take(m, 8, &p));
     for (unsigned i = 0; i < 8; i++) /* big-endian, alone among the numbers */
         bits = bits << 8 | p[i];
-    SPK_TRY(push_new(m, PK_FLOAT, &v));
+    SPK_TRY(push_new(m, PICKLE_FLOAT, &v));
     memcpy(&v->real, &bits, sizeof bits);
     return SPK_OK;
 }
 
 /* ---- containers ---- */
 
-static spk_status append(struct machine *m, struct pk_value *list, struct pk_value *item)
+static spk_status append(struct machine *m, struct pickle_value *list, struct pickle_value *item)
 {
     if (list->list.n == list->list.room) {
         size_t room = list->list.room ? list->list.room * 2 : 4;
-        struct pk_value **grown = ARENA_NEW_ARRAY(m->in->arena, struct pk_value *, room);
+        struct pickle_value **grown = ARENA_NEW_ARRAY(m->in->arena, struct pickle_value *, room);
         if (!grown)
             return SPK_ERR_NOMEM;
         if (list->list.n)
-            memcpy(grown, list->list.item, list->list.n * sizeof(struct pk_value *));
+            memcpy(grown, list->list.item, list->list.n * sizeof(struct pickle_value *));
         list->list.item = grown;
         list->list.room = room;
     }
@@ -169,25 +171,25 @@ static spk_status append(struct machine *m, struct pk_value *list, struct pk_val
 }
 
 /* Replaces the values from index `first` on by one container that holds them. */
-static spk_status collect(struct machine *m, enum pk_kind kind, size_t first)
+static spk_status collect(struct machine *m, enum pickle_kind kind, size_t first)
 {
-    struct pk_value *v;
+    struct pickle_value *v;
     size_t n = m->stack.len - first;
-    if (kind == PK_DICT && n % 2)
+    if (kind == PICKLE_DICT && n % 2)
         return fail(m, "a key without a value");
     SPK_TRY(new_value(m, kind, &v));
     if (n) {
-        v->list.item = ARENA_NEW_ARRAY(m->in->arena, struct pk_value *, n);
+        v->list.item = ARENA_NEW_ARRAY(m->in->arena, struct pickle_value *, n);
         if (!v->list.item)
             return SPK_ERR_NOMEM;
-        memcpy(v->list.item, m->stack.data + first, n * sizeof(struct pk_value *));
+        memcpy(v->list.item, m->stack.data + first, n * sizeof(struct pickle_value *));
         v->list.n = v->list.room = n;
     }
     m->stack.len = first;
     return vec_push(&m->stack, v);
 }
 
-static spk_status collect_mark(struct machine *m, enum pk_kind kind)
+static spk_status collect_mark(struct machine *m, enum pickle_kind kind)
 {
     size_t first = 0;
     SPK_TRY(pop_mark(m, &first));
@@ -196,24 +198,24 @@ static spk_status collect_mark(struct machine *m, enum pk_kind kind)
 
 /* Puts the values from index `first` on into the container beneath them. An object that a call
  * would have made takes anything and keeps nothing. */
-static spk_status put_into(struct machine *m, enum pk_kind kind, size_t first)
+static spk_status put_into(struct machine *m, enum pickle_kind kind, size_t first)
 {
     if (first == 0 || (m->marks.len && vec_last(&m->marks) >= first))
         return fail(m, "there is nothing to put a value into");
-    struct pk_value *target = m->stack.data[first - 1];
+    struct pickle_value *target = m->stack.data[first - 1];
     size_t n = m->stack.len - first;
-    if (kind == PK_DICT && n % 2)
+    if (kind == PICKLE_DICT && n % 2)
         return fail(m, "a key without a value");
-    if (target->kind != kind && target->kind != PK_CALL)
-        return fail(m, kind == PK_DICT ? "a key is set in something that is no dict"
-                                       : "a value is appended to something that is no list");
+    if (target->kind != kind && target->kind != PICKLE_CALL)
+        return fail(m, kind == PICKLE_DICT ? "a key is set in something that is no dict"
+                                           : "a value is appended to something that is no list");
     for (size_t i = first; target->kind == kind && i < m->stack.len; i++)
         SPK_TRY(append(m, target, m->stack.data[i]));
     m->stack.len = first;
     return SPK_OK;
 }
 
-static spk_status put_mark(struct machine *m, enum pk_kind kind)
+static spk_status put_mark(struct machine *m, enum pickle_kind kind)
 {
     size_t first = 0;
     SPK_TRY(pop_mark(m, &first));
@@ -241,8 +243,8 @@ static spk_status check_name(struct machine *m, const char *text, size_t length,
 static spk_status push_global(struct machine *m, const char *module, size_t module_length,
                               const char *name, size_t name_length)
 {
-    struct pk_value *v;
-    SPK_TRY(new_value(m, PK_GLOBAL, &v));
+    struct pickle_value *v;
+    SPK_TRY(new_value(m, PICKLE_GLOBAL, &v));
     SPK_TRY(check_name(m, module, module_length, &v->global.module));
     SPK_TRY(check_name(m, name, name_length, &v->global.name));
     return vec_push(&m->stack, v);
@@ -274,28 +276,28 @@ static spk_status op_global(struct machine *m)
 static spk_status op_stack_global(struct machine *m)
 {
     SPK_TRY(need(m, 2));
-    struct pk_value *name = vec_pop(&m->stack), *module = vec_pop(&m->stack);
-    if (name->kind != PK_STRING || module->kind != PK_STRING)
+    struct pickle_value *name = vec_pop(&m->stack), *module = vec_pop(&m->stack);
+    if (name->kind != PICKLE_STRING || module->kind != PICKLE_STRING)
         return fail(m, "the name of a global is no text");
     return push_global(m, module->text.data, module->text.length, name->text.data,
                        name->text.length);
 }
 
 /* The arguments of a dict type as a dict: none, or a list of pairs (Python 2). */
-static spk_status dict_of(struct machine *m, const struct pk_value *arguments,
-                          struct pk_value *dict)
+static spk_status dict_of(struct machine *m, const struct pickle_value *arguments,
+                          struct pickle_value *dict)
 {
     if (arguments->list.n == 0)
         return SPK_OK;
-    const struct pk_value *pairs = arguments->list.item[0];
-    if (pairs->kind != PK_LIST)
+    const struct pickle_value *pairs = arguments->list.item[0];
+    if (pairs->kind != PICKLE_LIST)
         return SPK_OK;            /* the factory of a defaultdict */
     m->n_values += pairs->list.n; /* one list may be given to many dicts */
-    if (m->n_values > PK_MAX_VALUES)
+    if (m->n_values > PICKLE_MAX_VALUES)
         return fail(m, "more than 4194304 values");
     for (size_t i = 0; i < pairs->list.n; i++) {
-        const struct pk_value *pair = pairs->list.item[i];
-        if ((pair->kind != PK_LIST && pair->kind != PK_TUPLE) || pair->list.n != 2)
+        const struct pickle_value *pair = pairs->list.item[i];
+        if ((pair->kind != PICKLE_LIST && pair->kind != PICKLE_TUPLE) || pair->list.n != 2)
             return fail(m, "a dict is made of something that is no pair");
         SPK_TRY(append(m, dict, pair->list.item[0]));
         SPK_TRY(append(m, dict, pair->list.item[1]));
@@ -306,19 +308,19 @@ static spk_status dict_of(struct machine *m, const struct pk_value *arguments,
 /* REDUCE, NEWOBJ: `extra` values above callable and arguments are dropped. */
 static spk_status op_call(struct machine *m, size_t extra)
 {
-    struct pk_value *v;
+    struct pickle_value *v;
     SPK_TRY(need(m, 2 + extra));
     m->stack.len -= extra;
-    struct pk_value *arguments = vec_pop(&m->stack), *callable = vec_pop(&m->stack);
-    if (arguments->kind != PK_TUPLE)
+    struct pickle_value *arguments = vec_pop(&m->stack), *callable = vec_pop(&m->stack);
+    if (arguments->kind != PICKLE_TUPLE)
         return fail(m, "the arguments of a call are no tuple");
-    if (pk_is_global(callable, "collections", "OrderedDict") ||
-        pk_is_global(callable, "collections", "defaultdict")) {
-        SPK_TRY(push_new(m, PK_DICT, &v));
+    if (pickle_is_global(callable, "collections", "OrderedDict") ||
+        pickle_is_global(callable, "collections", "defaultdict")) {
+        SPK_TRY(push_new(m, PICKLE_DICT, &v));
         return dict_of(m, arguments, v);
     }
-    SPK_TRY(push_new(m, PK_CALL, &v));
-    v->list.item = ARENA_NEW_ARRAY(m->in->arena, struct pk_value *, 2);
+    SPK_TRY(push_new(m, PICKLE_CALL, &v));
+    v->list.item = ARENA_NEW_ARRAY(m->in->arena, struct pickle_value *, 2);
     if (!v->list.item)
         return SPK_ERR_NOMEM;
     v->list.item[0] = callable;
@@ -337,9 +339,9 @@ static spk_status op_build(struct machine *m)
 
 static spk_status op_persistent(struct machine *m)
 {
-    struct pk_value *v;
+    struct pickle_value *v;
     SPK_TRY(need(m, 1));
-    SPK_TRY(collect(m, PK_PERSISTENT, m->stack.len - 1));
+    SPK_TRY(collect(m, PICKLE_PERSISTENT, m->stack.len - 1));
     v = vec_last(&m->stack);
     return m->persistent ? vec_push(m->persistent, v) : SPK_OK;
 }
@@ -349,7 +351,7 @@ static spk_status op_persistent(struct machine *m)
 static spk_status op_put(struct machine *m, uint64_t index)
 {
     SPK_TRY(need(m, 1));
-    if (index >= PK_MAX_MEMO)
+    if (index >= PICKLE_MAX_MEMO)
         return fail(m, "the memo has more than 4194304 entries");
     if (index >= m->memo.len)
         SPK_TRY(vec_resize(&m->memo, (size_t)index + 1));
@@ -389,12 +391,12 @@ static spk_status op_pop(struct machine *m)
 static spk_status op_tuple(struct machine *m, size_t n)
 {
     SPK_TRY(need(m, n));
-    return collect(m, PK_TUPLE, m->stack.len - n);
+    return collect(m, PICKLE_TUPLE, m->stack.len - n);
 }
 
-static spk_status op_put_one(struct machine *m, enum pk_kind kind)
+static spk_status op_put_one(struct machine *m, enum pickle_kind kind)
 {
-    size_t n = kind == PK_DICT ? 2 : 1;
+    size_t n = kind == PICKLE_DICT ? 2 : 1;
     SPK_TRY(need(m, n + 1));
     return put_into(m, kind, m->stack.len - n);
 }
@@ -411,7 +413,7 @@ static spk_status refuse(struct machine *m, unsigned opcode)
 /* Containers, marks, calls. */
 static spk_status step_structure(struct machine *m, unsigned opcode)
 {
-    struct pk_value *v;
+    struct pickle_value *v;
     size_t first = 0;
     switch (opcode) {
     case '(': /* MARK */
@@ -433,26 +435,26 @@ static spk_status step_structure(struct machine *m, unsigned opcode)
     case 0x87:
         return op_tuple(m, opcode - 0x84);
     case 't': /* TUPLE */
-        return collect_mark(m, PK_TUPLE);
+        return collect_mark(m, PICKLE_TUPLE);
     case ']': /* EMPTY_LIST, EMPTY_SET */
     case 0x8f:
-        return collect(m, PK_LIST, m->stack.len);
+        return collect(m, PICKLE_LIST, m->stack.len);
     case 'l': /* LIST, FROZENSET */
     case 0x91:
-        return collect_mark(m, PK_LIST);
+        return collect_mark(m, PICKLE_LIST);
     case '}': /* EMPTY_DICT */
-        return collect(m, PK_DICT, m->stack.len);
+        return collect(m, PICKLE_DICT, m->stack.len);
     case 'd': /* DICT */
-        return collect_mark(m, PK_DICT);
+        return collect_mark(m, PICKLE_DICT);
     case 'a': /* APPEND */
-        return op_put_one(m, PK_LIST);
+        return op_put_one(m, PICKLE_LIST);
     case 'e': /* APPENDS, ADDITEMS */
     case 0x90:
-        return put_mark(m, PK_LIST);
+        return put_mark(m, PICKLE_LIST);
     case 's': /* SETITEM */
-        return op_put_one(m, PK_DICT);
+        return op_put_one(m, PICKLE_DICT);
     case 'u': /* SETITEMS */
-        return put_mark(m, PK_DICT);
+        return put_mark(m, PICKLE_DICT);
     case 'c': /* GLOBAL */
         return op_global(m);
     case 0x93: /* STACK_GLOBAL */
@@ -474,7 +476,7 @@ static spk_status step_structure(struct machine *m, unsigned opcode)
 /* Numbers, texts, memo; the rest is structure. */
 static spk_status step(struct machine *m, unsigned opcode)
 {
-    struct pk_value *v;
+    struct pickle_value *v;
     uint64_t n;
     switch (opcode) {
     case 0x80: /* PROTO */
@@ -482,7 +484,7 @@ static spk_status step(struct machine *m, unsigned opcode)
     case 0x95: /* FRAME: its length says nothing that the stream does not */
         return take_number(m, 8, &n);
     case 'N': /* NONE */
-        return push_new(m, PK_NONE, &v);
+        return push_new(m, PICKLE_NONE, &v);
     case 0x88: /* NEWTRUE, NEWFALSE */
     case 0x89:
         return push_boolean(m, opcode == 0x88);
@@ -501,19 +503,19 @@ static spk_status step(struct machine *m, unsigned opcode)
         return push_real(m);
     case 'X': /* BINUNICODE, SHORT_BINUNICODE, BINUNICODE8; SHORT_BINSTRING, BINSTRING */
     case 'T':
-        return push_text(m, PK_STRING, 4);
+        return push_text(m, PICKLE_STRING, 4);
     case 0x8c:
     case 'U':
-        return push_text(m, PK_STRING, 1);
+        return push_text(m, PICKLE_STRING, 1);
     case 0x8d:
-        return push_text(m, PK_STRING, 8);
+        return push_text(m, PICKLE_STRING, 8);
     case 'C': /* SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8 */
-        return push_text(m, PK_BYTES, 1);
+        return push_text(m, PICKLE_BYTES, 1);
     case 'B':
-        return push_text(m, PK_BYTES, 4);
+        return push_text(m, PICKLE_BYTES, 4);
     case 0x8e:
     case 0x96:
-        return push_text(m, PK_BYTES, 8);
+        return push_text(m, PICKLE_BYTES, 8);
     case 'q': /* BINPUT, LONG_BINPUT, MEMOIZE */
     case 'r':
         SPK_TRY(take_number(m, opcode == 'q' ? 1 : 4, &n));
@@ -529,7 +531,7 @@ static spk_status step(struct machine *m, unsigned opcode)
     }
 }
 
-static spk_status run(struct machine *m, struct pk_value **out_value)
+static spk_status run(struct machine *m, struct pickle_value **out_value)
 {
     for (;;) {
         const uint8_t *p = NULL;
@@ -540,7 +542,7 @@ static spk_status run(struct machine *m, struct pk_value **out_value)
         if (*p == '.') /* STOP */
             break;
         SPK_TRY(step(m, *p));
-        if (m->stack.len > PK_MAX_VALUES || m->marks.len > PK_MAX_VALUES)
+        if (m->stack.len > PICKLE_MAX_VALUES || m->marks.len > PICKLE_MAX_VALUES)
             return fail(m, "more than 4194304 values on the stack");
     }
     SPK_TRY(need(m, 1));
@@ -550,13 +552,13 @@ static spk_status run(struct machine *m, struct pk_value **out_value)
     return SPK_OK;
 }
 
-spk_status pk_read(const struct pk_stream *stream, struct pk_refs *persistent,
-                   struct pk_value **out_value, size_t *out_used)
+spk_status pickle_read(const struct pickle_stream *stream, struct pickle_refs *persistent,
+                       struct pickle_value **out_value, size_t *out_used)
 {
-    struct pk_stream in = *stream;
+    struct pickle_stream in = *stream;
     struct machine m = {.in = &in, .persistent = persistent};
-    if (in.size > PK_MAX_BYTES)
-        in.size = PK_MAX_BYTES;
+    if (in.size > PICKLE_MAX_BYTES)
+        in.size = PICKLE_MAX_BYTES;
     spk_status status = run(&m, out_value);
     *out_used = m.at;
     vec_fini(&m.stack);
@@ -565,23 +567,23 @@ spk_status pk_read(const struct pk_stream *stream, struct pk_refs *persistent,
     return status;
 }
 
-bool pk_is_text(const struct pk_value *value, const char *text)
+bool pickle_is_text(const struct pickle_value *value, const char *text)
 {
     size_t n = strlen(text);
-    return value->kind == PK_STRING && value->text.length == n &&
+    return value->kind == PICKLE_STRING && value->text.length == n &&
            memcmp(value->text.data, text, n) == 0;
 }
 
-bool pk_is_global(const struct pk_value *value, const char *module, const char *name)
+bool pickle_is_global(const struct pickle_value *value, const char *module, const char *name)
 {
-    return value->kind == PK_GLOBAL && strcmp(value->global.module, module) == 0 &&
+    return value->kind == PICKLE_GLOBAL && strcmp(value->global.module, module) == 0 &&
            strcmp(value->global.name, name) == 0;
 }
 
-struct pk_value *pk_get(const struct pk_value *dict, const char *key)
+struct pickle_value *pickle_get(const struct pickle_value *dict, const char *key)
 {
-    for (size_t i = dict->list.n; dict->kind == PK_DICT && i >= 2; i -= 2) {
-        if (pk_is_text(dict->list.item[i - 2], key))
+    for (size_t i = dict->list.n; dict->kind == PICKLE_DICT && i >= 2; i -= 2) {
+        if (pickle_is_text(dict->list.item[i - 2], key))
             return dict->list.item[i - 1];
     }
     return NULL;

@@ -22,10 +22,10 @@ static const struct {
     {"BoolStorage", ST_BOOL},
 };
 
-static spk_status parse_type(struct pth *f, const struct pk_value *type,
+static spk_status parse_type(struct pth *f, const struct pickle_value *type,
                              struct pth_storage *storage)
 {
-    if (type->kind != PK_GLOBAL)
+    if (type->kind != PICKLE_GLOBAL)
         return pth_fail(f, type->offset, "the type of a storage is no global");
     const char *module = type->global.module, *name = type->global.name;
     if (strcmp(module, "torch") == 0 || strcmp(module, "torch.cuda") == 0) {
@@ -46,14 +46,14 @@ static spk_status parse_type(struct pth *f, const struct pk_value *type,
 }
 
 /* (key, offset, count) of a view, or None. */
-static spk_status parse_view(struct pth *f, const struct pk_value *view,
+static spk_status parse_view(struct pth *f, const struct pickle_value *view,
                              struct pth_storage *storage)
 {
-    struct pk_value *const *item = view->list.item;
-    if (view->kind == PK_NONE)
+    struct pickle_value *const *item = view->list.item;
+    if (view->kind == PICKLE_NONE)
         return SPK_OK;
-    if (view->kind != PK_TUPLE || view->list.n != 3 || item[1]->kind != PK_INT ||
-        item[2]->kind != PK_INT || item[1]->integer < 0 || item[2]->integer < 0 ||
+    if (view->kind != PICKLE_TUPLE || view->list.n != 3 || item[1]->kind != PICKLE_INT ||
+        item[2]->kind != PICKLE_INT || item[1]->integer < 0 || item[2]->integer < 0 ||
         (uint64_t)item[1]->integer > storage->n ||
         (uint64_t)item[2]->integer > storage->n - (uint64_t)item[1]->integer)
         return pth_fail(f, view->offset, "the view of a storage lies outside of it");
@@ -62,15 +62,15 @@ static spk_status parse_view(struct pth *f, const struct pk_value *view,
     return SPK_OK;
 }
 
-spk_status pth_storage_parse(struct pth *f, const struct pk_value *persistent,
+spk_status pth_storage_parse(struct pth *f, const struct pickle_value *persistent,
                              struct pth_storage *out_storage)
 {
-    const struct pk_value *id = persistent->list.item[0];
-    struct pk_value *const *item = id->list.item;
+    const struct pickle_value *id = persistent->list.item[0];
+    struct pickle_value *const *item = id->list.item;
     struct pth_storage storage = {0};
-    if (id->kind != PK_TUPLE || id->list.n < 5 || id->list.n > 6 ||
-        !pk_is_text(item[0], "storage") || item[2]->kind != PK_STRING || item[4]->kind != PK_INT ||
-        item[4]->integer < 0)
+    if (id->kind != PICKLE_TUPLE || id->list.n < 5 || id->list.n > 6 ||
+        !pickle_is_text(item[0], "storage") || item[2]->kind != PICKLE_STRING ||
+        item[4]->kind != PICKLE_INT || item[4]->integer < 0)
         return pth_fail(f, persistent->offset, "a persistent id names no storage");
     SPK_TRY(parse_type(f, item[1], &storage));
     storage.key = item[2]->text.data;
@@ -82,7 +82,7 @@ spk_status pth_storage_parse(struct pth *f, const struct pk_value *persistent,
     return SPK_OK;
 }
 
-static spk_status storage_bytes(struct pth *f, const struct pk_value *persistent,
+static spk_status storage_bytes(struct pth *f, const struct pickle_value *persistent,
                                 const struct pth_storage *storage, uint64_t *out_bytes)
 {
     if (!checked_mul_u64(storage->n, st_dtype_size(storage->dtype), out_bytes) ||
@@ -92,7 +92,7 @@ static spk_status storage_bytes(struct pth *f, const struct pk_value *persistent
     return SPK_OK;
 }
 
-static spk_status find_member(struct pth *f, const struct pk_value *persistent,
+static spk_status find_member(struct pth *f, const struct pickle_value *persistent,
                               struct pth_storage *storage, uint64_t bytes)
 {
     if (storage->key_length > 64 || memchr(storage->key, '\0', storage->key_length))
@@ -138,7 +138,7 @@ static struct pth_stored *find_stored(const struct pth *f, const char *key, size
     return NULL;
 }
 
-spk_status pth_storage_find(struct pth *f, const struct pk_value *persistent,
+spk_status pth_storage_find(struct pth *f, const struct pickle_value *persistent,
                             struct pth_storage *out_storage)
 {
     uint64_t bytes;
@@ -182,29 +182,29 @@ spk_status pth_read_zip(struct pth *f)
         return diag_error(f->diags, diag_place(f->diags, "%s", f->name), "E0063",
                           "its numbers are not little-endian");
     SPK_TRY(zip_check(&f->zip, pickle, f->diags));
-    struct pk_stream in = {.data = pickle->data,
-                           .size = pickle->size,
-                           .base = (uint64_t)(pickle->data - f->data),
-                           .name = f->name,
-                           .arena = &f->arena,
-                           .diags = f->diags};
-    return pk_read(&in, &f->persistent, &f->value, &used);
+    struct pickle_stream in = {.data = pickle->data,
+                               .size = pickle->size,
+                               .base = (uint64_t)(pickle->data - f->data),
+                               .name = f->name,
+                               .arena = &f->arena,
+                               .diags = f->diags};
+    return pickle_read(&in, &f->persistent, &f->value, &used);
 }
 
 /* ---- before 1.6 ---- */
 
 /* Reads the next pickle and moves on. */
-static spk_status next_pickle(struct pth *f, size_t *at, struct pk_refs *persistent,
-                              struct pk_value **out_value)
+static spk_status next_pickle(struct pth *f, size_t *at, struct pickle_refs *persistent,
+                              struct pickle_value **out_value)
 {
-    struct pk_stream in = {.data = f->data + *at,
-                           .size = f->size - *at,
-                           .base = *at,
-                           .name = f->name,
-                           .arena = &f->arena,
-                           .diags = f->diags};
+    struct pickle_stream in = {.data = f->data + *at,
+                               .size = f->size - *at,
+                               .base = *at,
+                               .name = f->name,
+                               .arena = &f->arena,
+                               .diags = f->diags};
     size_t used;
-    SPK_TRY(pk_read(&in, persistent, out_value, &used));
+    SPK_TRY(pickle_read(&in, persistent, out_value, &used));
     *at += used;
     return SPK_OK;
 }
@@ -219,10 +219,10 @@ static int order_stored(const void *x, const void *y)
 }
 
 /* The old format gives the classes of a whole model persistent ids, too. */
-static bool is_class(const struct pk_value *persistent)
+static bool is_class(const struct pickle_value *persistent)
 {
-    const struct pk_value *id = persistent->list.item[0];
-    return id->kind == PK_TUPLE && id->list.n > 0 && pk_is_text(id->list.item[0], "module");
+    const struct pickle_value *id = persistent->list.item[0];
+    return id->kind == PICKLE_TUPLE && id->list.n > 0 && pickle_is_text(id->list.item[0], "module");
 }
 
 /* The table of all storages that the value refers to. */
@@ -232,7 +232,7 @@ static spk_status list_stored(struct pth *f)
     if (!f->stored)
         return SPK_ERR_NOMEM;
     for (size_t i = 0; i < f->persistent.len; i++) {
-        const struct pk_value *persistent = f->persistent.data[i];
+        const struct pickle_value *persistent = f->persistent.data[i];
         struct pth_storage storage;
         uint64_t bytes;
         if (is_class(persistent))
@@ -259,14 +259,14 @@ static spk_status list_stored(struct pth *f)
 }
 
 /* Gives every storage of the table its data. */
-static spk_status place_stored(struct pth *f, size_t at, const struct pk_value *keys)
+static spk_status place_stored(struct pth *f, size_t at, const struct pickle_value *keys)
 {
-    if (keys->kind != PK_LIST)
+    if (keys->kind != PICKLE_LIST)
         return pth_fail(f, keys->offset, "the keys of the storages are no list");
     for (size_t i = 0; i < keys->list.n; i++) {
-        const struct pk_value *key = keys->list.item[i];
+        const struct pickle_value *key = keys->list.item[i];
         struct pth_stored *stored = NULL;
-        if (key->kind == PK_STRING)
+        if (key->kind == PICKLE_STRING)
             stored = find_stored(f, key->text.data, key->text.length);
         if (!stored || stored->data)
             return pth_fail(f, key->offset, "a storage is listed that no tensor has, or twice");
@@ -286,16 +286,16 @@ static spk_status place_stored(struct pth *f, size_t at, const struct pk_value *
 
 spk_status pth_read_legacy(struct pth *f)
 {
-    struct pk_value *magic, *protocol, *system, *keys;
+    struct pickle_value *magic, *protocol, *system, *keys;
     size_t at = 0;
     f->format = "pytorch before 1.6";
     SPK_TRY(next_pickle(f, &at, NULL, &magic));
     SPK_TRY(next_pickle(f, &at, NULL, &protocol));
-    if (protocol->kind != PK_INT || protocol->integer != 1001)
+    if (protocol->kind != PICKLE_INT || protocol->integer != 1001)
         return pth_fail(f, protocol->offset, "the protocol of the checkpoint is not 1001");
     SPK_TRY(next_pickle(f, &at, NULL, &system));
-    const struct pk_value *little = pk_get(system, "little_endian");
-    if (!little || little->kind != PK_BOOL || !little->boolean)
+    const struct pickle_value *little = pickle_get(system, "little_endian");
+    if (!little || little->kind != PICKLE_BOOL || !little->boolean)
         return pth_fail(f, system->offset, "its numbers are not little-endian");
     SPK_TRY(next_pickle(f, &at, &f->persistent, &f->value));
     SPK_TRY(list_stored(f));

@@ -21,8 +21,8 @@ struct pth {
     struct file_map map; /* closed at the end; may be empty */
     struct diag_list *diags;
     struct arena arena;
-    struct pk_value *value;    /* what was saved */
-    struct pk_refs persistent; /* all storages it refers to */
+    struct pickle_value *value;    /* what was saved */
+    struct pickle_refs persistent; /* all storages it refers to */
     const char *format;
     /* zip */
     struct zip_archive zip;
@@ -53,15 +53,15 @@ struct pth_storage {
 SPK_CHECKED spk_status pth_read_zip(struct pth *f);
 SPK_CHECKED spk_status pth_read_legacy(struct pth *f);
 /* Understands a persistent id, without looking for its data. */
-SPK_CHECKED spk_status pth_storage_parse(struct pth *f, const struct pk_value *persistent,
+SPK_CHECKED spk_status pth_storage_parse(struct pth *f, const struct pickle_value *persistent,
                                          struct pth_storage *out_storage);
 /* The same, with data, which has been checked to be there. */
-SPK_CHECKED spk_status pth_storage_find(struct pth *f, const struct pk_value *persistent,
+SPK_CHECKED spk_status pth_storage_find(struct pth *f, const struct pickle_value *persistent,
                                         struct pth_storage *out_storage);
 
 /* pth_tensor.c. Whether a value is a call of a function that rebuilds tensors; reading it. */
-bool pth_is_tensor(const struct pk_value *value);
-SPK_CHECKED spk_status pth_tensor_read(struct pth *f, const struct pk_value *value,
+bool pth_is_tensor(const struct pickle_value *value);
+SPK_CHECKED spk_status pth_tensor_read(struct pth *f, const struct pickle_value *value,
                                        const char *name, struct st_tensor *out_tensor);
 
 /* pth_select.c: the tensors of the state dict, and what else there is. */

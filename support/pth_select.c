@@ -18,10 +18,10 @@ static const char *const averages[] = {"state_dict_ema",       "model_ema", "ema
 
 /* ---- words ---- */
 
-static bool is_name(const struct pk_value *key)
+static bool is_name(const struct pickle_value *key)
 {
     size_t step;
-    if (key->kind != PK_STRING || key->text.length > MAX_NAME)
+    if (key->kind != PICKLE_STRING || key->text.length > MAX_NAME)
         return false;
     for (size_t i = 0; i < key->text.length; i += step) {
         step = spk_utf8_decode(key->text.data + i, key->text.length - i, NULL);
@@ -31,62 +31,63 @@ static bool is_name(const struct pk_value *key)
     return true;
 }
 
-static void describe_global(const struct pk_value *v, struct strbuf *out)
+static void describe_global(const struct pickle_value *v, struct strbuf *out)
 {
-    if (v->kind == PK_CALL)
+    if (v->kind == PICKLE_CALL)
         v = v->list.item[0];
-    if (v->kind == PK_PERSISTENT && v->list.item[0]->kind == PK_TUPLE &&
+    if (v->kind == PICKLE_PERSISTENT && v->list.item[0]->kind == PICKLE_TUPLE &&
         v->list.item[0]->list.n > 1)
         v = v->list.item[0]->list.item[1]; /* a class in the old format */
-    if (v->kind == PK_GLOBAL)
+    if (v->kind == PICKLE_GLOBAL)
         strbuf_printf(out, "%s.%s", v->global.module, v->global.name);
     else
         strbuf_append(out, "unknown object");
 }
 
-static void describe(const struct pk_value *v, struct strbuf *out)
+static void describe(const struct pickle_value *v, struct strbuf *out)
 {
     switch (v->kind) {
-    case PK_NONE:
+    case PICKLE_NONE:
         strbuf_append(out, "None");
         break;
-    case PK_BOOL:
+    case PICKLE_BOOL:
         strbuf_append(out, v->boolean ? "True" : "False");
         break;
-    case PK_INT:
+    case PICKLE_INT:
         strbuf_i64(out, v->integer);
         break;
-    case PK_LONG:
+    case PICKLE_LONG:
         strbuf_append(out, "a number");
         break;
-    case PK_FLOAT:
+    case PICKLE_FLOAT:
         strbuf_f64(out, v->real);
         break;
-    case PK_STRING:
-    case PK_BYTES:
+    case PICKLE_STRING:
+    case PICKLE_BYTES:
         strbuf_append(out, "text");
         break;
-    case PK_TUPLE:
-    case PK_LIST:
+    case PICKLE_TUPLE:
+    case PICKLE_LIST:
         strbuf_printf(out, "list of %zu", v->list.n);
         break;
-    case PK_DICT:
+    case PICKLE_DICT:
         strbuf_printf(out, "dict of %zu", v->list.n / 2);
         break;
-    case PK_CALL:
-    case PK_GLOBAL:
+    case PICKLE_CALL:
+    case PICKLE_GLOBAL:
         if (pth_is_tensor(v))
             strbuf_append(out, "tensor");
         else
             describe_global(v, out);
         break;
-    case PK_PERSISTENT:
+    case PICKLE_PERSISTENT:
         strbuf_append(out, "storage");
         break;
     }
 }
 
-static spk_status list_other(struct pth *f, const struct pk_value *key, const struct pk_value *v)
+static spk_status list_other(struct pth *f, const struct pickle_value *key,
+                             const struct pickle_value *v)
 {
     struct strbuf text = {0};
     if (is_name(key))
@@ -104,8 +105,8 @@ static spk_status list_other(struct pth *f, const struct pk_value *key, const st
     return vec_push(&f->others, copy);
 }
 
-static spk_status list_others(struct pth *f, const struct pk_value *dict,
-                              const struct pk_value *chosen)
+static spk_status list_others(struct pth *f, const struct pickle_value *dict,
+                              const struct pickle_value *chosen)
 {
     for (size_t i = 0; i + 1 < dict->list.n; i += 2) {
         if (dict->list.item[i + 1] != chosen)
@@ -117,12 +118,12 @@ static spk_status list_others(struct pth *f, const struct pk_value *dict,
 /* ---- the way down ---- */
 
 /* Whether a dict holds tensors, itself or in dicts of its own; `budget` bounds the search. */
-static bool holds_tensors(const struct pk_value *dict, int depth, size_t *budget)
+static bool holds_tensors(const struct pickle_value *dict, int depth, size_t *budget)
 {
-    if (dict->kind != PK_DICT || depth == 0)
+    if (dict->kind != PICKLE_DICT || depth == 0)
         return false;
     for (size_t i = 1; i<dict->list.n && * budget> 0; i += 2) {
-        const struct pk_value *v = dict->list.item[i];
+        const struct pickle_value *v = dict->list.item[i];
         (*budget)--;
         if (pth_is_tensor(v) || holds_tensors(v, depth - 1, budget))
             return true;
@@ -131,11 +132,11 @@ static bool holds_tensors(const struct pk_value *dict, int depth, size_t *budget
 }
 
 /* Value of the first of the keys that holds tensors; NULL when there is none. */
-static const struct pk_value *find_inner(const struct pk_value *dict, const char *const *keys,
-                                         size_t n)
+static const struct pickle_value *find_inner(const struct pickle_value *dict,
+                                             const char *const *keys, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const struct pk_value *v = pk_get(dict, keys[i]);
+        const struct pickle_value *v = pickle_get(dict, keys[i]);
         size_t budget = PTH_MAX_TENSORS;
         if (v && v != dict && holds_tensors(v, MAX_DEPTH, &budget))
             return v;
@@ -143,7 +144,7 @@ static const struct pk_value *find_inner(const struct pk_value *dict, const char
     return NULL;
 }
 
-static bool has_tensor(const struct pk_value *dict)
+static bool has_tensor(const struct pickle_value *dict)
 {
     for (size_t i = 1; i < dict->list.n; i += 2) {
         if (pth_is_tensor(dict->list.item[i]))
@@ -152,7 +153,7 @@ static bool has_tensor(const struct pk_value *dict)
     return false;
 }
 
-static spk_status no_tensors(struct pth *f, const struct pk_value *v)
+static spk_status no_tensors(struct pth *f, const struct pickle_value *v)
 {
     struct strbuf text = {0};
     describe(v, &text);
@@ -164,9 +165,9 @@ static spk_status no_tensors(struct pth *f, const struct pk_value *v)
     return status;
 }
 
-static spk_status find_dict(struct pth *f, bool ema, const struct pk_value **out_dict)
+static spk_status find_dict(struct pth *f, bool ema, const struct pickle_value **out_dict)
 {
-    const struct pk_value *v = f->value, *inner;
+    const struct pickle_value *v = f->value, *inner;
     size_t budget = PTH_MAX_TENSORS;
     if (!holds_tensors(v, MAX_DEPTH, &budget))
         return no_tensors(f, v);
@@ -199,7 +200,7 @@ static spk_status find_dict(struct pth *f, bool ema, const struct pk_value **out
 /* ---- names and tensors ---- */
 
 /* Objects that may stand beside tensors of a state dict. */
-static bool is_harmless(const struct pk_value *v)
+static bool is_harmless(const struct pickle_value *v)
 {
     static const char *const known[][2] = {
         {"argparse", "Namespace"},
@@ -209,18 +210,18 @@ static bool is_harmless(const struct pk_value *v)
         {"torch", "Size"},
         {"torch", "device"},
     };
-    if (v->kind != PK_CALL && v->kind != PK_GLOBAL)
-        return v->kind != PK_PERSISTENT;
-    if (v->kind == PK_CALL)
+    if (v->kind != PICKLE_CALL && v->kind != PICKLE_GLOBAL)
+        return v->kind != PICKLE_PERSISTENT;
+    if (v->kind == PICKLE_CALL)
         v = v->list.item[0];
     for (size_t i = 0; i < COUNT(known); i++) {
-        if (pk_is_global(v, known[i][0], known[i][1]))
+        if (pickle_is_global(v, known[i][0], known[i][1]))
             return true;
     }
     return false;
 }
 
-static spk_status refuse(struct pth *f, const struct pk_value *v, const char *name)
+static spk_status refuse(struct pth *f, const struct pickle_value *v, const char *name)
 {
     struct strbuf text = {0};
     describe_global(v, &text);
@@ -233,14 +234,14 @@ static spk_status refuse(struct pth *f, const struct pk_value *v, const char *na
     return status;
 }
 
-static spk_status join_name(struct pth *f, const char *prefix, const struct pk_value *key,
+static spk_status join_name(struct pth *f, const char *prefix, const struct pickle_value *key,
                             const char **out_name)
 {
     const char *dot = prefix[0] ? "." : "", *name = NULL;
     if (is_name(key))
         name =
             arena_printf(&f->arena, "%s%s%.*s", prefix, dot, (int)key->text.length, key->text.data);
-    else if (key->kind == PK_INT)
+    else if (key->kind == PICKLE_INT)
         name = arena_printf(&f->arena, "%s%s%lld", prefix, dot, (long long)key->integer);
     else
         return pth_fail(f, key->offset, "a key of the state dict is no name");
@@ -252,7 +253,7 @@ static spk_status join_name(struct pth *f, const char *prefix, const struct pk_v
     return SPK_OK;
 }
 
-static spk_status add_tensor(struct pth *f, const struct pk_value *v, const char *name)
+static spk_status add_tensor(struct pth *f, const struct pickle_value *v, const char *name)
 {
     struct st_tensor tensor;
     if (f->tensors.len >= PTH_MAX_TENSORS)
@@ -262,30 +263,30 @@ static spk_status add_tensor(struct pth *f, const struct pk_value *v, const char
 }
 
 /* Whether a dict beside the weights at the top holds what an optimiser remembers. */
-static bool is_optimizer(const struct pk_value *key)
+static bool is_optimizer(const struct pickle_value *key)
 {
-    return key->kind == PK_STRING && key->text.length >= 5 &&
+    return key->kind == PICKLE_STRING && key->text.length >= 5 &&
            memcmp(key->text.data, "optim", 5) == 0;
 }
 
-static spk_status collect(struct pth *f, const struct pk_value *dict, const char *prefix, int depth,
-                          size_t *budget)
+static spk_status collect(struct pth *f, const struct pickle_value *dict, const char *prefix,
+                          int depth, size_t *budget)
 {
     if (depth == 0)
         return pth_fail(f, dict->offset, "dicts within dicts, more than %d deep", MAX_DEPTH);
     for (size_t i = 0; i + 1 < dict->list.n; i += 2) {
-        const struct pk_value *key = dict->list.item[i], *v = dict->list.item[i + 1];
+        const struct pickle_value *key = dict->list.item[i], *v = dict->list.item[i + 1];
         const char *name = NULL;
         if ((*budget)-- == 0)
             return pth_fail(f, dict->offset, "more than %zu entries", PTH_MAX_TENSORS);
-        if (depth == MAX_DEPTH && v->kind == PK_DICT && is_optimizer(key)) {
+        if (depth == MAX_DEPTH && v->kind == PICKLE_DICT && is_optimizer(key)) {
             SPK_TRY(list_other(f, key, v));
             continue;
         }
         SPK_TRY(join_name(f, prefix, key, &name));
         if (pth_is_tensor(v))
             SPK_TRY(add_tensor(f, v, name));
-        else if (v->kind == PK_DICT)
+        else if (v->kind == PICKLE_DICT)
             SPK_TRY(collect(f, v, name, depth - 1, budget));
         else if (is_harmless(v))
             SPK_TRY(list_other(f, key, v));
@@ -311,7 +312,7 @@ static bool strip(struct pth *f, const char *prefix)
 
 spk_status pth_select(struct pth *f, bool ema)
 {
-    const struct pk_value *dict = NULL;
+    const struct pickle_value *dict = NULL;
     size_t budget = PTH_MAX_TENSORS;
     SPK_TRY(find_dict(f, ema, &dict));
     SPK_TRY(collect(f, dict, "", MAX_DEPTH, &budget));

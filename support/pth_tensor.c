@@ -13,35 +13,35 @@ struct window {
     uint64_t offset, stride[ST_MAX_RANK];
 };
 
-bool pth_is_tensor(const struct pk_value *value)
+bool pth_is_tensor(const struct pickle_value *value)
 {
-    if (value->kind != PK_CALL)
+    if (value->kind != PICKLE_CALL)
         return false;
-    const struct pk_value *callable = value->list.item[0];
-    return callable->kind == PK_GLOBAL &&
+    const struct pickle_value *callable = value->list.item[0];
+    return callable->kind == PICKLE_GLOBAL &&
            ((strcmp(callable->global.module, UTILS) == 0 &&
              strncmp(callable->global.name, "_rebuild_", 9) == 0) ||
-            pk_is_global(callable, "torch._tensor", "_rebuild_from_type_v2"));
+            pickle_is_global(callable, "torch._tensor", "_rebuild_from_type_v2"));
 }
 
 /* Down to the call that names the storage: parameters and subclasses wrap it. */
-static spk_status unwrap(struct pth *f, const struct pk_value **value, const char **out_maker,
-                         const struct pk_value **out_arguments)
+static spk_status unwrap(struct pth *f, const struct pickle_value **value, const char **out_maker,
+                         const struct pickle_value **out_arguments)
 {
-    const struct pk_value *callable, *arguments;
+    const struct pickle_value *callable, *arguments;
     for (int depth = 0; depth < 8; depth++) {
         if (!pth_is_tensor(*value))
             return pth_fail(f, (*value)->offset, "a parameter is made of something else");
         callable = (*value)->list.item[0];
         arguments = (*value)->list.item[1];
         const char *name = callable->global.name;
-        struct pk_value *const *item = arguments->list.item;
+        struct pickle_value *const *item = arguments->list.item;
         if (strncmp(name, "_rebuild_parameter", 18) == 0 && arguments->list.n > 0) {
             *value = item[0];
             continue;
         }
         if (strcmp(name, "_rebuild_from_type_v2") == 0 && arguments->list.n >= 3 &&
-            item[0]->kind == PK_GLOBAL && item[2]->kind == PK_TUPLE &&
+            item[0]->kind == PICKLE_GLOBAL && item[2]->kind == PICKLE_TUPLE &&
             strcmp(item[0]->global.module, UTILS) == 0) {
             *out_maker = item[0]->global.name;
             *out_arguments = item[2];
@@ -55,28 +55,28 @@ static spk_status unwrap(struct pth *f, const struct pk_value **value, const cha
 }
 
 /* Sizes or strides. */
-static spk_status read_numbers(struct pth *f, const struct pk_value *list, const char *what,
+static spk_status read_numbers(struct pth *f, const struct pickle_value *list, const char *what,
                                uint32_t *out_n, uint64_t *out_numbers)
 {
-    if (list->kind == PK_CALL && pk_is_global(list->list.item[0], "torch", "Size") &&
+    if (list->kind == PICKLE_CALL && pickle_is_global(list->list.item[0], "torch", "Size") &&
         list->list.item[1]->list.n == 1)
         list = list->list.item[1]->list.item[0];
-    if (list->kind != PK_TUPLE && list->kind != PK_LIST)
+    if (list->kind != PICKLE_TUPLE && list->kind != PICKLE_LIST)
         return pth_fail(f, list->offset, "%s of a tensor are no tuple", what);
     if (list->list.n > ST_MAX_RANK)
         return pth_fail(f, list->offset, "rank %zu is above the limit of %u", list->list.n,
                         ST_MAX_RANK);
     *out_n = (uint32_t)list->list.n;
     for (uint32_t i = 0; i < *out_n; i++) {
-        const struct pk_value *number = list->list.item[i];
-        if (number->kind != PK_INT || number->integer < 0)
+        const struct pickle_value *number = list->list.item[i];
+        if (number->kind != PICKLE_INT || number->integer < 0)
             return pth_fail(f, number->offset, "%s of a tensor must be numbers from 0 on", what);
         out_numbers[i] = (uint64_t)number->integer;
     }
     return SPK_OK;
 }
 
-static spk_status type_of_global(struct pth *f, const struct pk_value *type,
+static spk_status type_of_global(struct pth *f, const struct pickle_value *type,
                                  enum st_dtype *out_dtype)
 {
     static const struct {
@@ -89,7 +89,7 @@ static spk_status type_of_global(struct pth *f, const struct pk_value *type,
         {"uint64", ST_U64},
     };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (pk_is_global(type, "torch", types[i].name)) {
+        if (pickle_is_global(type, "torch", types[i].name)) {
             *out_dtype = types[i].dtype;
             return SPK_OK;
         }
@@ -98,21 +98,21 @@ static spk_status type_of_global(struct pth *f, const struct pk_value *type,
 }
 
 /* Shape, type and window; the storage's data is there, the window within it. */
-static spk_status read_call(struct pth *f, const struct pk_value *value, struct st_tensor *t,
+static spk_status read_call(struct pth *f, const struct pickle_value *value, struct st_tensor *t,
                             struct window *w)
 {
-    const struct pk_value *arguments = NULL;
+    const struct pickle_value *arguments = NULL;
     struct pth_storage storage;
     const char *maker = NULL;
     uint32_t n_strides;
     SPK_TRY(unwrap(f, &value, &maker, &arguments));
-    struct pk_value *const *item = arguments->list.item;
+    struct pickle_value *const *item = arguments->list.item;
     bool third = strcmp(maker, "_rebuild_tensor_v3") == 0;
     if (strcmp(maker, "_rebuild_tensor_v2") != 0 && strcmp(maker, "_rebuild_tensor") != 0 && !third)
         return pth_fail(f, value->offset, "tensors made by '" UTILS ".%s' are not supported",
                         maker);
-    if (arguments->list.n < (third ? 7 : 4) || item[0]->kind != PK_PERSISTENT ||
-        item[1]->kind != PK_INT || item[1]->integer < 0)
+    if (arguments->list.n < (third ? 7 : 4) || item[0]->kind != PICKLE_PERSISTENT ||
+        item[1]->kind != PICKLE_INT || item[1]->integer < 0)
         return pth_fail(f, value->offset, "a tensor is made of something else than a storage");
     SPK_TRY(pth_storage_find(f, item[0], &storage));
     SPK_TRY(read_numbers(f, item[2], "sizes", &t->rank, t->shape));
@@ -180,7 +180,7 @@ static spk_status gather(struct pth *f, struct st_tensor *t, const struct window
     return SPK_OK;
 }
 
-spk_status pth_tensor_read(struct pth *f, const struct pk_value *value, const char *name,
+spk_status pth_tensor_read(struct pth *f, const struct pickle_value *value, const char *name,
                            struct st_tensor *out_tensor)
 {
     struct st_tensor t = {.name = name};

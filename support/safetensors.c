@@ -369,6 +369,11 @@ void st_close(struct st_file *file)
     spk_free(file);
 }
 
+bool st_is_mapped(const struct st_file *file)
+{
+    return file->map.data != NULL;
+}
+
 const char *st_name(const struct st_file *file)
 {
     return file->name;

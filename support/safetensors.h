@@ -57,6 +57,9 @@ SPK_CHECKED spk_status st_open_memory(const void *data, size_t size, const char 
                                       struct diag_list *diags, struct st_file **out_file);
 void st_close(struct st_file *file); /* NULL is allowed */
 
+/* Whether the data lie in a map of a file, so that file_pages_release may be told of them. */
+bool st_is_mapped(const struct st_file *file);
+
 /* Tensors of another format as such a file. Names and tensors are copied, the data are not. On
  * success `release(owner)` is called by st_close; on error the owner stays the caller's. Two
  * tensors of one name are an error. */

@@ -362,7 +362,9 @@ static spk_status load_links(struct predict *p)
              r->chip / meta->chips_x * g.chip_h + r->y / th, p->route[i]);
     }
     summarise_links(&g, p->out);
-    spk_free(g.load);
+    p->out->grid_w = g.width;
+    p->out->grid_h = g.height;
+    p->out->load = g.load;
     return SPK_OK;
 }
 
@@ -392,5 +394,6 @@ spk_status chip_predict(const struct mapping *m, const struct image *im,
 void chip_prediction_fini(struct chip_prediction *p)
 {
     spk_free(p->group);
+    spk_free(p->load);
     memset(p, 0, sizeof *p);
 }

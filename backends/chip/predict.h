@@ -41,6 +41,8 @@ struct chip_prediction {
     double link_mean, link_variance;       /* over all links of the chips' grid */
     uint32_t n_hot;
     struct chip_link hot[CHIP_HOT_LINKS]; /* fullest first */
+    uint32_t grid_w, grid_h;              /* routers of all chips */
+    double *load; /* [grid_h][grid_w][direction] messages per image over each link */
 };
 
 /* The image must be one that chip_emit made of this mapping. */

@@ -77,12 +77,12 @@ static spk_status put_bias(struct netx *x, uint32_t id)
     for (uint64_t c = 0; c < channels && status == SPK_OK; c++) {
         if (data[c] % 64 != 0 || data[c] / 64 > 131071 || data[c] / 64 < -131071)
             status =
-                refuse(x, id, "E0741", "'%s': its bias %d is no multiple of 64 that netx holds",
+                refuse(x, id, "E0776", "'%s': its bias %d is no multiple of 64 that netx holds",
                        n->name, data[c]);
         bias[c] = (float)(data[c] / 64);
     }
     if (status == SPK_OK && n->a.neuron.q.current_keep != 0)
-        status = refuse(x, id, "E0741",
+        status = refuse(x, id, "E0776",
                         "'%s': a bias beside a decaying current: lava adds it to the membrane, "
                         "spikec to the current",
                         n->name);
@@ -99,17 +99,17 @@ static spk_status put_neuron(struct netx *x, uint32_t id)
     const int32_t *vth = x->m->param[n->param[0]].data;
     const char *type = "LOIHI";
     if (vth == NULL)
-        return refuse(x, id, "E0741", "'%s' has no data", n->name);
+        return refuse(x, id, "E0776", "'%s' has no data", n->name);
     for (uint32_t c = 1; c < n->type.channels; c++)
         if (vth[c] != vth[0])
-            return refuse(x, id, "E0741",
+            return refuse(x, id, "E0776",
                           "'%s': channel %u has the threshold %d, channel 0 %d; netx has one for "
                           "a layer",
                           n->name, c, vth[c], vth[0]);
     if (vth[0] < 1 || vth[0] % 64 != 1 || vth[0] / 64 > 131071)
-        return refuse(x, id, "E0741", "'%s': its threshold %d is not 64 k + 1", n->name, vth[0]);
+        return refuse(x, id, "E0776", "'%s': its threshold %d is not 64 k + 1", n->name, vth[0]);
     if (q->soft_reset || q->bits != 24)
-        return refuse(x, id, "E0741", "'%s': netx has 24-bit neurons that are reset to 0", n->name);
+        return refuse(x, id, "E0776", "'%s': netx has 24-bit neurons that are reset to 0", n->name);
     SPK_TRY(put_bias(x, id));
     SPK_TRY(h5_write_text(x->file, key(x, "neuron/type"), 0, NULL, &type));
     SPK_TRY(put_number(x, "neuron/iDecay", 4096 - q->current_keep));
@@ -131,7 +131,7 @@ static spk_status put_weight(struct netx *x, uint32_t id, uint32_t rank, const u
     const int shift = (int)n->a.conv.shift - 6;
     float *w = NULL;
     if (q == NULL)
-        return refuse(x, id, "E0741", "'%s' has no data", p->name);
+        return refuse(x, id, "E0776", "'%s' has no data", p->name);
     SPK_TRY(spk_alloc_array(count, sizeof *w, &w));
     spk_status status = SPK_OK;
     for (uint64_t i = 0; i < count && status == SPK_OK; i++) {
@@ -140,7 +140,7 @@ static spk_status put_weight(struct netx *x, uint32_t id, uint32_t rank, const u
         w[i] = (float)value;
         if (value < -256 || value > 255)
             status =
-                refuse(x, id, "E0741", "'%s': its weight %d << %u does not fit the 9 bits of netx",
+                refuse(x, id, "E0776", "'%s': its weight %d << %u does not fit the 9 bits of netx",
                        p->name, q[i], n->a.conv.shift);
     }
     if (status == SPK_OK)
@@ -193,7 +193,7 @@ static spk_status put_pair(struct netx *x, uint32_t id, uint32_t before)
     const struct ir_node *p = &m->node[from];
     const struct ir_type *in = p->n_operands == 1 ? &m->node[p->operand[0]].type : NULL;
     if ((p->op != IR_OP_CONV2D && p->op != IR_OP_LINEAR) || in == NULL || p->operand[0] != before)
-        return refuse(x, id, "E0740",
+        return refuse(x, id, "E0775",
                       "'%s' is not fed by one projection of the layer before it, as netx has it",
                       m->node[id].name ? m->node[id].name : "a neuron");
     const bool covers = p->op == IR_OP_CONV2D && p->a.conv.kernel_h == in->height &&
@@ -201,7 +201,7 @@ static spk_status put_pair(struct netx *x, uint32_t id, uint32_t before)
                         p->a.conv.pad_w == 0;
     if (p->op == IR_OP_LINEAR && ir_type_positions(in) > 1)
         return refuse(
-            x, id, "E0740",
+            x, id, "E0775",
             "'%s': a matrix for every position, which netx has not; it has conv and dense",
             m->node[id].name ? m->node[id].name : "a neuron");
     SPK_TRY(p->op == IR_OP_LINEAR || covers ? put_dense(x, from) : put_conv(x, from));
@@ -216,7 +216,7 @@ static spk_status put_input(struct netx *x, uint32_t id)
 {
     const struct ir_node *n = &x->m->node[id];
     if (!n->a.input.events)
-        return refuse(x, id, "E0740",
+        return refuse(x, id, "E0775",
                       "the input is an image of real values; netx networks here take spikes");
     SPK_TRY(put_layer(x, "input", n->type.channels, n->type.height, n->type.width));
     x->layer++;
@@ -234,7 +234,7 @@ static spk_status check_readout(struct netx *x, uint32_t id, uint32_t before)
     for (uint64_t i = 0; one && i < ir_param_elements(p); i++)
         one = w[i] == (i / p->dim[1] == i % p->dim[1] ? 1.0f : 0.0f);
     return one ? SPK_OK
-               : refuse(x, id, "E0740",
+               : refuse(x, id, "E0775",
                         "the read-out has weights of its own, which netx cannot hold: end the "
                         "model with the spikes of its last layer");
 }
@@ -263,7 +263,7 @@ static spk_status put_chain(struct netx *x)
         case IR_OP_OUTPUT:
             break;
         default:
-            return refuse(x, i, "E0740",
+            return refuse(x, i, "E0775",
                           "netx has no '%s': its layers are a chain of conv, dense "
                           "and flatten",
                           ir_op_info(n->op)->name);

@@ -13,7 +13,7 @@ struct netx_figures {
     uint64_t layers, neurons, weights;
 };
 
-/* `m`: stage QUANTISED with data. SPK_ERR_INPUT (E0740): values that are no such chain; (E0741):
+/* `m`: stage QUANTISED with data. SPK_ERR_INPUT (E0775): values that are no such chain; (E0776):
  * layers whose integers netx cannot hold. */
 spk_status netx_export(const struct ir_module *m, const char *path, struct diag_list *d,
                        struct netx_figures *out) SPK_CHECKED;

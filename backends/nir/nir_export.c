@@ -173,7 +173,7 @@ static spk_status find_levels(struct cut *c)
     for (uint32_t round = 0; again; round++) {
         again = false;
         if (round > c->n_cut + 1)
-            return diag_error(c->d, spk_span_none, "E0731",
+            return diag_error(c->d, spk_span_none, "E0771",
                               "feedback around a max-pool or an attention, where NIR graphs are "
                               "cut");
         for (uint32_t i = 0; i < c->m->n_nodes; i++) {
@@ -298,7 +298,7 @@ static spk_status emit(struct nirx *x, uint32_t id)
     case IR_OP_OUTPUT:
         return SPK_OK;
     default:
-        return nirx_refuse(x, id, "E0731", "NIR has no '%s'", ir_op_info(n->op)->name);
+        return nirx_refuse(x, id, "E0771", "NIR has no '%s'", ir_op_info(n->op)->name);
     }
 }
 
@@ -315,7 +315,7 @@ static spk_status connect(struct nirx *x, uint32_t id, uint32_t to)
     for (size_t i = 0; i < from.len && status == SPK_OK; i++) {
         for (size_t k = 0; k < i && status == SPK_OK; k++)
             if (from.data[k] == from.data[i])
-                status = nirx_refuse(x, id, "E0731",
+                status = nirx_refuse(x, id, "E0771",
                                      "'%s' takes the value of '%s' twice: two equal edges, which "
                                      "readers of NIR join",
                                      x->name.data[to], x->name.data[from.data[i]]);

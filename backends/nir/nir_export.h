@@ -15,8 +15,8 @@ struct nir_figures {
 };
 
 /* `m`: stage MODEL with data, batch norms folded; dt > 0: the time step in seconds. Refused by name
- * (SPK_ERR_INPUT): neurons that NIR cannot express (E0730), values of ops and shapes that it has
- * not (E0731), weights without data (E0732). */
+ * (SPK_ERR_INPUT): neurons that NIR cannot express (E0770), values of ops and shapes that it has
+ * not (E0771), weights without data (E0772). */
 spk_status nir_export(const struct ir_module *m, double dt, const struct dir_writer *dir,
                       struct diag_list *d, struct nir_figures *out) SPK_CHECKED;
 

@@ -36,7 +36,7 @@ static spk_status need_data(struct nirx *x, uint32_t id)
     const struct ir_node *n = &x->m->node[id];
     for (uint32_t k = 0; k < n->n_params; k++)
         if (x->m->param[n->param[k]].data == NULL)
-            return nirx_refuse(x, id, "E0732", "param '%s' has no data",
+            return nirx_refuse(x, id, "E0772", "param '%s' has no data",
                                x->m->param[n->param[k]].name);
     return SPK_OK;
 }
@@ -136,7 +136,7 @@ static spk_status conv2d(struct nirx *x, uint32_t id)
         return convolution(x, id, 2, a);
     if (rank == 2 && result == 2 && a->kernel_h == 1 && a->pad_h == 0)
         return convolution(x, id, 1, a);
-    return nirx_refuse(x, id, "E0731",
+    return nirx_refuse(x, id, "E0771",
                        "convolution '%s' changes the number of axes (a map of one row or one "
                        "position), which NIR's do not",
                        x->m->param[n->param[0]].name);

@@ -162,7 +162,7 @@ static spk_status write_quantity(struct nirx *x, uint32_t id, const char *key,
     const float *own = p ? p->data : NULL;
     double *data = NULL;
     if (p && !own)
-        return nirx_refuse(x, id, "E0732", "param '%s' has no data", p->name);
+        return nirx_refuse(x, id, "E0772", "param '%s' has no data", p->name);
     SPK_TRY(spk_alloc_array(count, sizeof *data, &data));
     for (uint64_t i = 0; i < count; i++) {
         double k = !p ? q->k : (double)own[p->rank > 1 ? i : i / positions];
@@ -226,13 +226,13 @@ spk_status nirx_neuron(struct nirx *x, uint32_t id)
     if (!match(program, n->op == IR_OP_NEURON, &f)) {
         if (n->op != IR_OP_NEURON || !from_closed_form(program, &f)) {
             spk_status status = nirx_refuse(
-                x, id, "E0730",
+                x, id, "E0770",
                 "'%s': NIR has no neuron with these equations (leaky integrators of one or two "
                 "states that start at 0 and are reset to a value)",
                 name);
             return status;
         }
-        diag_warning(x->d, n->span, "W0730",
+        diag_warning(x->d, n->span, "W0770",
                      "'%s' is written by its closed form: last bits of its membrane may differ",
                      name);
     }

@@ -91,13 +91,30 @@ struct spk_data_options {
 struct spk_run_options {
     struct spk_model_options model;
     struct spk_data_options data;
-    const char *level;   /* "R" (default) or "Q" (compiled folders) */
-    const char *engine;  /* "reference" */
-    const char *teacher; /* expected values to force, or NULL */
+    const char *level;      /* "R" (default) or "Q" (compiled folders) */
+    const char *engine;     /* "reference" (default), "packed", "native" */
+    const char *target_cpu; /* engine native: as of spk_build_options */
+    const char *teacher;    /* expected values to force, or NULL */
     const char *out, *spikes, *rates_out;
     uint32_t repeat; /* timed runs; 0: one */
+    bool profile;    /* time and additions of every projection; one image, engine packed */
 };
 int spk_run(spk_context *context, const struct spk_run_options *options, spk_result **out_result);
+
+/* build: a network as machine code, with a C header beside it that tells how to call it. `output`
+ * says what: NAME.so, NAME.o or NAME.ll (LLVM's text); the header is NAME.h. */
+struct spk_build_options {
+    struct spk_model_options model; /* or a compiled folder */
+    const char *level;              /* of a compiled folder: "R" (default) or "Q" */
+    const char *quantised;          /* a target in whose integers a model is computed, or NULL */
+    const char *calibrate;          /* images for that, or NULL */
+    uint64_t calibrate_limit;       /* 0: 512 */
+    struct spk_input_form form;
+    const char *target_cpu; /* "native" (default), "generic", "x86-64-v3", ... */
+    const char *output;
+};
+int spk_build(spk_context *context, const struct spk_build_options *options,
+              spk_result **out_result);
 
 /* synth: random weights and batch-norm statistics with which every spiking layer fires at about
  * `rate`, for planning before training; writes them to `output` (safetensors). Images: data.input,
@@ -162,6 +179,7 @@ struct spk_verify_options {
     const char *folder;
     struct spk_data_options data;
     const char *levels; /* "R,Q,M" (default) */
+    const char *engine; /* of levels R and Q: as of run */
 };
 int spk_verify(spk_context *context, const struct spk_verify_options *options,
                spk_result **out_result);
@@ -223,6 +241,24 @@ int spk_weights_list(spk_context *context, const struct spk_weights_options *opt
                      spk_result **out_result);
 int spk_weights_convert(spk_context *context, const struct spk_weights_options *options,
                         spk_result **out_result);
+
+/* report: a compiled folder as one HTML page that opens offline. */
+struct spk_report_options {
+    const char *folder, *output;
+    const char *spikes; /* a file of --spikes of simulate or run, or NULL */
+};
+int spk_report(spk_context *context, const struct spk_report_options *options,
+               spk_result **out_result);
+
+/* floorplan: the cores of a compiled folder in their places, as SVG. */
+struct spk_floorplan_options {
+    const char *folder, *output;
+    const char *colour_by; /* "layer" (default), or a figure: "neurons", "energy", ... */
+    bool one_chip;         /* only `chip` instead of all in use */
+    uint32_t chip;
+};
+int spk_floorplan(spk_context *context, const struct spk_floorplan_options *options,
+                  spk_result **out_result);
 
 /* The table of layers and cores of a compiled (or simulated) folder, from its cost.json. */
 int spk_cost_table(spk_context *context, const char *folder, size_t max_cores,

@@ -30,6 +30,13 @@ def tool(*arguments):
     return run.stdout
 
 
+def has_native():
+    """Whether this build makes machine code (backends/llvm)."""
+    run = subprocess.run([TOOL, "run", "x", "--input", "x", "--engine", "native"],
+                         capture_output=True, text=True, check=False)
+    return "E0936" not in run.stderr
+
+
 def commands():
     found = re.findall(r"^  ([a-z-]+) +\S.* {2,}[A-Z]", tool("--help"), re.M)
     if len(found) < 5:
@@ -128,10 +135,15 @@ class Members(unittest.TestCase):
                 "simulate": tool("simulate", out, *image, "--json"),
                 "verify": tool("verify", out, *image, "--json"),
                 "cost": tool("cost", out, "--json"),
+                "report": tool("report", out, "-o", os.path.join(folder, "r.html"), "--json"),
+                "floorplan": tool("floorplan", out, "-o", os.path.join(folder, "f.svg"), "--json"),
                 "weights": tool("weights", "convert", weights[1], os.path.join(folder, "w.pth"),
                                 "--json"),
                 "place": tool("place", GRAPH, os.path.join(folder, "dnn.pl"), "--json"),
             }
+            if has_native():
+                results["build"] = tool("build", *model, *weights, "-o",
+                                        os.path.join(folder, "net.o"), "--json")
             with open(os.path.join(out, "mapping.json"), encoding="utf-8") as f:
                 results["mapping.json"] = f.read()
             for name in sorted(os.listdir(out)):

@@ -48,11 +48,11 @@ static void read_file(const uint8_t *data, size_t size, bool ema)
 static void read_pickle(const uint8_t *data, size_t size)
 {
     struct arena arena = {0};
-    struct pk_refs persistent = {0};
-    struct pk_stream stream = {.data = data, .size = size, .name = "fuzz", .arena = &arena};
-    struct pk_value *value;
+    struct pickle_refs persistent = {0};
+    struct pickle_stream stream = {.data = data, .size = size, .name = "fuzz", .arena = &arena};
+    struct pickle_value *value;
     size_t used = 0;
-    spk_status status = pk_read(&stream, &persistent, &value, &used);
+    spk_status status = pickle_read(&stream, &persistent, &value, &used);
     if (used > size || (status != SPK_OK && status != SPK_ERR_INPUT))
         abort();
     vec_fini(&persistent);

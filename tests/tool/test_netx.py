@@ -327,17 +327,17 @@ model plain(timesteps = 6, classes = 3) {
         weights = self.path("w.st")
         self.run_tool("synth", model, "--rate", "0.2", "-o", weights, "--quiet")
         self.run_tool("export", model, "--weights", weights, "--to", "netx", "-o", self.path("o"),
-                      expect=t.BAD_INPUT, says=("E0740", "maxpool"))
+                      expect=t.BAD_INPUT, says=("E0775", "maxpool"))
         self.assertFalse(os.path.exists(self.path("o")))
         t.write_text(model, self.TEXT)
         self.run_tool("synth", model, "--rate", "0.2", "-o", weights, "--quiet")
         self.run_tool("export", model, "--weights", weights, "--to", "netx", "-o", self.path("o"),
-                      expect=t.BAD_INPUT, says=("E0740", "read-out"))
+                      expect=t.BAD_INPUT, says=("E0775", "read-out"))
         folder = self.path("c")
         self.run_tool("compile", model, "--weights", weights, "--target", "loihi2", "-o", folder,
                       "--quiet")
         self.run_tool("export", folder, "--to", "netx", "-o", self.path("o"), expect=t.BAD_INPUT,
-                      says=("E0741", "threshold"))
+                      says=("E0776", "threshold"))
 
 
 if __name__ == "__main__":

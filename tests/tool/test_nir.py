@@ -229,6 +229,63 @@ class Computed(Base):
         np.testing.assert_array_equal(got, want["n1"])
 
 
+class Engines(Base):
+    """The other engines compute the same, or refuse by name."""
+
+    def test_packed(self):
+        for name, ((nodes, edges), shape) in GRAPHS.items():
+            with self.subTest(name):
+                path = self.write(nodes, edges)
+                frames = counts(shape)
+                want, logits = self.run_graph(path, frames)
+                got, other = self.run_graph(path, frames, "--engine", "packed")
+                for tensors in (got, want):  # means of real values may differ in the last bits
+                    tensors.pop("features")
+                    tensors.pop("logits")
+                self.assert_same_tensors(got, want)
+                np.testing.assert_allclose(other, logits, rtol=1e-6, atol=1e-7)
+
+    def test_native(self):
+        t.write_tensors(self.path("x.st"), {"input": counts((4,))})
+        refused = 0
+        for name, ((nodes, edges), shape) in GRAPHS.items():
+            with self.subTest(name):
+                path = self.write(nodes, edges)
+                frames = counts(shape)
+                t.write_tensors(self.path("x.st"), {"input": frames})
+                result = t.spikec("run", path, "--engine", "native", "--set",
+                                  f"timesteps={STEPS}", "--input", self.path("x.st"), "--spikes",
+                                  self.path("n.st"), "--quiet")
+                if "no native code: it was made without LLVM" in result.err:
+                    self.skipTest("a build without LLVM")
+                if result.code == t.DONE:
+                    want, _ = self.run_graph(path, frames)
+                    self.assert_same_tensors(
+                        {k: v for k, v in t.read_tensors(self.path("n.st")).items() if k in want},
+                        want)
+                else:
+                    self.assertEqual(result.code, t.BAD_INPUT, result)
+                    self.assertIn("E0741", result.err)
+                    refused += 1
+        self.assertGreater(refused, 3)
+
+    def test_quantised(self):
+        """Decaying currents, feedback, sums: level Q in the packed engine."""
+        for name in ("cuba", "recurrent", "recurrent_delay", "residual", "lif_channels"):
+            with self.subTest(name):
+                (nodes, edges), shape = GRAPHS[name]
+                t.write_tensors(self.path("x.st"), {"input": counts(shape)})
+                folder = self.path(name)
+                self.run_tool("compile", self.write(nodes, edges), "--target", "loihi2", "-o",
+                              folder, "--set", f"timesteps={STEPS}", "--quiet")
+                results = []
+                for engine in ("reference", "packed"):
+                    self.run_tool("run", folder, "--level", "Q", "--engine", engine, "--input",
+                                  self.path("x.st"), "--spikes", self.path("s.st"), "--quiet")
+                    results.append(t.read_tensors(self.path("s.st")))
+                self.assert_same_tensors(*results)
+
+
 class Files(Base):
     """Ways in which a file may be written."""
 

@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "packed_variants.h"
 #include "runtime/record.h"
 #include "runtime/reference.h"
 #include "support/alloc.h"
@@ -82,7 +83,7 @@ static inline void finish(struct bench *b)
 static inline uint32_t param(struct bench *b, const char *name, uint32_t rank, uint32_t d0,
                              uint32_t d1, uint32_t d2, uint32_t d3, const float *data)
 {
-    struct ir_param p = {name, IR_DT_F32, rank, {d0, d1, d2, d3}, data, spk_span_none};
+    struct ir_param p = {name, IR_DT_F32, rank, {d0, d1, d2, d3}, data, spk_span_none, false};
     uint32_t id = 0;
 
     check(ir_add_param(b->m, &p, &id), &b->d);
@@ -121,7 +122,8 @@ static inline uint32_t lif(struct bench *b, uint32_t x, const char *name, float 
                                    .a.neuron.program = id});
 }
 
-/* Runs n images; the record belongs to the caller. */
+/* Runs n images; the record belongs to the caller. The packed engine must agree, whose sums are taken
+ * in another order: weights and inputs must be such that sums are exact. */
 static inline struct record *run(struct bench *b, const float *images, uint64_t stride, uint32_t n,
                                  uint32_t threads, struct engine_stats *stats, float *logits)
 {
@@ -143,6 +145,8 @@ static inline struct record *run(struct bench *b, const float *images, uint64_t 
     check(rt_reference_engine.run(e, &er, &b->d), &b->d);
     rt_reference_engine.destroy(e);
     pool_destroy(pool);
+    er.stats = NULL;
+    packed_same(b->m, &er, r, 0, 0, &b->d);
     return r;
 }
 

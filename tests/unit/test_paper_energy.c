@@ -48,7 +48,7 @@ static uint32_t add(struct net *n, struct ir_node node)
 static uint32_t param(struct net *n, const char *name, uint32_t rank, uint32_t a, uint32_t b,
                       uint32_t k)
 {
-    struct ir_param p = {name, IR_DT_F32, rank, {a, b, k, k}, NULL, spk_span_none};
+    struct ir_param p = {name, IR_DT_F32, rank, {a, b, k, k}, NULL, spk_span_none, false};
     uint32_t id = 0;
 
     check(ir_add_param(n->m, &p, &id), &n->d);

@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "packed_variants.h"
 #include "runtime/record.h"
 #include "runtime/reference.h"
 #include "support/alloc.h"
@@ -198,7 +199,7 @@ static uint32_t param(struct net *n, const char *name, enum ir_dtype type, uint3
                       uint32_t d0, uint32_t d1, uint32_t k, const void *data)
 {
     uint32_t id = 0;
-    struct ir_param p = {name, type, rank, {d0, d1, k, k}, data, spk_span_none};
+    struct ir_param p = {name, type, rank, {d0, d1, k, k}, data, spk_span_none, false};
 
     check(ir_add_param(n->m, &p, &id), &n->d);
     return id;
@@ -373,6 +374,7 @@ static void run_and_compare(struct net *n, uint32_t threads)
     assert_int_equal(wraps[n->n1], n->wraps[0]);
     assert_int_equal(wraps[n->n2], n->wraps[1]);
     assert_int_equal(wraps[n->n3], n->wraps[2]);
+    packed_same(n->m, &run, r, CLASSES, C2, &n->d);
     rt_reference_engine.destroy(e);
     record_destroy(r);
     pool_destroy(pool);
@@ -447,10 +449,10 @@ static void wide_sums(void **state)
     struct ir_node encode = {
         .op = IR_OP_ENCODE, .n_operands = 1, .operand = &x, .a.encode.kind = IR_ENCODE_EVENTS};
     x = append(m, &d, &encode);
-    struct ir_param pw = {"w", IR_DT_I8, 4, {OUT, IN, 1, 1}, w, spk_span_none};
-    struct ir_param pv = {"vth", IR_DT_I32, 1, {OUT}, vth, spk_span_none};
-    struct ir_param pb = {"bias", IR_DT_I32, 1, {OUT}, bias, spk_span_none};
-    struct ir_param ph = {"head", IR_DT_F32, 2, {1, OUT}, head, spk_span_none};
+    struct ir_param pw = {"w", IR_DT_I8, 4, {OUT, IN, 1, 1}, w, spk_span_none, false};
+    struct ir_param pv = {"vth", IR_DT_I32, 1, {OUT}, vth, spk_span_none, false};
+    struct ir_param pb = {"bias", IR_DT_I32, 1, {OUT}, bias, spk_span_none, false};
+    struct ir_param ph = {"head", IR_DT_F32, 2, {1, OUT}, head, spk_span_none, false};
     check(ir_add_param(m, &pw, &p[0]), &d);
     ids[0] = ids[1] = x; /* twice the same: doubles every current */
     struct ir_node conv = {.op = IR_OP_CONV2D,

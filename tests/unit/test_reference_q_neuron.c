@@ -67,9 +67,9 @@ static void single_open(struct single *s, uint32_t inputs, const int8_t *w, int3
     struct ir_node encode = {
         .op = IR_OP_ENCODE, .n_operands = 1, .operand = &x, .a.encode.kind = IR_ENCODE_EVENTS};
     x = append(s->m, &s->d, &encode);
-    struct ir_param pw = {"w", IR_DT_I8, 2, {1, inputs}, w, spk_span_none};
-    struct ir_param pv = {"vth", IR_DT_I32, 1, {1}, &s->vth, spk_span_none};
-    struct ir_param ph = {"head", IR_DT_F32, 2, {1, 1}, s->head, spk_span_none};
+    struct ir_param pw = {"w", IR_DT_I8, 2, {1, inputs}, w, spk_span_none, false};
+    struct ir_param pv = {"vth", IR_DT_I32, 1, {1}, &s->vth, spk_span_none, false};
+    struct ir_param ph = {"head", IR_DT_F32, 2, {1, 1}, s->head, spk_span_none, false};
     check(ir_add_param(s->m, &pw, &p), &s->d);
     struct ir_node lin = {
         .op = IR_OP_LINEAR, .n_operands = 1, .operand = &x, .n_params = 1, .param = &p};

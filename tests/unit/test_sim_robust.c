@@ -20,6 +20,7 @@ static void test_threads(void **state)
     serial.stats.core = threaded.stats.core = NULL;
     serial.stats.group = threaded.stats.group = NULL;
     serial.stats.route_messages = threaded.stats.route_messages = NULL;
+    serial.stats.link_load = threaded.stats.link_load = NULL;
     assert_memory_equal(&serial.tape, &threaded.tape, sizeof serial.tape);
     assert_memory_equal(serial.features, threaded.features, sizeof serial.features);
     assert_memory_equal(&serial.stats, &threaded.stats, sizeof serial.stats);

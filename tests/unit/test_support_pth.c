@@ -196,7 +196,7 @@ static void pickle_cannot_multiply(void **state)
     (void)state;
     struct strbuf text = {0};
     struct arena arena = {0};
-    struct pk_value *value;
+    struct pickle_value *value;
     struct diag_list diags;
     size_t used;
     diag_init(&diags);
@@ -214,12 +214,12 @@ static void pickle_cannot_multiply(void **state)
     }
     strbuf_append(&text, "N.");
     assert_ok(text.status);
-    struct pk_stream stream = {.data = (const uint8_t *)text.data,
-                               .size = text.len,
-                               .name = "many",
-                               .arena = &arena,
-                               .diags = &diags};
-    assert_int_equal(pk_read(&stream, NULL, &value, &used), SPK_ERR_INPUT);
+    struct pickle_stream stream = {.data = (const uint8_t *)text.data,
+                                   .size = text.len,
+                                   .name = "many",
+                                   .arena = &arena,
+                                   .diags = &diags};
+    assert_int_equal(pickle_read(&stream, NULL, &value, &used), SPK_ERR_INPUT);
     unit_expect_diag(&diags, "more than 4194304 values");
     arena_fini(&arena);
     strbuf_fini(&text);

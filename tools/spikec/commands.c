@@ -10,13 +10,29 @@ static int cmd_run(spk_context *c, struct tool_args *a, spk_result **out)
                                 .data = a->data,
                                 .level = a->level,
                                 .engine = a->engine,
+                                .target_cpu = a->target_cpu,
                                 .teacher = a->teacher,
                                 .out = a->out,
                                 .spikes = a->spikes,
                                 .rates_out = a->rates_out,
-                                .repeat = a->repeat};
+                                .repeat = a->repeat,
+                                .profile = a->profile};
     o.model.model = a->positional[0];
     return spk_run(c, &o, out);
+}
+
+static int cmd_build(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_build_options o = {.model = a->model,
+                                  .level = a->level,
+                                  .quantised = a->quantised,
+                                  .calibrate = a->calibrate,
+                                  .calibrate_limit = a->calibrate_limit,
+                                  .form = a->data.form,
+                                  .target_cpu = a->target_cpu,
+                                  .output = a->output};
+    o.model.model = a->positional[0];
+    return spk_build(c, &o, out);
 }
 
 static int cmd_synth(spk_context *c, struct tool_args *a, spk_result **out)
@@ -80,7 +96,7 @@ static int cmd_simulate(spk_context *c, struct tool_args *a, spk_result **out)
 
 static int cmd_verify(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_verify_options o = {a->positional[0], a->data, a->levels};
+    struct spk_verify_options o = {a->positional[0], a->data, a->levels, a->engine};
     return spk_verify(c, &o, out);
 }
 
@@ -136,6 +152,22 @@ static int cmd_cost(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_cost_table(c, a->positional[0], a->cores ? (size_t)a->cores : 16, out);
 }
 
+static int cmd_report(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_report_options o = {a->positional[0], a->output, a->spikes};
+    return spk_report(c, &o, out);
+}
+
+static int cmd_floorplan(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_floorplan_options o = {.folder = a->positional[0],
+                                      .output = a->output,
+                                      .colour_by = a->colour_by,
+                                      .one_chip = a->one_chip,
+                                      .chip = a->chip};
+    return spk_floorplan(c, &o, out);
+}
+
 static int cmd_target(spk_context *c, struct tool_args *a, spk_result **out)
 {
     const char *verb = a->positional[0];
@@ -167,6 +199,9 @@ static int cmd_weights(spk_context *c, struct tool_args *a, spk_result **out)
 const struct tool_command tool_commands[] = {
     {"run", "MODEL|DIR", "Run a network: level R of a model, R or Q of a compiled folder.",
      "MODEL is a path or the name of a zoo model.", "mwilyg", 1, 1, cmd_run},
+    {"build", "MODEL|DIR", "Build a network into a library or object for C programs.",
+     "Code for one network and one processor; needs LLVM. Also writes the C header.", "mwbg", 1, 1,
+     cmd_build},
     {"synth", "MODEL", "Make weights of a wanted firing rate, to plan with before training.",
      "Every spiking layer fires at about the rate that --rate tells; the rates reached are listed.",
      "msg", 1, 1, cmd_synth},
@@ -201,6 +236,14 @@ const struct tool_command tool_commands[] = {
      cmd_fmt},
     {"cost", "DIR", "Print the cost of layers and cores, the fullest first.", NULL, "k", 1, 1,
      cmd_cost},
+    {"report", "DIR", "Show a compiled folder as one HTML page that opens offline.",
+     "Shows what the folder holds: also what simulate and verify left there.", "r", 1, 1,
+     cmd_report},
+    {"floorplan", "DIR", "Draw the cores in their places as SVG.",
+     "Figures: neurons, in_axons, out_axons, synapse_bits, synapses, synaptic_events, "
+     "neuron_updates, neuron_updates_active, spikes_out, messages, messages_in, hops, energy, "
+     "busy_ns.",
+     "n", 1, 1, cmd_floorplan},
     {"target", "list|show T|check T", "List, show or check chip descriptions.", NULL, "", 1, 2,
      cmd_target},
     {"weights", "list F|convert F G",

@@ -28,6 +28,8 @@ enum {
     K_LEVELS,
     K_TEACHER,
     K_ENGINE,
+    K_CPU,
+    K_PROFILE,
     K_OUT,
     K_SPIKES,
     K_CALIBRATE,
@@ -64,7 +66,10 @@ enum {
     K_AEDAT,
     K_RESIZE,
     K_DTYPE,
-    K_DT
+    K_DT,
+    K_QUANTISED,
+    K_COLOUR_BY,
+    K_CHIP
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -83,7 +88,16 @@ static const struct tool_option OPTIONS[] = {
     {'l', "level", K_LEVEL, "R|Q", "float reference (R, default) or quantised (Q, compiled DIR)"},
     {'v', "levels", K_LEVELS, "LIST", "levels to compare (default R,Q,M)"},
     {'l', "teacher", K_TEACHER, "FILE", "feed every layer the recorded values of FILE"},
-    {'l', "engine", K_ENGINE, "NAME", "engine (reference)"},
+    {'l', "engine", K_ENGINE, "NAME", "reference (default), packed or native"},
+    {'l', "target-cpu", K_CPU, "NAME",
+     "processor of native code: native (default), generic, x86-64-v3"},
+    {'b', "target-cpu", K_CPU, "NAME", "processor: native (default), generic, x86-64-v3"},
+    {'b', "level", K_LEVEL, "R|Q", "of a compiled DIR: float (R, default) or quantised (Q)"},
+    {'b', "quantised", K_QUANTISED, "T", "compute a model in the integers of target T"},
+    {'b', "calibrate", K_CALIBRATE, "FILE", "images that set the scales of --quantised"},
+    {'b', "calibrate-limit", K_CALIBRATE_LIMIT, "N", "use the first N of them (default 512)"},
+    {'b', "output", 'o', "FILE", "NAME.so, NAME.o or NAME.ll; the C header is NAME.h"},
+    {'v', "engine", K_ENGINE, "NAME", "reference (default), packed or native, for levels R and Q"},
     {'y', "out", K_OUT, "FILE", "write logits (safetensors)"},
     {'y', "spikes", K_SPIKES, "FILE", "write every named value (safetensors)"},
     {'c', "calibrate", K_CALIBRATE, "FILE", "images that set the scales of quantisation"},
@@ -106,6 +120,7 @@ static const struct tool_option OPTIONS[] = {
     {'s', "input-out", K_INPUT_OUT, "FILE", "write the images that were used (safetensors)"},
     {'s', "rates-out", K_RATES_OUT, "FILE", "write the rates reached per channel (JSON)"},
     {'l', "repeat", K_REPEAT, "N", "time N runs, report the median"},
+    {'l', "profile", K_PROFILE, NULL, "time and additions per layer (one image, engine packed)"},
     {'p', "passes", K_PASSES, "LIST", "passes to run: a,b{option=value}"},
     {'p', "print-after", K_PRINT_AFTER, "PASS", "print the module after PASS (or `all`)"},
     {'p', "list", K_LIST, NULL, "list the passes and their options"},
@@ -118,6 +133,11 @@ static const struct tool_option OPTIONS[] = {
     {'e', "segment", K_SEGMENT, "K/N", "only part K of N of the network (sanafe)"},
     {'e', "limit", K_LIMIT, "N", "only the first N images"},
     {'o', "output", 'o', "DIR", "folder to write; replaces only one that spikec made"},
+    {'r', "output", 'o', "FILE", "the page to write (.html)"},
+    {'r', "spikes", K_SPIKES, "FILE", "recorded spikes to show (of simulate or run --spikes)"},
+    {'n', "output", 'o', "FILE", "the drawing to write (.svg)"},
+    {'n', "colour-by", K_COLOUR_BY, "NAME", "layer (default), or a figure of the cores"},
+    {'n', "chip", K_CHIP, "N", "only chip N (default: all in use)"},
     {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
     {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
     {'k', "cores", K_CORES, "N", "list the N fullest cores (default 16)"},
@@ -204,6 +224,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->teacher;
     case K_ENGINE:
         return &a->engine;
+    case K_CPU:
+        return &a->target_cpu;
     case K_OUT:
         return &a->out;
     case K_SPIKES:
@@ -234,6 +256,10 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->to;
     case K_DTYPE:
         return &a->dtype;
+    case K_QUANTISED:
+        return &a->quantised;
+    case K_COLOUR_BY:
+        return &a->colour_by;
     case K_INTERPOLATION:
         return &a->data.form.interpolation;
     case K_FRAMES:
@@ -256,6 +282,8 @@ static bool *flag_option(struct tool_args *a, int key)
         return &a->quiet;
     case K_TIME:
         return &a->time_report;
+    case K_PROFILE:
+        return &a->profile;
     case K_REMARKS:
         return &a->remarks;
     case K_SEPARATE:
@@ -308,6 +336,10 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_EFFORT:
         a->effort = effort(state, text);
+        return 0;
+    case K_CHIP:
+        a->chip = (uint32_t)number(state, text, "chip", UINT32_MAX);
+        a->one_chip = true;
         return 0;
     case K_CORES:
         a->cores = number(state, text, "cores", UINT32_MAX);

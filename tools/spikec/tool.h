@@ -17,13 +17,15 @@ struct tool_args {
     const char **settings, **binds; /* heap; what model.settings and model.binds point at */
     struct spk_data_options data;
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
+    const char *target_cpu, *quantised;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
-    const char *print_after, *placer, *to, *dtype;
+    const char *print_after, *placer, *to, *dtype, *colour_by;
     double effort;
     uint64_t calibrate_limit, seed, cores;
     double rate;
-    uint32_t repeat, threads, segment, segments;
-    bool json, quiet, time_report, remarks, separate_cores, in_place, check_only, list;
+    uint32_t repeat, threads, segment, segments, chip;
+    bool json, quiet, time_report, profile, remarks, separate_cores, in_place, check_only, list,
+        one_chip;
 };
 
 struct tool_command {

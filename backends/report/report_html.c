@@ -1,0 +1,91 @@
+/* Puts the page together: skeleton, style, the drawing library D3, the page's own scripts, and the
+ * data, which stand in a block of JSON that no browser executes. Names come from models that may be
+ * anybody's: '<' is escaped there, and the scripts put every name on the page as text. */
+#include <string.h>
+
+#include "backends/report/report_internal.h"
+#include "report_activity_js.h"
+#include "report_base_js.h"
+#include "report_charts_js.h"
+#include "report_css.h"
+#include "report_d3_js.h"
+#include "report_d3_licence.h"
+#include "report_floorplan_js.h"
+#include "report_graph_js.h"
+#include "report_main_js.h"
+#include "report_page_html.h"
+#include "report_tables_js.h"
+
+#define PART(name)                         \
+    {                                      \
+        (const char *)(name), sizeof(name) \
+    }
+struct part {
+    const char *text;
+    size_t length;
+};
+
+bool report_available(void)
+{
+    return sizeof report_d3_js > 1;
+}
+
+static void append(struct strbuf *out, struct part p)
+{
+    strbuf_append_n(out, p.text, p.length);
+}
+
+/* JSON inside a script element: nothing in it may look like a tag. '<' stands in strings only. */
+static void append_escaped(struct strbuf *out, const char *text, size_t length)
+{
+    size_t from = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] != '<')
+            continue;
+        strbuf_append_n(out, text + from, i - from);
+        strbuf_append(out, "\\u003c");
+        from = i + 1;
+    }
+    strbuf_append_n(out, text + from, length - from);
+}
+
+static void append_scripts(struct strbuf *out)
+{
+    static const struct part scripts[] = {PART(report_base_js),     PART(report_floorplan_js),
+                                          PART(report_graph_js),    PART(report_charts_js),
+                                          PART(report_activity_js), PART(report_tables_js),
+                                          PART(report_main_js)};
+    strbuf_append(out, "<script>\n/*\n");
+    append(out, (struct part)PART(report_d3_licence));
+    strbuf_append(out, "*/\n");
+    append(out, (struct part)PART(report_d3_js));
+    strbuf_append(out, "</script>\n<script>\n\"use strict\";\n");
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++)
+        append(out, scripts[i]);
+    strbuf_append(out, "</script>\n");
+}
+
+spk_status report_html(const struct rep_folder *f, const struct rep_activity *activity,
+                       struct strbuf *out)
+{
+    struct strbuf data = {0};
+    strbuf_append(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                       "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:\">\n"
+                       "<meta name=\"generator\" content=\"spikec " SPIKEC_VERSION "\">\n"
+                       "<title>spikec report</title>\n<style>\n");
+    append(out, (struct part)PART(report_css));
+    strbuf_append(out, "</style>\n</head>\n<body>\n");
+    append(out, (struct part)PART(report_page_html));
+    strbuf_append(out, "<script type=\"application/json\" id=\"data\">\n");
+    report_data(f, activity, &data);
+    append_escaped(out, strbuf_cstr(&data), data.len);
+    if (data.status != SPK_OK && out->status == SPK_OK)
+        out->status = data.status;
+    strbuf_fini(&data);
+    strbuf_append(out, "</script>\n");
+    append_scripts(out);
+    strbuf_append(out, "</body>\n</html>\n");
+    return out->status;
+}
