@@ -128,7 +128,7 @@ spk_status h5_read_scalar(const struct h5_file *file, const char *name, enum h5_
 /* Budget of the allocator behind variable-length strings. */
 struct string_budget {
     size_t left;
-    bool exceeded;
+    bool exceeded, no_memory;
 };
 
 static void *budget_alloc(size_t size, void *data)
@@ -139,7 +139,9 @@ static void *budget_alloc(size_t size, void *data)
         return NULL;
     }
     budget->left -= size;
-    return spk_alloc_zero(size);
+    void *memory = spk_alloc_zero(size);
+    budget->no_memory = budget->no_memory || memory == NULL;
+    return memory;
 }
 
 static void budget_free(void *memory, void *data)
@@ -216,7 +218,8 @@ static spk_status read_variable(const struct string_source *source, struct h5_na
     if (transfer < 0 ||
         H5Pset_vlen_mem_manager(transfer, budget_alloc, &budget, budget_free, &budget) < 0 ||
         !read_raw(source, transfer, texts))
-        status = budget.exceeded
+        status = budget.no_memory ? SPK_ERR_NOMEM
+                 : budget.exceeded
                      ? h5_bad(source->file, source->name, "E0023",
                               "strings are longer than the limit of %zu bytes", source->max_bytes)
                      : damaged(source->file, source->name);
