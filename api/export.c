@@ -25,11 +25,14 @@ static spk_status export_brian(struct export_job *j, struct api_report *r)
 static const struct export_format {
     const char *name;
     bool needs_input;
-    uint32_t parts; /* enum api_folder_part */
+    bool takes_model; /* in place of a folder */
+    uint32_t parts;   /* enum api_folder_part */
     spk_status (*write)(struct export_job *j, struct api_report *r);
 } FORMATS[] = {
-    {"brian", false, API_FOLDER_IMAGE, export_brian},
-    {"sanafe", true, API_FOLDER_IMAGE | API_FOLDER_QUANTISED, export_sanafe},
+    {"brian", false, false, API_FOLDER_IMAGE, export_brian},
+    {"netx", false, true, API_FOLDER_QUANTISED, export_netx},
+    {"nir", false, true, API_FOLDER_MODEL, export_nir},
+    {"sanafe", true, false, API_FOLDER_IMAGE | API_FOLDER_QUANTISED, export_sanafe},
 };
 
 static spk_status find_format(spk_context *c, const char *name, const struct export_format **out)
@@ -50,6 +53,25 @@ static spk_status find_format(spk_context *c, const char *name, const struct exp
     return status;
 }
 
+/* The compiled folder, or the model where the format takes one. */
+static spk_status open_network(struct export_job *j, const struct export_format *format)
+{
+    const struct spk_model_options *o = &j->o->model;
+    const bool folder = file_is_directory(j->o->folder);
+    if (format->takes_model && !folder) {
+        struct spk_model_options options = *o;
+        options.model = j->o->folder;
+        return api_model_load(j->c, &options, true, &j->model);
+    }
+    if (o->weights != NULL || o->ema || o->n_settings > 0 || o->n_binds > 0 ||
+        (o->dt > 0.0 && !format->takes_model))
+        return diag_usage(&j->c->diags, spk_span_none, "E0966",
+                          "--weights, --ema, --set, --bind and --dt belong to models: a compiled "
+                          "folder has its own%s",
+                          format->takes_model ? "" : ", and this format takes no model");
+    return api_folder_open(j->c, j->o->folder, format->parts, &j->f);
+}
+
 static spk_status export_all(struct export_job *j, struct api_report *r)
 {
     const struct export_format *format = NULL;
@@ -62,7 +84,7 @@ static spk_status export_all(struct export_job *j, struct api_report *r)
     if (j->o->segments > 0 && strcmp(format->name, "sanafe") != 0)
         return diag_usage(&j->c->diags, spk_span_none, "E0965", "--to %s takes no --segment",
                           format->name);
-    SPK_TRY(api_folder_open(j->c, j->o->folder, format->parts, &j->f));
+    SPK_TRY(open_network(j, format));
     SPK_TRY(dir_begin(j->o->output, &j->c->diags, &j->dir));
     spk_status status = format->write(j, r);
     if (status == SPK_OK)
@@ -84,5 +106,6 @@ int spk_export(spk_context *c, const struct spk_export_options *o, spk_result **
     if (status == SPK_OK)
         status = export_all(&j, &r);
     api_folder_fini(&j.f);
+    api_model_fini(&j.model);
     return api_report_end(&r, status, false, out_result);
 }

@@ -9,10 +9,15 @@ struct export_job {
     spk_context *c;
     const struct spk_export_options *o;
     struct api_folder f;
+    struct api_model model; /* where the network is no folder */
     struct dir_writer *dir; /* the folder being written */
 };
 
 /* export_sanafe.c */
 SPK_CHECKED spk_status export_sanafe(struct export_job *j, struct api_report *r);
+/* export_netx.c */
+SPK_CHECKED spk_status export_netx(struct export_job *j, struct api_report *r);
+/* export_nir.c */
+SPK_CHECKED spk_status export_nir(struct export_job *j, struct api_report *r);
 
 #endif

@@ -72,6 +72,14 @@ static spk_status bind_weights(spk_context *c, bool ema, struct api_model *m)
     return status;
 }
 
+static bool has_data(const struct ir_module *m)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < m->n_params; i++)
+        all = all && m->param[i].data != NULL;
+    return all;
+}
+
 static spk_status load_model(spk_context *c, const struct spk_model_options *o,
                              const struct fe_options *options, bool bind, struct api_model *out)
 {
@@ -88,8 +96,13 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
         if (out->weights == NULL)
             return SPK_ERR_NOMEM;
     }
+    if (o->weights != NULL && out->module->stage != IR_STAGE_MODEL)
+        return diag_usage(&c->diags, spk_span_none, "E0967",
+                          "'%s' holds its integers: it takes no weights", o->model);
     if (!bind)
         return SPK_OK;
+    if (out->weights == NULL && has_data(out->module))
+        return SPK_OK; /* a graph that holds its weights */
     if (out->weights == NULL) {
         spk_status status =
             diag_usage(&c->diags, spk_span_none, "E0902", "model '%s' ships no weights", o->model);
@@ -113,7 +126,7 @@ spk_status api_model_load(spk_context *c, const struct spk_model_options *o, boo
     spk_status status = read_pairs(c, o, &pairs);
     if (status == SPK_OK) {
         struct fe_options options = {pairs.set, (uint32_t)o->n_settings, pairs.bind,
-                                     (uint32_t)o->n_binds};
+                                     (uint32_t)o->n_binds, o->dt};
         status = load_model(c, o, &options, bind, out);
     }
     arena_fini(&pairs.arena);

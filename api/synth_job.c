@@ -158,6 +158,9 @@ static spk_status synth_all(struct synth_job *j, struct api_report *r)
     SPK_TRY(check_place(j, j->o->rates_out));
     SPK_TRY(api_engine(c, NULL, NULL, &o.engine));
     SPK_TRY(api_model_load(c, &j->o->model, false, &j->model));
+    if (j->model.module->stage != IR_STAGE_MODEL)
+        return diag_usage(&c->diags, spk_span_none, "E0967",
+                          "'%s' holds its integers: it takes no weights", j->o->model.model);
     if (j->o->data.input != NULL) {
         SPK_TRY(api_data_load(c, &j->o->data, j->model.module, &j->data));
         j->input = j->data.input.input;

@@ -130,8 +130,11 @@ spk_status api_note_what_fits(spk_context *c, const char *target_name,
 {
     struct fe_param_list list = {0};
     SPK_TRY(fe_model_params(model->model, &c->diags, &list));
+    const bool graph = list.n == 0; /* not a model to be made smaller */
     const uint32_t dim = parameter(&list, model, "dim"), heads = parameter(&list, model, "heads");
     fe_param_list_fini(&list);
+    if (graph)
+        return SPK_OK;
     if (dim > 0 && heads > 0 && heads <= dim && model->n_settings < MAX_SETTINGS)
         SPK_TRY(note_dim(c, q, model, dim, common_multiple(heads, 8)));
     return note_published(c, target_name, q);

@@ -229,6 +229,9 @@ spk_status check_image(const struct image *im, const struct tgt *t, const struct
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         spk_free(owned[i]);
     vec_fini(&c.sources);
+    vec_fini(&c.lags);
+    vec_fini(&c.parts);
+    vec_fini(&c.feedbacks);
     if (status != SPK_OK)
         return status;
     return out->violations ? SPK_DIFFERENCE : SPK_OK;

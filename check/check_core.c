@@ -394,6 +394,11 @@ static void check_config(struct check *c, uint32_t core, uint32_t i)
     if (g->decay > a->decay_max)
         check_violation(c, "E0934", IMG_NONE, core, "configuration %u: decay %u, at most %u", i,
                         g->decay, a->decay_max);
+    if (g->current_keep > (g->program == IMG_PROG_PROG ? 4096 : 0))
+        check_violation(c, "E0934", IMG_NONE, core,
+                        "configuration %u: keeps %u of 4096 of its current, which its program "
+                        "cannot",
+                        i, g->current_keep);
     if (g->vth > most || g->vth <= 0)
         check_violation(c, "E0934", IMG_NONE, core,
                         "configuration %u: threshold %d is not in 1..%lld", i, g->vth,
@@ -437,7 +442,8 @@ static void check_group(struct check *c, uint32_t core, uint32_t id, uint8_t *us
         const struct img_config *b =
             &im->configs[k->config_first + im->channel_config[g->channel_config + i]];
 
-        if (a->program != b->program || a->decay != b->decay || a->soft_reset != b->soft_reset) {
+        if (a->program != b->program || a->decay != b->decay ||
+            a->current_keep != b->current_keep || a->soft_reset != b->soft_reset) {
             check_violation(c, "E0935", g->layer, core,
                             "channels %u and %u differ in program, decay or reset", g->c0,
                             g->c0 + i);

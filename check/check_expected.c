@@ -59,9 +59,9 @@ struct window {
     uint32_t src_h, src_w, dst_w;
 };
 
-static struct window window_of(const struct check *c, const struct rule *r)
+static struct window window_of(const struct check *c, uint32_t op)
 {
-    const struct ir_node *n = &c->m->node[r->op];
+    const struct ir_node *n = &c->m->node[op];
     const struct ir_type *in = &c->m->node[n->operand[0]].type;
     struct window w = {1, 1, 1, 1, 0, 0, n->type.height, n->type.width, n->type.width};
 
@@ -88,12 +88,12 @@ static bool window_source(const struct window *w, uint32_t position, uint32_t ky
     return y < w->src_h && x < w->src_w;
 }
 
-static void expect_window(const struct check *c, const struct rule *r, uint32_t channel,
+static void expect_window(const struct check *c, const struct part *r, uint32_t channel,
                           uint32_t position, expected_fn fn, void *ctx)
 {
     const struct ir_node *n = &c->m->node[r->op];
-    struct window w = window_of(c, r);
-    bool pool = r->kind == RULE_POOL;
+    struct window w = window_of(c, r->op);
+    bool pool = n->op == IR_OP_MAXPOOL;
     const struct ir_param *p = pool ? NULL : &c->m->param[n->param[0]];
     const int8_t *weights = pool ? NULL : p->data;
     uint32_t inputs = pool ? 1 : p->dim[1];
@@ -178,9 +178,14 @@ void check_expect(const struct check *c, uint32_t layer, uint32_t channel, uint3
 
     switch (r->kind) {
     case RULE_PROJECT:
-    case RULE_POOL:
-        expect_window(c, r, channel, position, fn, ctx);
+        for (uint32_t k = 0; k < r->n_parts; k++)
+            expect_window(c, &c->parts.data[r->part_first + k], channel, position, fn, ctx);
         return;
+    case RULE_POOL: {
+        const struct part pool = {r->op, r->source_first, r->n_sources, NULL};
+        expect_window(c, &pool, channel, position, fn, ctx);
+        return;
+    }
     case RULE_RELAY:
     case RULE_QRELAY:
         for (uint32_t o = 0; o < r->n_sources; o++) {
@@ -202,20 +207,19 @@ void check_expect(const struct check *c, uint32_t layer, uint32_t channel, uint3
     }
 }
 
-/* For a layer's channels, [taps][channels]: the sum over inputs of factor * weight << shift. */
-static spk_status build_kernel(struct check *c, uint32_t layer)
+/* For a part's channels, [taps][channels]: the sum over inputs of factor * weight << shift. */
+static spk_status build_kernel(const struct check *c, struct part *r)
 {
-    const struct rule *r = &c->rules[layer];
     const struct ir_node *n = &c->m->node[r->op];
     const struct ir_param *p = &c->m->param[n->param[0]];
-    const struct window w = window_of(c, r);
+    const struct window w = window_of(c, r->op);
     const size_t taps = (size_t)w.kh * w.kw, inputs = p->dim[1], channels = p->dim[0];
     const int8_t *weights = p->data;
     uint64_t *kernel, *factor;
 
-    SPK_TRY(spk_alloc_array(taps * channels, sizeof *kernel, &c->kernels[layer]));
+    SPK_TRY(spk_alloc_array(taps * channels, sizeof *kernel, &r->kernel));
     SPK_TRY(spk_alloc_array_raw(inputs, sizeof *factor, &factor));
-    kernel = c->kernels[layer];
+    kernel = r->kernel;
     for (size_t i = 0; i < inputs; i++)
         factor[i] = check_hash_channel((uint32_t)i) << n->a.conv.shift;
     for (size_t ch = 0; ch < channels; ch++) {
@@ -230,27 +234,23 @@ static spk_status build_kernel(struct check *c, uint32_t layer)
 
 spk_status check_kernels_build(struct check *c)
 {
-    SPK_TRY(spk_alloc_array(c->im->n_layers, sizeof *c->kernels, &c->kernels));
-    for (uint32_t i = 0; i < c->im->n_layers; i++) {
-        if (c->rules[i].kind == RULE_PROJECT)
-            SPK_TRY(build_kernel(c, i));
-    }
+    for (size_t i = 0; i < c->parts.len; i++)
+        SPK_TRY(build_kernel(c, &c->parts.data[i]));
     return SPK_OK;
 }
 
 void check_kernels_fini(struct check *c)
 {
-    for (uint64_t i = 0; c->kernels && i < c->im->n_layers; i++)
-        spk_free(c->kernels[i]);
-    spk_free(c->kernels);
+    for (size_t i = 0; i < c->parts.len; i++)
+        spk_free(c->parts.data[i].kernel);
 }
 
-void check_expect_group(const struct check *c, const struct img_group *g, uint64_t *hash)
+static void expect_part(const struct check *c, const struct part *r, const struct img_group *g,
+                        uint64_t *hash)
 {
-    const struct rule *r = &c->rules[g->layer];
     const struct ir_node *n = &c->m->node[r->op];
     const size_t channels = c->m->param[n->param[0]].dim[0];
-    const struct window w = window_of(c, r);
+    const struct window w = window_of(c, r->op);
 
     for (uint32_t at = 0; at < g->ny * g->nx; at++) {
         uint32_t position =
@@ -258,7 +258,7 @@ void check_expect_group(const struct check *c, const struct img_group *g, uint64
         uint64_t *h = hash + (size_t)at * g->nc;
 
         for (uint32_t k = 0; k < w.kh * w.kw; k++) {
-            const uint64_t *kernel = c->kernels[g->layer] + k * channels + g->c0;
+            const uint64_t *kernel = r->kernel + k * channels + g->c0;
             uint64_t place = 0;
             uint32_t from;
 
@@ -270,4 +270,12 @@ void check_expect_group(const struct check *c, const struct img_group *g, uint64
                 h[ch] += place * kernel[ch];
         }
     }
+}
+
+void check_expect_group(const struct check *c, const struct img_group *g, uint64_t *hash)
+{
+    const struct rule *r = &c->rules[g->layer];
+
+    for (uint32_t k = 0; k < r->n_parts; k++)
+        expect_part(c, &c->parts.data[r->part_first + k], g, hash);
 }

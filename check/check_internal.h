@@ -38,14 +38,27 @@ struct rule {
     enum rule_kind kind;
     bool product;                     /* attention: product lowering, else and_lif */
     uint32_t node;                    /* neuron, pool, delay, encode */
-    uint32_t op;                      /* conv2d, linear, attention, maxpool node */
-    uint32_t source_first, n_sources; /* layers, into sources[] */
+    uint32_t op;                      /* attention, maxpool node */
+    uint32_t source_first, n_sources; /* layers, into sources[]; of projections: of all parts */
+    uint32_t part_first, n_parts;     /* of projections: into parts[] */
     uint32_t heads, d, tokens;        /* attention */
+};
+
+/* A projection in front of neurons and what it reads, a range of sources[]. */
+struct part {
+    uint32_t op; /* conv2d, linear */
+    uint32_t source_first, n_sources;
+    uint64_t *kernel; /* see check_expected.c */
 };
 
 /* One source neuron. */
 struct source {
     uint32_t layer, channel, position;
+};
+
+/* A source whose layer is found after its readers. */
+struct feedback {
+    uint32_t source, node;
 };
 
 struct check {
@@ -67,8 +80,10 @@ struct check {
     struct phase *phases; /* [n_layers] */
     uint32_t ticks;       /* of a step, as the lowerings of attention need them */
     VEC(uint32_t) sources;
+    VEC(uint32_t) lags; /* per source: its frame t - lag is seen in frame t; empty: none has any */
+    VEC(struct part) parts;
+    VEC(struct feedback) feedbacks;
     uint32_t *span_first, *span_last; /* [n_contents] first and last target offset of a list */
-    uint64_t **kernels; /* [n_layers], see check_expected.c; NULL where not RULE_PROJECT */
 };
 
 /* Counts a violation and, below the limit, reports it. layer and core may be IMG_NONE. */
@@ -124,7 +139,7 @@ const int32_t *check_i32_param(const struct check *c, uint32_t node, uint32_t in
 typedef void (*expected_fn)(void *ctx, const struct source *s, uint32_t port, int64_t weight);
 void check_expect(const struct check *c, uint32_t layer, uint32_t channel, uint32_t position,
                   expected_fn fn, void *ctx);
-/* Fills c->kernels. */
+/* Fills the kernels of all parts. */
 spk_status check_kernels_build(struct check *c) SPK_CHECKED;
 void check_kernels_fini(struct check *c);
 /* Adds the hashes of all synapses that a RULE_PROJECT layer gives the neurons of a group, in the
@@ -173,6 +188,8 @@ void check_axon_groups(const struct check *c, uint32_t core, const struct img_in
 bool check_time_plain(const struct check *c, const struct img_in_axon *a, uint32_t first_group,
                       uint32_t last_group, uint64_t feeder);
 void check_core_times(struct check *c, uint32_t core);
+/* How many frames late the spikes of layer `from` are seen by layer `to`, by the module. */
+uint32_t check_lag(const struct check *c, uint32_t from, uint32_t to);
 bool check_is_enable(const struct check *c, uint64_t id);
 spk_status check_synapses(struct check *c) SPK_CHECKED;
 

@@ -56,14 +56,17 @@ static void check_group_neurons(struct check *c, const struct img_group *g)
             &im->configs[k->config_first + im->channel_config[g->channel_config + i]];
 
         if (f->vth == vth[g->c0 + i] && f->decay == q->decay &&
-            (f->soft_reset != 0) == q->soft_reset && program_fits(r, f->program))
+            f->current_keep == q->current_keep && (f->soft_reset != 0) == q->soft_reset &&
+            program_fits(r, f->program))
             continue;
         if (wrong++ == 0)
             check_violation(c, "E0944", g->layer, g->core,
-                            "channel %u: threshold %d, decay %u, %s reset, program %u; expected "
-                            "threshold %d, decay %u, %s reset",
-                            g->c0 + i, f->vth, f->decay, f->soft_reset ? "soft" : "hard",
-                            f->program, vth[g->c0 + i], q->decay, q->soft_reset ? "soft" : "hard");
+                            "channel %u: threshold %d, decay %u, kept current %u, %s reset, "
+                            "program %u; expected threshold %d, decay %u, kept current %u, %s "
+                            "reset",
+                            g->c0 + i, f->vth, f->decay, f->current_keep,
+                            f->soft_reset ? "soft" : "hard", f->program, vth[g->c0 + i], q->decay,
+                            q->current_keep, q->soft_reset ? "soft" : "hard");
     }
     if (wrong > 1)
         check_count(c, wrong - 1);

@@ -121,6 +121,112 @@ spk_status check_set_inner(struct check *c, const char *base, const char *suffix
     return SPK_OK;
 }
 
+/* What an operand of a projection is, seen `lag` frames late. Feedback comes from layers that are
+ * found later: its node is noted in place of the layer, see check_build_rules. */
+static spk_status part_source(struct check *c, uint32_t value, uint32_t lag, struct part *p)
+{
+    const struct ir_node *n = &c->m->node[value];
+    struct check_layers found = {0};
+    bool ok = true;
+
+    if (n->op == IR_OP_LAG && n->n_operands == 1)
+        return part_source(c, n->operand[0], lag + n->a.lag.steps, p);
+    if (n->op == IR_OP_LAG) {
+        SPK_TRY(vec_push(&c->feedbacks,
+                         ((struct feedback){(uint32_t)c->sources.len, n->a.lag.source})));
+        SPK_TRY(vec_push(&c->sources, IMG_NONE));
+        p->n_sources++;
+        return vec_push(&c->lags, n->a.lag.steps);
+    }
+    spk_status status = check_sources_of(c, value, &found, &ok);
+    for (size_t i = 0; i < found.len && ok && status == SPK_OK; i++) {
+        status = vec_push(&c->sources, found.data[i]);
+        if (status == SPK_OK)
+            status = vec_push(&c->lags, lag);
+        p->n_sources++;
+    }
+    vec_fini(&found);
+    if (status == SPK_OK && !ok)
+        p->op = IR_NONE;
+    return status;
+}
+
+/* Adds the part of projection `op` in front of a layer. */
+static spk_status projection_part(struct check *c, uint32_t layer, uint32_t op, bool *out_fine)
+{
+    const struct ir_node *n = &c->m->node[op];
+    struct part p = {.op = op, .source_first = (uint32_t)c->sources.len};
+
+    *out_fine = false;
+    if (n->op != IR_OP_CONV2D && n->op != IR_OP_LINEAR) {
+        check_violation(c, "E0953", layer, IMG_NONE, "is fed by '%s', which is no projection",
+                        ir_op_info(n->op)->name);
+        return SPK_OK;
+    }
+    const struct ir_param *w = &c->m->param[n->param[0]];
+    if (w->dtype != IR_DT_I8 || !w->data || w->rank < 2) {
+        check_violation(c, "E0953", layer, IMG_NONE, "its weights '%s' are absent or not i8",
+                        w->name);
+        return SPK_OK;
+    }
+    if (n->n_params > 1)
+        check_violation(c, "E0953", layer, IMG_NONE,
+                        "its projection has a bias of its own; biases belong to neurons");
+    SPK_TRY(vec_reserve(&c->lags, c->sources.len));
+    while (c->lags.len < c->sources.len) /* those of other rules do not lag */
+        SPK_TRY(vec_push(&c->lags, 0));
+    for (uint32_t i = 0; i < n->n_operands; i++)
+        SPK_TRY(part_source(c, n->operand[i], 0, &p));
+    if (p.op == IR_NONE) {
+        check_violation(c, "E0953", layer, IMG_NONE,
+                        "cannot be checked, because a layer it reads is missing");
+        return SPK_OK;
+    }
+    *out_fine = layer != IMG_NONE;
+    return *out_fine ? vec_push(&c->parts, p) : SPK_OK;
+}
+
+static spk_status set_projection(struct check *c, uint32_t layer, const struct rule *r)
+{
+    if (c->rules[layer].kind != RULE_NONE)
+        check_violation(c, "E0942", layer, IMG_NONE, "stands for two values of the module");
+    else
+        c->rules[layer] = *r;
+    return SPK_OK;
+}
+
+/* Layers of feedbacks, now that all are known. */
+static void close_feedbacks(struct check *c)
+{
+    for (size_t i = 0; i < c->feedbacks.len; i++)
+        c->sources.data[c->feedbacks.data[i].source] = c->layer_of[c->feedbacks.data[i].node];
+}
+
+/* Spikes that are seen late must not reach the next image, and a layer is seen late by another in
+ * one way only, since that is how connections are told apart. */
+static void check_lags(struct check *c)
+{
+    const struct img_meta *m = &c->im->meta;
+    uint32_t worst = 0;
+
+    for (uint32_t l = 0; l < c->im->n_layers; l++) {
+        const struct rule *r = &c->rules[l];
+
+        for (uint32_t i = 0; r->kind == RULE_PROJECT && i < r->n_sources; i++) {
+            const uint32_t lag = c->lags.data[r->source_first + i];
+
+            worst = lag > worst ? lag : worst;
+            if (lag != check_lag(c, c->sources.data[r->source_first + i], l))
+                check_violation(c, "E0953", l, IMG_NONE,
+                                "cannot be checked, because it reads a layer with two lags");
+        }
+    }
+    if (m->interval < (uint64_t)m->timesteps + worst)
+        check_violation(c, "E0922", IMG_NONE, IMG_NONE,
+                        "interval %u: late spikes need %u idle steps after %u frames", m->interval,
+                        worst, m->timesteps);
+}
+
 static spk_status neuron_rule(struct check *c, uint32_t id)
 {
     uint32_t op = c->m->node[id].operand[0];
@@ -138,21 +244,18 @@ static spk_status neuron_rule(struct check *c, uint32_t id)
         return set_rule(c, c->layer_of[id], r, NULL, 0);
     }
     r.kind = RULE_PROJECT;
-    if (n->op != IR_OP_CONV2D && n->op != IR_OP_LINEAR) {
-        check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
-                        "is fed by '%s', which is no projection", ir_op_info(n->op)->name);
-        return SPK_OK;
+    r.part_first = (uint32_t)c->parts.len;
+    r.source_first = (uint32_t)c->sources.len;
+    const bool sum = n->op == IR_OP_ADD;
+    for (uint32_t k = 0; k < (sum ? n->n_operands : 1); k++) {
+        bool fine;
+        SPK_TRY(projection_part(c, c->layer_of[id], sum ? n->operand[k] : op, &fine));
+        if (!fine)
+            return SPK_OK;
     }
-    const struct ir_param *w = &c->m->param[n->param[0]];
-    if (w->dtype != IR_DT_I8 || !w->data || w->rank < 2) {
-        check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
-                        "its weights '%s' are absent or not i8", w->name);
-        return SPK_OK;
-    }
-    if (n->n_params > 1)
-        check_violation(c, "E0953", c->layer_of[id], IMG_NONE,
-                        "its projection has a bias of its own; biases belong to neurons");
-    return set_rule(c, c->layer_of[id], r, n->operand, n->n_operands);
+    r.n_parts = (uint32_t)c->parts.len - r.part_first;
+    r.n_sources = (uint32_t)c->sources.len - r.source_first;
+    return set_projection(c, c->layer_of[id], &r);
 }
 
 static spk_status node_rule(struct check *c, uint32_t id)
@@ -193,6 +296,8 @@ spk_status check_build_rules(struct check *c)
     memset(c->layer_of, 0xff, c->m->n_nodes * sizeof *c->layer_of);
     for (uint32_t i = 0; i < c->m->n_nodes; i++)
         SPK_TRY(node_rule(c, i));
+    close_feedbacks(c);
+    check_lags(c);
     for (uint32_t i = 0; i < c->im->n_layers; i++) {
         if (c->rules[i].kind == RULE_NONE)
             check_violation(c, "E0941", i, IMG_NONE, "stands for no value of the module");

@@ -244,7 +244,7 @@ static bool threshold_fits(const struct rule *r, const struct img_config *f, uin
 {
     int64_t below = 0, vth = f->vth; /* largest sum that must not fire */
 
-    if (w <= 0 || f->soft_reset || graded_source)
+    if (w <= 0 || f->soft_reset || f->current_keep != 0 || graded_source)
         return false;
     if ((r->kind == RULE_RELAY || r->kind == RULE_POOL) && r->n_sources != 1)
         return false; /* a sum of spikes is a count */

@@ -3,17 +3,28 @@
  * run. Enable spikes must reach neurons of their own layer only. */
 #include "check/check_internal.h"
 
+uint32_t check_lag(const struct check *c, uint32_t from, uint32_t to)
+{
+    const struct rule *r = &c->rules[to];
+
+    for (uint32_t i = 0; r->kind == RULE_PROJECT && i < r->n_sources; i++)
+        if (c->sources.data[r->source_first + i] == from)
+            return c->lags.data[r->source_first + i];
+    return 0;
+}
+
 bool check_time_plain(const struct check *c, const struct img_in_axon *a, uint32_t first_group,
                       uint32_t last_group, uint64_t feeder)
 {
     const struct image *im = c->im;
-    uint32_t start, enabled = IMG_NONE;
+    uint32_t start, enabled = IMG_NONE, from;
     struct source s;
 
     if (feeder >= im->n_out_axons) {
         const struct img_injection *j = &im->injections[feeder - im->n_out_axons];
 
         start = j->start;
+        from = j->layer;
         if (j->kind == IMG_INJECT_ENABLE)
             enabled = j->layer;
         else if (start != im->layers[j->layer].start)
@@ -21,12 +32,15 @@ bool check_time_plain(const struct check *c, const struct img_in_axon *a, uint32
     } else {
         if (!check_feeder_source(c, feeder, 0, &s))
             return false;
+        from = s.layer;
         start = im->layers[s.layer].start;
     }
     for (uint32_t g = first_group; g <= last_group; g++) {
         const uint32_t layer = im->groups[g].layer;
 
-        if ((uint64_t)start + 1 + a->delay != im->layers[layer].start ||
+        const uint32_t lag = enabled == IMG_NONE ? check_lag(c, from, layer) : 0;
+
+        if ((uint64_t)start + 1 + a->delay != (uint64_t)im->layers[layer].start + lag ||
             (enabled != IMG_NONE && layer != enabled))
             return false;
     }
@@ -37,6 +51,7 @@ struct timing {
     struct check *c;
     uint32_t core;
     uint64_t arrival; /* step at which the targets see frame 0 */
+    uint32_t from;    /* layer, IMG_NONE: enable spikes */
     uint32_t enabled; /* layer of an enable spike, else IMG_NONE */
     uint32_t wrong_layer, wrong_target;
 };
@@ -50,7 +65,8 @@ static void time_run(void *ctx, uint32_t first, uint32_t n, const int8_t *weight
     (void)at;
     for (uint32_t i = k->group_first; i < k->group_first + k->n_groups; i++) {
         const struct img_group *g = &t->c->im->groups[i];
-        const bool late = t->c->im->layers[g->layer].start != t->arrival;
+        const uint32_t lag = t->from == IMG_NONE ? 0 : check_lag(t->c, t->from, g->layer);
+        const bool late = (uint64_t)t->c->im->layers[g->layer].start + lag != t->arrival;
         const bool foreign = t->enabled != IMG_NONE && g->layer != t->enabled;
 
         for (uint32_t comp = first; comp < first + n && (late || foreign); comp++) {
@@ -94,6 +110,7 @@ static void check_time(struct check *c, uint32_t core, uint32_t local, uint64_t 
         start = im->layers[from].start;
     }
     t.arrival = (uint64_t)start + 1 + a->delay;
+    t.from = from;
     if (from != IMG_NONE)
         rows = check_feeder_atoms(c, feeder);
     for (uint32_t i = 0; i < rows; i++)

@@ -35,19 +35,46 @@ static struct spk_span file_place(const struct input_reader *r)
     return diag_place(r->diags, "%s", r->name);
 }
 
+/* A frame for each time step, of counts or of real values. */
+static bool framed(const struct input_reader *r)
+{
+    return r->node->a.input.events || r->node->a.input.series;
+}
+
+/* Axes of a frame that a file must give: trailing ones of a vector or of a row may be left out. */
+static uint32_t least_axes(const struct ir_type *t)
+{
+    return t->height > 1 ? 3 : t->width > 1 ? 2 : 1;
+}
+
 /* "[B,3,32,32]" or "[B,4,2,128,128]": what the model takes. */
 static void describe_wanted(const struct input_reader *r, struct strbuf *out)
 {
     const struct ir_type *t = &r->node->type;
     strbuf_append(out, "[B,");
-    if (r->node->a.input.events)
+    if (framed(r))
         strbuf_printf(out, "%u,", t->timesteps);
-    strbuf_printf(out, "%u,%u,%u]", t->channels, t->height, t->width);
+    if (least_axes(t) == 1)
+        strbuf_printf(out, "%u]", t->channels);
+    else if (least_axes(t) == 2)
+        strbuf_printf(out, "%u,%u]", t->channels, t->width);
+    else
+        strbuf_printf(out, "%u,%u,%u]", t->channels, t->height, t->width);
+}
+
+static bool frame_fits(const struct st_tensor *t, uint32_t first, const struct ir_type *type)
+{
+    const uint32_t axes = t->rank - first;
+    if (t->shape[first] != type->channels)
+        return false;
+    if (axes == 3)
+        return t->shape[first + 1] == type->height && t->shape[first + 2] == type->width;
+    return axes == 1 || t->shape[first + 1] == type->width;
 }
 
 uint64_t input_elements(const struct input_reader *r)
 {
-    uint64_t frames = r->node->a.input.events ? r->node->type.timesteps : 1;
+    uint64_t frames = framed(r) ? r->node->type.timesteps : 1;
     return frames * ir_type_elements(&r->node->type);
 }
 
@@ -186,7 +213,7 @@ static spk_status check_idx(const struct input_reader *r, const struct idx_array
     uint32_t channels = a->rank == 4 ? a->dims[3] : 1;
     bool shape_good = (a->rank == 3 || a->rank == 4) && a->dims[1] == t->height &&
                       a->dims[2] == t->width && channels == t->channels;
-    if (r->node->a.input.events) {
+    if (framed(r)) {
         spk_status status = diag_error(r->diags, file_place(r), "E0411",
                                        "IDX files hold still images, the model takes event frames");
         diag_help_set(r->diags, "give a safetensors file with tensor 'input' [B,T,C,H,W]");
@@ -217,7 +244,7 @@ static spk_status load_idx(struct input_reader *r, struct idx_array *a)
 
 /* ---- safetensors ---- */
 
-static bool type_good(enum st_dtype type, bool events)
+static bool type_good(enum st_dtype type, bool frames)
 {
     switch (type) {
     case ST_F32:
@@ -230,7 +257,7 @@ static bool type_good(enum st_dtype type, bool events)
     case ST_I16:
     case ST_U16:
     case ST_I32:
-        return events;
+        return frames;
     default:
         return false;
     }
@@ -239,28 +266,27 @@ static bool type_good(enum st_dtype type, bool events)
 static spk_status check_tensor(const struct input_reader *r, const struct st_tensor *t)
 {
     const struct ir_type *type = &r->node->type;
-    bool events = r->node->a.input.events;
-    uint32_t first = events ? 2 : 1;
-    bool shape_good = t->rank == first + 3;
-    if (shape_good)
-        shape_good = (!events || t->shape[1] == type->timesteps) &&
-                     t->shape[first] == type->channels && t->shape[first + 1] == type->height &&
-                     t->shape[first + 2] == type->width;
-    if (shape_good && type_good(t->dtype, events))
+    bool frames = framed(r);
+    uint32_t first = frames ? 2 : 1;
+    bool rank_good = t->rank <= first + 3 && t->rank >= first + least_axes(type);
+    bool shape_good =
+        rank_good && (!frames || t->shape[1] == type->timesteps) && frame_fits(t, first, type);
+    if (shape_good && type_good(t->dtype, frames))
         return SPK_OK;
     struct strbuf have = {0}, want = {0};
     st_describe(t, &have);
     describe_wanted(r, &want);
     struct spk_span place = diag_place(r->diags, "%s: tensor %s", r->name, t->name);
     spk_status status;
-    if (t->rank != first + 3) {
-        status = diag_error(r->diags, place, "E0411",
-                            "tensor of rank %u, %s; the model takes rank "
-                            "%u, %s",
-                            t->rank, strbuf_cstr(&have), first + 3, strbuf_cstr(&want));
-        diag_help_set(r->diags, events ? "this model takes one frame per time step: [B,T,C,H,W]"
+    if (!rank_good) {
+        status =
+            diag_error(r->diags, place, "E0411",
+                       "tensor of rank %u, %s; the model takes rank "
+                       "%u, %s",
+                       t->rank, strbuf_cstr(&have), first + least_axes(type), strbuf_cstr(&want));
+        diag_help_set(r->diags, frames ? "this model takes one frame per time step: [B,T,C,H,W]"
                                        : "this model takes still images: [B,C,H,W]; B may be 1");
-    } else if (!shape_good && events && t->shape[1] != type->timesteps) {
+    } else if (!shape_good && frames && t->shape[1] != type->timesteps) {
         status = diag_error(r->diags, place, "E0411", "%llu time steps, %s; the model takes %u, %s",
                             (unsigned long long)t->shape[1], strbuf_cstr(&have), type->timesteps,
                             strbuf_cstr(&want));
@@ -271,7 +297,7 @@ static spk_status check_tensor(const struct input_reader *r, const struct st_ten
     } else {
         status = diag_error(r->diags, place, "E0412", "element type %s, the model takes %s",
                             st_dtype_name(t->dtype),
-                            events ? "F32, F16, BF16, F64, U8, I8, I16, U16 or I32"
+                            frames ? "F32, F16, BF16, F64, U8, I8, I16, U16 or I32"
                                    : "F32, F16, BF16, F64 or U8");
     }
     strbuf_fini(&have);
@@ -298,7 +324,7 @@ static spk_status load_tensor(struct input_reader *r, struct st_file *file)
         r->out->input.data = data;
         return check_finite(r);
     }
-    if (t->dtype == ST_U8 && !r->node->a.input.events) {
+    if (t->dtype == ST_U8 && !framed(r)) {
         SPK_TRY(take_bytes(r, t->data, false));
     } else {
         struct st_tensor used = *t;

@@ -4,9 +4,14 @@
  * runs only when the one before found no error, so that messages do not build on guesses.       */
 #include "frontend/model.h"
 
+#include <string.h>
+
+#include "frontend/netx.h"
+#include "frontend/nir.h"
 #include "frontend/sema.h"
 #include "support/alloc.h"
 #include "support/file.h"
+#include "support/h5.h"
 
 /* A program with its symbols, ready to be evaluated. */
 struct fe_loaded {
@@ -94,14 +99,50 @@ spk_status fe_model_parse_text(const char *name, const char *text, size_t length
     return status;
 }
 
+/* Whether the file begins as HDF5 files do. */
+static spk_status fe_is_hdf5(const char *path, struct diag_list *d, bool *out)
+{
+    struct file_map map;
+    SPK_TRY(file_map_open(path, d, &map));
+    *out = map.size >= 8 && memcmp(map.data, "\x89HDF\r\n\x1a\n", 8) == 0;
+    file_map_close(&map);
+    return SPK_OK;
+}
+
+static spk_status fe_graph_open(const char *path, const struct fe_options *options,
+                                struct diag_list *d, struct ir_module **out)
+{
+    static const struct fe_options none;
+    const char *base = path_base(path), *dot = strrchr(base, '.');
+    char *name = spk_strndup(base, dot && dot != base ? (size_t)(dot - base) : strlen(base));
+    struct h5_file *file = NULL;
+    spk_status status = name ? h5_open(path, d, &file) : SPK_ERR_NOMEM;
+    if (status == SPK_OK && h5_exists(file, "node"))
+        status = fe_nir_load(file, name, options ? options : &none, d, out);
+    else if (status == SPK_OK && h5_exists(file, "layer"))
+        status = fe_netx_load(file, name, options ? options : &none, d, out);
+    else if (status == SPK_OK)
+        status = diag_error(d, diag_place(d, "%s", path), "E0280",
+                            "this HDF5 file is neither a NIR graph (it has no 'node') nor a netx "
+                            "network (no 'layer')");
+    h5_destroy(file);
+    spk_free(name);
+    return d->out_of_memory ? SPK_ERR_NOMEM : status;
+}
+
 spk_status fe_model_open(const char *model, const struct fe_options *options, struct diag_list *d,
                          struct fe_model *out)
 {
     struct diag_list own;
     *out = (struct fe_model){0};
     struct diag_list *list = fe_diags(d, &own);
+    bool hdf5 = false;
     spk_status status = fe_model_find(model, NULL, 0, list, &out->path);
     if (status == SPK_OK)
+        status = fe_is_hdf5(out->path, list, &hdf5);
+    if (status == SPK_OK && hdf5)
+        status = fe_graph_open(out->path, options, list, &out->module);
+    else if (status == SPK_OK)
         status = fe_evaluate(out->path, NULL, 0, options, list, &out->module, &out->weights);
     diag_fini(&own);
     if (status != SPK_OK)
@@ -121,7 +162,8 @@ spk_status fe_model_load(const char *model, const struct fe_setting *sets, uint3
                          const struct fe_binding *binds, uint32_t n_binds, struct diag_list *d,
                          struct ir_module **out)
 {
-    struct fe_options options = {sets, n_sets, binds, n_binds};
+    struct fe_options options = {
+        .sets = sets, .n_sets = n_sets, .binds = binds, .n_binds = n_binds};
     struct fe_model opened;
     *out = NULL;
     SPK_TRY(fe_model_open(model, &options, d, &opened));
@@ -168,8 +210,11 @@ spk_status fe_model_params(const char *model, struct diag_list *d, struct fe_par
     char *path = NULL;
     *out = (struct fe_param_list){0};
     struct diag_list *list = fe_diags(d, &own);
+    bool hdf5 = false;
     spk_status status = fe_model_find(model, NULL, 0, list, &path);
-    if (status == SPK_OK) {
+    if (status == SPK_OK)
+        status = fe_is_hdf5(path, list, &hdf5); /* graphs have no parameters of their own */
+    if (status == SPK_OK && !hdf5) {
         status = fe_loaded_init(&l, path, NULL, 0, list);
         if (status == SPK_OK)
             status = fe_collect_params(l.symbols.model, out);

@@ -1,6 +1,7 @@
-/* Model descriptions: from a .spk file (docs/language.md) to an IR module of stage MODEL.
+/* Model descriptions: from a .spk file (docs/language.md), or a NIR graph in HDF5, to an IR module
+ * of stage MODEL.
  *
- * MODEL is a path, or the name of a zoo model (no slash, no ".spk"), which is looked up in the
+ * MODEL is a path, or the name of a zoo model (no slash, no ".spk" or ".nir"), which is looked up in the
  * folders of frontend/share.h.
  *
  * Spans of the module refer to the diagnostic list's sources: keep the list as long as the module
@@ -38,6 +39,7 @@ struct fe_options {
     uint32_t n_sets;
     const struct fe_binding *binds;
     uint32_t n_binds;
+    double dt; /* NIR: time step in seconds, 0: the file's */
 };
 
 /* A loaded model. fe_model_fini frees what is left in it (take the module out by setting NULL). */

@@ -14,7 +14,8 @@
 
 bool fe_model_is_zoo_name(const char *model)
 {
-    return *model && !strchr(model, '/') && !path_has_suffix(model, SUFFIX);
+    return *model && !strchr(model, '/') && !path_has_suffix(model, SUFFIX) &&
+           !path_has_suffix(model, ".nir") && !path_has_suffix(model, ".net");
 }
 
 static spk_status fe_folders(const char *const *dirs, uint32_t n_dirs, struct file_names *out)

@@ -186,6 +186,9 @@ static spk_status prepare(struct pictures *k)
 {
     const struct input_reader *r = k->r;
     uint32_t channels = r->node->type.channels;
+    if (r->node->a.input.series)
+        return diag_error(r->diags, diag_place(r->diags, "%s", r->name), "E0462",
+                          "a picture or recording, the model takes frames of real values");
     if (k->events ? channels > 2 : channels != 1 && channels != 3)
         return diag_error(r->diags, diag_place(r->diags, "%s", r->name), "E0463",
                           "the model takes %u channels; %s", channels,

@@ -51,9 +51,9 @@ const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
     static const char *const encodings[] = {"current", "events", NULL};
     static const char *const layouts[] = {"chw", "cn", "nc", "c", NULL};
     static const struct ir_attr_info input[] = {
-        BOOL("events", input.events), BOOL("normalise", input.normalise),
-        U32("n_norm", input.n_norm),  F32("mean", input.mean, 4),
-        F32("std", input.std, 4),
+        BOOL("events", input.events),       BOOL("series", input.series),
+        BOOL("normalise", input.normalise), U32("n_norm", input.n_norm),
+        F32("mean", input.mean, 4),         F32("std", input.std, 4),
     };
     static const struct ir_attr_info repeat[] = {U32("times", repeat)};
     static const struct ir_attr_info conv[] = {
@@ -67,8 +67,16 @@ const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
     static const struct ir_attr_info neuron[] = {
         {"program", IR_ATTR_U32, offsetof(struct ir_node, a.neuron.program), 1, NULL, true},
         U16("decay", neuron.q.decay, 1),
+        U16("current_keep", neuron.q.current_keep, 1),
         U8("bits", neuron.q.bits),
         BOOL("soft_reset", neuron.q.soft_reset),
+    };
+    static const struct ir_attr_info membrane[] = {
+        {"program", IR_ATTR_U32, offsetof(struct ir_node, a.neuron.program), 1, NULL, true},
+    };
+    static const struct ir_attr_info lag[] = {
+        U32("steps", lag.steps),
+        {"source", IR_ATTR_U32, offsetof(struct ir_node, a.lag.source), 1, NULL, true},
     };
     static const struct ir_attr_info maxpool[] = {
         U16("kernel", pool.kernel, 1),
@@ -111,6 +119,7 @@ const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
         [IR_OP_MAXPOOL] = ENTRY(maxpool),     [IR_OP_ATTENTION] = ENTRY(attention),
         [IR_OP_RESHAPE] = ENTRY(reshape),     [IR_OP_DELAY] = ENTRY(delay),
         [IR_OP_ENCODE] = ENTRY(encode),       [IR_OP_READOUT] = ENTRY(readout),
+        [IR_OP_MEMBRANE] = ENTRY(membrane),   [IR_OP_LAG] = ENTRY(lag),
     };
     *out_n = (unsigned)op < IR_OP_COUNT ? tables[op].n : 0;
     return *out_n ? tables[op].info : NULL;

@@ -24,7 +24,7 @@
 #include "support/diag.h"
 #include "support/status.h"
 
-#define IMG_SCHEMA 3
+#define IMG_SCHEMA 4
 #define IMG_NONE 0xffffffffu
 
 struct img_core {
@@ -38,10 +38,11 @@ struct img_core {
 };
 
 /* Neuron programs. FIXED and PROG share one update, see docs/integers.md:
- *   u = wrap(acc + bias); v = clip(trunc(v*(4096-decay)/4096) + u); fire v >= vth.
+ *   u = wrap(trunc(u*current_keep/4096) + acc + bias); v = clip(trunc(v*(4096-decay)/4096) + u);
+ *   fire v >= vth.
  * FIXED (loihi1): runs at every step; the only bias is the one the host wrote; threshold is
  *   given as vth = (mantissa << threshold_shift) + 1.
- * PROG (loihi2): runs only on valid frames of its window, sets v = 0 before frame 0; adds the
+ * PROG (loihi2): runs only on valid frames of its window, sets u = v = 0 before frame 0; adds the
  *   static bias of its channel.
  * SUM: no state; payload = acc, sent when not 0 (count relay, graded).
  * PRODUCT: no state; payload = acc of port 0 times acc of port 1, sent when not 0.
@@ -75,6 +76,7 @@ struct img_config {
     uint16_t decay;
     uint8_t program; /* enum img_program */
     uint8_t soft_reset;
+    uint16_t current_keep; /* of PROG; 0 of others */
 };
 
 /* A compartment group: a tile of one layer on one core. Its channels are cut into slices, a plane

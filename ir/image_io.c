@@ -39,7 +39,8 @@
     F(c0, U32, 1) F(ny, U32, 1) F(nx, U32, 1) F(nc, U32, 1) F(pitch, U32, 1) F(slice, U32, 1) \
     F(plane, U32, 1) F(channel_config, U32, 1) F(channel_bias, U32, 1) F(host_current, U32, 1) \
     F(teach_first, U32, 1)
-#define CONFIG(F) F(vth, I32, 1) F(decay, U16, 1) F(program, U8, 1) F(soft_reset, U8, 1)
+#define CONFIG(F) \
+    F(vth, I32, 1) F(decay, U16, 1) F(program, U8, 1) F(soft_reset, U8, 1) F(current_keep, U16, 1)
 #define LAYER(F) \
     F(name, U32, 1) F(kind, U32, 1) F(channels, U32, 1) F(height, U32, 1) F(width, U32, 1) \
     F(start, U32, 1) F(recorded, U32, 1) F(layout, U32, 1) F(payload_bound, U32, 1) \
@@ -110,7 +111,7 @@ COMPLETE(GROUP, 0);
 #undef ROW_TYPE
 #define ROW_TYPE struct img_config
 static const struct h5_field fields_configs[] = {CONFIG(FIELD)};
-COMPLETE(CONFIG, 0);
+COMPLETE(CONFIG, 2);
 #undef ROW_TYPE
 #define ROW_TYPE struct img_layer
 static const struct h5_field fields_layers[] = {LAYER(FIELD)};

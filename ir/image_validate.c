@@ -168,6 +168,7 @@ static void check_configs(struct check *c)
     for (uint64_t i = 0; i < c->im->n_configs && img_row_is(c, "configs", i); i++) {
         const struct img_config *k = &c->im->configs[i];
         img_at_most(c, "decay", k->decay, 4096, "");
+        img_at_most(c, "current_keep", k->current_keep, k->program == IMG_PROG_PROG ? 4096 : 0, "");
         img_at_most(c, "program", k->program, IMG_PROG_ENGINE, "");
         img_at_most(c, "soft_reset", k->soft_reset, 1, "");
     }

@@ -83,6 +83,22 @@ static spk_status need_channels(const struct infer *c, uint32_t i, const char *r
     return s;
 }
 
+/* Per-channel or per-neuron tensor: [channels], or [channels, height, width]. */
+static spk_status need_elements(const struct infer *c, uint32_t i, const char *role,
+                                const struct ir_type *t)
+{
+    const struct ir_param *p = param(c, i);
+    if (p->rank == 1 && p->dim[0] == t->channels)
+        return SPK_OK;
+    if (p->rank == 3 && p->dim[0] == t->channels && p->dim[1] == t->height && p->dim[2] == t->width)
+        return SPK_OK;
+    struct strbuf expected = {0};
+    strbuf_printf(&expected, "[%u] or [%u, %u, %u]", t->channels, t->channels, t->height, t->width);
+    spk_status s = param_error(c, i, role, strbuf_cstr(&expected));
+    strbuf_fini(&expected);
+    return s;
+}
+
 static bool events(enum ir_kind k)
 {
     return k == IR_SPIKE || k == IR_COUNT;
@@ -131,7 +147,10 @@ static spk_status infer_input(const struct infer *c)
     *c->out = c->n->type;
     c->out->kind = a->events ? IR_COUNT : IR_REAL;
     c->out->num = IR_F32;
-    c->out->timesteps = a->events ? c->m->timesteps : 1;
+    c->out->timesteps = a->events || a->series ? c->m->timesteps : 1;
+    if (a->events && a->series)
+        return diag_error(c->d, c->n->span, "E0307",
+                          "input: frames are either event counts or real values");
     if (!a->events)
         c->out->bound = 0;
     if (a->n_norm > 4 || (a->n_norm && a->n_norm != c->out->channels))
@@ -261,9 +280,23 @@ static spk_status infer_batchnorm(const struct infer *c)
     return SPK_OK;
 }
 
+static spk_status infer_scale(const struct infer *c)
+{
+    *c->out = *operand(c, 0);
+    SPK_TRY(need_elements(c, 0, "scale", c->out));
+    if (c->m->stage == IR_STAGE_QUANTISED)
+        return diag_error(c->d, c->n->span, "E0309", "scale: works on f32 only");
+    c->out->kind = IR_CURRENT;
+    c->out->num = IR_F32;
+    c->out->bound = 0;
+    return SPK_OK;
+}
+
+/* neuron and membrane */
 static spk_status infer_neuron(const struct infer *c)
 {
     static const char *const roles[] = {"threshold", "bias"};
+    const bool spikes = c->n->op == IR_OP_NEURON;
     const struct ir_type *x = operand(c, 0);
     *c->out = *x;
     if (x->timesteps != 1 && x->timesteps != c->m->timesteps)
@@ -274,12 +307,33 @@ static spk_status infer_neuron(const struct infer *c)
         return diag_error(c->d, c->n->span, "E0313",
                           "neuron: program %u does not exist, there are %u", c->n->a.neuron.program,
                           c->m->n_neurons);
-    for (uint32_t i = 0; i < c->n->n_params; i++)
-        SPK_TRY(need_channels(c, i, roles[i], x->channels));
-    c->out->kind = IR_SPIKE;
+    if (c->m->stage == IR_STAGE_QUANTISED && c->n->n_params > 2)
+        return diag_error(c->d, c->n->span, "E0301",
+                          "neuron: takes a threshold and a bias, found %u params", c->n->n_params);
+    for (uint32_t i = 0; i < c->n->n_params; i++) {
+        if (c->m->stage == IR_STAGE_QUANTISED)
+            SPK_TRY(need_channels(c, i, roles[i], x->channels));
+        else
+            SPK_TRY(need_elements(c, i, "param", x));
+    }
+    c->out->kind = spikes ? IR_SPIKE : IR_CURRENT;
     c->out->num = stage_num(c);
     c->out->timesteps = c->m->timesteps;
-    c->out->bound = 1;
+    c->out->bound = spikes ? 1 : 0;
+    return SPK_OK;
+}
+
+static spk_status infer_lag(const struct infer *c)
+{
+    const struct ir_attr_lag *a = &c->n->a.lag;
+    if (!a->steps)
+        return diag_error(c->d, c->n->span, "E0307", "lag: must be at least 1 step");
+    if ((a->source == IR_NONE) != (c->n->n_operands == 1))
+        return diag_error(c->d, c->n->span, "E0301",
+                          "lag: takes an operand, or the source of a feedback");
+    *c->out = c->n->n_operands ? *operand(c, 0) : c->n->type; /* feedback: as declared */
+    c->out->num = stage_num(c);
+    c->out->timesteps = c->m->timesteps;
     return SPK_OK;
 }
 
@@ -517,8 +571,13 @@ static spk_status dispatch(const struct infer *c)
         return infer_linear(c);
     case IR_OP_BATCHNORM:
         return infer_batchnorm(c);
+    case IR_OP_SCALE:
+        return infer_scale(c);
     case IR_OP_NEURON:
+    case IR_OP_MEMBRANE:
         return infer_neuron(c);
+    case IR_OP_LAG:
+        return infer_lag(c);
     case IR_OP_ADD:
         return infer_sum(c, true);
     case IR_OP_MAXPOOL:

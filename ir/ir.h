@@ -31,6 +31,7 @@
 #define IR_NONE 0xffffffffu
 #define IR_MAX_RANK 4
 #define IR_MAX_STATES 4
+#define IR_MAX_NEURON_PARAMS 8
 
 enum ir_op {
 #define IR_OP(e, s, a, b, c, d, f) IR_OP_##e,
@@ -76,7 +77,8 @@ uint64_t ir_type_elements(const struct ir_type *t);
 enum ir_dtype { IR_DT_F32, IR_DT_I8, IR_DT_I16, IR_DT_I32 };
 
 /* A constant tensor, row-major, outermost dimension first.
- * Weights of conv2d: [out, in, kh, kw]; of linear: [out, in]; the rest: [channels].          */
+ * Weights of conv2d: [out, in, kh, kw]; of linear: [out, in]; of scale and of float neurons:
+ * [channels] or one for each neuron, [channels, height, width]; the rest: [channels].         */
 struct ir_param {
     const char *name; /* unique in the module */
     enum ir_dtype dtype;
@@ -94,6 +96,7 @@ enum ir_eq_code {
     IR_EQ_CONST, /* push k */
     IR_EQ_INPUT, /* push the input current of this step */
     IR_EQ_STATE, /* push state arg */
+    IR_EQ_PARAM, /* push the neuron's own value of the node's param arg */
     IR_EQ_NEG,
     IR_EQ_ADD,
     IR_EQ_SUB,
@@ -129,10 +132,14 @@ struct ir_neuron {
     struct spk_span span;
 };
 
-/* A one-state program in closed form: v = retain*v + gain*input + offset; fire v >= v_th (or >);
- * reset v = v_reset, or v = v - v_th.                                                         */
+/* How many params a node with this program has: one more than the largest that is read. */
+uint32_t ir_neuron_params(const struct ir_neuron *n);
+
+/* A program of one or two states in closed form: u = current_retain*u + gain*input;
+ * v = retain*v + u + offset; fire v >= v_th (or >); reset v = v_reset, or v = v - v_th.
+ * current_retain is 0 for one state.                                                          */
 struct ir_lif {
-    double retain, gain, offset, v_init, v_th, v_reset;
+    double current_retain, retain, gain, offset, v_init, v_th, v_reset;
     bool soft_reset;
     enum ir_cmp cmp;
 };
@@ -141,7 +148,8 @@ struct ir_lif {
 bool ir_neuron_as_lif(const struct ir_neuron *n, struct ir_lif *out);
 
 /* Integer neuron of a quantised module; all quantities in membrane units of the target.
- *   u = wrap(sum of currents + bias[c], bits); v = clip(trunc(v * (4096 - decay) / 4096) + u);
+ *   u = wrap(trunc(u * current_keep / 4096) + sum of currents + bias[c], bits);
+ *   v = clip(trunc(v * (4096 - decay) / 4096) + u);
  *   fire where v >= vth[c]; then v = 0 (hard) or v -= vth[c] (soft). See docs/integers.md.
  * trunc rounds towards zero; wrap is two's complement of `bits` bits; clip is +-(2^(bits-1)-1).
  * vth and bias are the node's params 0 and 1 (i32 [channels], bias optional).                  */
@@ -149,6 +157,7 @@ struct ir_neuron_q {
     uint16_t decay; /* 0..4096 */
     uint8_t bits;   /* 24 on both Loihi */
     bool soft_reset;
+    uint16_t current_keep; /* 0..4096; 0: the current of a step is its input */
 };
 
 struct ir_attr_conv {
@@ -196,7 +205,8 @@ struct ir_attr_readout {
     uint32_t divisor; /* tokens * timesteps */
 };
 struct ir_attr_input {
-    bool events;    /* a frame per step; else one frame, made T steps by `repeat` */
+    bool events;    /* event counts, a frame per step */
+    bool series;    /* real values, a frame per step; neither: one frame, for `repeat` */
     bool normalise; /* IDX bytes: x = (byte/255 - mean[c]) / std[c] */
     float mean[4], std[4];
     uint32_t n_norm;
@@ -206,6 +216,13 @@ struct ir_attr_reshape {
 };
 struct ir_attr_delay {
     uint32_t steps; /* how many steps later than its operand; sums its operands when several */
+};
+
+/* With an operand: its value `steps` steps before, zero before the first. Without one: the same of
+ * the later node `source` (delayed feedback).                                                   */
+struct ir_attr_lag {
+    uint32_t steps;
+    uint32_t source; /* IR_NONE where there is an operand */
 };
 
 struct ir_node {
@@ -227,6 +244,7 @@ struct ir_node {
         struct ir_attr_input input;
         struct ir_attr_reshape reshape;
         struct ir_attr_delay delay;
+        struct ir_attr_lag lag;
         float eps;       /* batchnorm: params weight, bias, running_mean, running_var */
         uint32_t repeat; /* repeat: T */
     } a;

@@ -168,6 +168,15 @@ static spk_status call(struct parser *p, struct equation *e, uint8_t code, bool 
     return emit(p, e, (struct ir_eq){code, 0, 0.0f});
 }
 
+static spk_status own_param(struct parser *p, struct equation *e)
+{
+    int64_t index;
+    SPK_TRY(sir_need_punct(p, '('));
+    SPK_TRY(sir_need_int(p, 0, IR_MAX_NEURON_PARAMS - 1, &index));
+    SPK_TRY(sir_need_punct(p, ')'));
+    return emit(p, e, (struct ir_eq){IR_EQ_PARAM, (uint8_t)index, 0.0f});
+}
+
 static spk_status named_state(struct parser *p, struct equation *e)
 {
     for (uint32_t i = 0; i < e->n_states; i++) {
@@ -215,6 +224,8 @@ static spk_status factor_inner(struct parser *p, struct equation *e)
         return call(p, e, IR_EQ_MAX, true);
     if (sir_accept_word(p, "abs"))
         return call(p, e, IR_EQ_ABS, false);
+    if (sir_accept_word(p, "param"))
+        return own_param(p, e);
     return named_state(p, e);
 }
 

@@ -30,7 +30,7 @@ bool ir_plain_name(const char *name)
 /* A state's name that can stand in an equation. */
 static bool plain_state(const struct ir_neuron *n, uint32_t s)
 {
-    static const char *const reserved[] = {"input", "min", "max", "abs", "nan", "inf"};
+    static const char *const reserved[] = {"input", "min", "max", "abs", "nan", "inf", "param"};
     const char *name = n->state_name[s];
     if (!name || !ir_plain_name(name) || strchr(name, '.'))
         return false;
@@ -123,6 +123,8 @@ static void print_leaf(const struct ir_neuron *n, const struct ir_eq *e, struct 
         strbuf_f32(out, e->k);
     else if (e->code == IR_EQ_INPUT)
         strbuf_append(out, "input");
+    else if (e->code == IR_EQ_PARAM)
+        strbuf_printf(out, "param(%u)", e->arg);
     else if (plain_state(n, e->arg))
         strbuf_append(out, n->state_name[e->arg]);
     else
@@ -142,6 +144,7 @@ static void print_expr(const struct ir_neuron *n, const struct ir_expr *e, struc
         case IR_EQ_CONST:
         case IR_EQ_INPUT:
         case IR_EQ_STATE:
+        case IR_EQ_PARAM:
             stack[depth] = (struct part){{0}, LEVEL_ATOM};
             print_leaf(n, &e->code[i], &stack[depth++].text);
             break;

@@ -227,6 +227,11 @@ static void check_model_node(struct verify *v, uint32_t id)
     }
 }
 
+static bool is_projection(const struct ir_node *n)
+{
+    return n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR;
+}
+
 static void check_lowered_node(struct verify *v, uint32_t id)
 {
     const struct ir_node *n = &v->m->node[id];
@@ -239,6 +244,12 @@ static void check_lowered_node(struct verify *v, uint32_t id)
         need(v, id, !quantised, "E0322", "mean must have become a read-out");
         break;
     case IR_OP_ADD:
+        if (n->type.kind == IR_CURRENT) {
+            for (uint32_t i = 0; i < n->n_operands; i++)
+                need(v, id, is_projection(&v->m->node[n->operand[i]]), "E0322",
+                     "a sum of currents is one of projections");
+            break;
+        }
         need(v, id, n->recorded, "E0322", "a sum survives only where it is recorded");
         need(v, id, !v->used_outside_add[id], "E0322",
              "a recorded sum has no users but other sums: they take its summands");
@@ -264,6 +275,13 @@ static void check_lowered_node(struct verify *v, uint32_t id)
     case IR_OP_MAXPOOL:
         need(v, id, n->type.kind == IR_SPIKE, "E0323", "only spikes can be pooled");
         break;
+    case IR_OP_LAG:
+        need(v, id, events(&n->type), "E0323", "only spikes and counts can lag");
+        break;
+    case IR_OP_SCALE:
+    case IR_OP_MEMBRANE:
+        broken(v, id, "E0322", "this op exists in stage model only");
+        break;
     default:
         break;
     }
@@ -284,6 +302,7 @@ static void check_quantised_node(struct verify *v, uint32_t id)
              "a quantised neuron has no float program");
         need(v, id, n->n_params >= 1, "E0322", "a quantised neuron has its thresholds as param 0");
         need(v, id, n->a.neuron.q.decay <= 4096, "E0307", "decay is above 4096");
+        need(v, id, n->a.neuron.q.current_keep <= 4096, "E0307", "current_keep is above 4096");
         need(v, id, n->a.neuron.q.bits >= 2 && n->a.neuron.q.bits <= 32, "E0307",
              "bits must be 2..32");
         break;
@@ -317,9 +336,21 @@ static void check_common(struct verify *v, uint32_t id)
     }
     need(v, id, n->type.timesteps == 1 || n->type.timesteps == v->m->timesteps, "E0312",
          "its time steps are neither 1 nor those of the module");
-    if (n->op == IR_OP_NEURON && !quantised) {
-        need(v, id, n->a.neuron.program != IR_NONE, "E0313", "a float neuron has a program");
-        need(v, id, n->n_params == 0, "E0322", "a float neuron has no params");
+    if ((n->op == IR_OP_NEURON || n->op == IR_OP_MEMBRANE) && !quantised) {
+        const uint32_t p = n->a.neuron.program;
+        need(v, id, p != IR_NONE, "E0313", "a float neuron has a program");
+        need(v, id, p >= v->m->n_neurons || n->n_params == ir_neuron_params(&v->m->neuron[p]),
+             "E0322", "a float neuron has the params that its program reads");
+    }
+    if (n->op == IR_OP_LAG && n->n_operands == 0) {
+        const uint32_t s = n->a.lag.source;
+        need(v, id, s < v->m->n_nodes && s > id, "E0302", "a feedback has a later source");
+        if (s < v->m->n_nodes && s > id) {
+            struct ir_type t = v->m->node[s].type;
+            t.timesteps = n->type.timesteps;
+            need(v, id, ir_type_equal(&t, &n->type), "E0321",
+                 "a feedback has the type of its source");
+        }
     }
     if (n->op == IR_OP_READOUT) {
         const struct ir_type *t = &v->m->node[n->operand[0]].type;

@@ -31,12 +31,20 @@
 
 struct id_list VEC_FIELDS(uint32_t);
 
+/* Feedback `id` of the destination, from source value `source`, which must wait `steps`. */
+struct waiting {
+    uint32_t id, source, steps;
+};
+struct lag_list VEC_FIELDS(struct waiting);
+
 struct balance {
     struct rewrite rw;
     const struct tgt *t;
     uint32_t *src_start;         /* start of every source value */
     struct id_list start;        /* start of every destination value */
     struct id_list relays;       /* all delays made so far */
+    uint32_t *target;            /* step at which the operands of a source projection meet */
+    struct lag_list lags;        /* feedbacks, whose sources are delayed when they are built */
     struct relay_steps *station; /* binary: per source value, starts of its relays, ascending */
     uint32_t max_steps;
     uint64_t relay_neurons;
@@ -189,27 +197,99 @@ static spk_status align_spikes(struct balance *b, uint32_t src, uint32_t target,
     return SPK_OK;
 }
 
+/* The lag `lag` of the source for a projection whose operands meet at `target`: what it lags behind
+ * waits so long that its frame t - steps comes with frame t of the others, in synapses as far as
+ * their delay goes, else in relays. */
+static spk_status align_lag(struct balance *b, uint32_t lag, uint32_t target, uint32_t *out)
+{
+    struct ir_node n = b->rw.src->node[lag];
+    const bool feedback = n.n_operands == 0;
+    const uint32_t from = feedback ? n.a.lag.source : n.operand[0];
+    const uint32_t due = target + n.a.lag.steps, start = b->src_start[from];
+    uint32_t at = feedback ? IR_NONE : b->rw.value[from];
+    char name[160];
+    const uint64_t here = (uint64_t)start + b->max_steps - 1;
+    const uint32_t wait = due > here ? (uint32_t)(due - here) : 0;
+    if (due < start)
+        return diag_nofit(b->rw.diags, n.span, "E0645",
+                          "%s: its feedback of %u steps leads through %u layers; on a chip each "
+                          "takes a step",
+                          rw_value_name(b->rw.src, from, name, sizeof name),
+                          (unsigned)n.a.lag.steps, (unsigned)(start - target));
+    if (!feedback && wait > 0)
+        SPK_TRY(relay_chain(b, &at, 1, wait, &at));
+    n.name = NULL;
+    n.recorded = false;
+    n.operand = &at;
+    if (feedback)
+        n.a.lag.source = 0;
+    SPK_TRY(rw_add(&b->rw, &n, out));
+    SPK_TRY(update_starts(b));
+    b->start.data[*out] = target;
+    return feedback ? vec_push(&b->lags, ((struct waiting){*out, from, wait})) : SPK_OK;
+}
+
 static spk_status align_operands(struct balance *b, uint32_t id, struct id_list *out)
 {
     const struct ir_node *n = &b->rw.src->node[id];
     bool sum = b->t->arith.payload_bits > 0 && n->op != IR_OP_ATTENTION;
-    uint32_t target = 0;
-    for (uint32_t k = 0; k < n->n_operands; k++)
-        if (b->src_start[n->operand[k]] > target)
-            target = b->src_start[n->operand[k]];
+    const uint32_t target = b->target[id];
     for (uint32_t k = 0; k < n->n_operands; k++) {
         uint32_t v = b->rw.value[n->operand[k]];
-        if (!sum)
+        if (b->rw.src->node[n->operand[k]].op == IR_OP_LAG)
+            SPK_TRY(align_lag(b, n->operand[k], target, &v));
+        else if (!sum)
             SPK_TRY(align_spikes(b, n->operand[k], target, &v));
         SPK_TRY(vec_push(out, v));
     }
     return sum ? align_counts(b, out, target) : SPK_OK;
 }
 
+static bool has_lag(const struct ir_module *m, const struct ir_node *n)
+{
+    bool any = false;
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        any = any || m->node[n->operand[k]].op == IR_OP_LAG;
+    return any;
+}
+
+/* Operands of a projection meet at the latest of them, and of those of the other projections of its
+ * neuron. */
+static spk_status find_targets(struct balance *b)
+{
+    const struct ir_module *m = b->rw.src;
+    SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->target, &b->target));
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        for (uint32_t k = 0; k < m->node[i].n_operands; k++)
+            if (b->src_start[m->node[i].operand[k]] > b->target[i])
+                b->target[i] = b->src_start[m->node[i].operand[k]];
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        for (uint32_t k = 0; m->node[i].op == IR_OP_ADD && k < m->node[i].n_operands; k++)
+            if (m->node[i].type.kind == IR_CURRENT)
+                b->target[m->node[i].operand[k]] = b->target[i];
+    return SPK_OK;
+}
+
+/* Feedbacks take what they lag behind through relays, if it must wait. */
+static spk_status delay_feedbacks(struct balance *b)
+{
+    for (size_t i = 0; i < b->lags.len; i++) {
+        const struct waiting *w = &b->lags.data[i];
+        uint32_t at = b->rw.value[w->source];
+        if (w->steps > 0)
+            SPK_TRY(relay_chain(b, &at, 1, w->steps, &at));
+        b->rw.dst->node[w->id].a.lag.source = at;
+    }
+    return SPK_OK;
+}
+
 static spk_status balance_node(struct balance *b, uint32_t id)
 {
     const struct ir_node *n = &b->rw.src->node[id];
-    if (!needs_alignment(n) || n->n_operands < 2) {
+    if (n->op == IR_OP_LAG && !n->recorded)
+        return SPK_OK; /* with the projections that take it */
+    if (!needs_alignment(n) || (n->n_operands < 2 && !has_lag(b->rw.src, n) &&
+                                b->target[id] == b->src_start[n->operand[0]])) {
         SPK_TRY(rw_copy(&b->rw, id));
         return update_starts(b);
     }
@@ -228,10 +308,12 @@ static spk_status balance(struct balance *b, const struct pass_context *c)
     b->max_steps = longest < UINT32_MAX - 1 ? 1 + (uint32_t)longest : UINT32_MAX;
     SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->src_start, &b->src_start));
     SPK_TRY(depth_compute(m, b->t, false, c->diags, b->src_start));
+    SPK_TRY(find_targets(b));
     SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *b->station, &b->station));
     SPK_TRY(relay_plan(m, b->t, b->src_start, b->t->arith.payload_bits > 0, b->station));
     for (uint32_t i = 0; i < m->n_nodes; i++)
         SPK_TRY(balance_node(b, i));
+    SPK_TRY(delay_feedbacks(b));
     SPK_TRY(depth_compute(b->rw.dst, b->t, true, c->diags, b->start.data));
     uint32_t last = 0;
     for (size_t i = 0; i < b->start.len; i++)
@@ -259,6 +341,8 @@ spk_status pass_balance_delays(const struct pass_context *c, const int64_t *opti
         vec_fini(&b.station[i]);
     spk_free(b.station);
     spk_free(b.src_start);
+    spk_free(b.target);
+    vec_fini(&b.lags);
     vec_fini(&b.start);
     vec_fini(&b.relays);
     rw_fini(&b.rw);

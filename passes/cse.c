@@ -64,9 +64,11 @@ static bool same_attributes(const struct ir_node *a, const struct ir_node *b)
                a->a.attention.unit == b->a.attention.unit;
     case IR_OP_ENCODE:
         return same_encode(&a->a.encode, &b->a.encode);
+    case IR_OP_MEMBRANE:
     case IR_OP_NEURON:
         return a->a.neuron.program == b->a.neuron.program &&
                a->a.neuron.q.decay == b->a.neuron.q.decay &&
+               a->a.neuron.q.current_keep == b->a.neuron.q.current_keep &&
                a->a.neuron.q.bits == b->a.neuron.q.bits &&
                a->a.neuron.q.soft_reset == b->a.neuron.q.soft_reset;
     case IR_OP_READOUT:
@@ -79,8 +81,11 @@ static bool same_attributes(const struct ir_node *a, const struct ir_node *b)
         return same_float(a->a.eps, b->a.eps);
     case IR_OP_REPEAT:
         return a->a.repeat == b->a.repeat;
+    case IR_OP_LAG: /* feedbacks have no operands and are not merged */
+        return a->a.lag.steps == b->a.lag.steps;
     case IR_OP_ADD:
     case IR_OP_MEAN:
+    case IR_OP_SCALE:
         return true;
     case IR_OP_INPUT: /* never merged */
     case IR_OP_OUTPUT:
@@ -163,8 +168,10 @@ spk_status pass_cse(const struct pass_context *c, const int64_t *options,
                     "earlier ones",
                     (unsigned)merged, (unsigned)in->n_nodes);
     /* The twins that were merged away are dead now: drop them. */
-    if (s == SPK_OK)
+    if (s == SPK_OK) {
+        rw_patch(&rw);
         s = pass_dce(c, options, rw.dst, out);
+    }
     rw_fini(&rw);
     return s;
 }

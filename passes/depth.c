@@ -62,6 +62,8 @@ static spk_status check_node(const struct sweep *w, uint32_t id)
     const bool delays = n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR; /* synapses have them */
     for (uint32_t k = 1; k < n->n_operands; k++) {
         uint32_t x = n->operand[0], y = n->operand[k];
+        if (w->m->node[x].op == IR_OP_LAG || w->m->node[y].op == IR_OP_LAG)
+            continue; /* the mapper knows their sources' steps */
         const uint32_t a1 = w->start[x], b1 = w->start[y];
         if ((a1 > b1 ? a1 - b1 : b1 - a1) > (delays ? longest : 0))
             return diag_internal(
@@ -103,6 +105,8 @@ uint32_t depth_of_node(const struct ir_module *m, const struct tgt *t, uint32_t 
         return latest + 1;
     case IR_OP_DELAY:
         return latest + n->a.delay.steps;
+    case IR_OP_LAG: /* frame t is frame t - steps of the operand; feedback waits for nobody */
+        return latest > n->a.lag.steps ? latest - n->a.lag.steps : 0;
     case IR_OP_ATTENTION: /* complete at the step in which its neuron fires */
         return latest + latency_of(t, n->a.attention.lowering);
     case IR_OP_INPUT:
@@ -115,6 +119,8 @@ uint32_t depth_of_node(const struct ir_module *m, const struct tgt *t, uint32_t 
     case IR_OP_LINEAR:
     case IR_OP_REPEAT:
     case IR_OP_BATCHNORM:
+    case IR_OP_SCALE:
+    case IR_OP_MEMBRANE:
     case IR_OP_ADD:
     case IR_OP_RESHAPE:
     case IR_OP_COUNT:

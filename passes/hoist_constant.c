@@ -71,8 +71,10 @@ spk_status pass_hoist_constant(const struct pass_context *c, const int64_t *opti
     spk_status s = SPK_OK;
     for (uint32_t i = 0; s == SPK_OK && i < in->n_nodes; i++)
         s = can_hoist(&rw, &in->node[i]) ? hoist(&rw, i) : rw_copy(&rw, i);
-    if (s == SPK_OK) /* repeats in the middle of a hoisted chain have lost their users */
+    if (s == SPK_OK) { /* repeats in the middle of a hoisted chain have lost their users */
+        rw_patch(&rw);
         s = pass_dce(c, options, rw.dst, out);
+    }
     rw_fini(&rw);
     return s;
 }

@@ -79,13 +79,22 @@ static spk_status gather(struct lowering *l, uint32_t id, struct terms *out)
     return SPK_OK;
 }
 
+static bool is_projection(const struct ir_node *n)
+{
+    return n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR;
+}
+
 static spk_status lower_add(struct lowering *l, uint32_t id)
 {
     const struct ir_node *n = &l->rw.src->node[id];
     struct terms t;
-    if (!rw_is_spiking(&n->type))
-        return fail(l, id, "E0621", "a sum of currents cannot be mapped",
-                    "put the neuron before the shortcut, so that spikes are added");
+    if (!rw_is_spiking(&n->type)) {
+        for (uint32_t k = 0; k < n->n_operands; k++)
+            if (!is_projection(&l->rw.src->node[n->operand[k]]))
+                return fail(l, id, "E0621", "a sum of currents cannot be mapped",
+                            "put the neuron before the shortcut, so that spikes are added");
+        return copy_self(l, id); /* projections of different values in front of one neuron */
+    }
     SPK_TRY(gather(l, id, &t));
     l->terms[id] = t;
     if (!n->recorded)
@@ -219,7 +228,22 @@ static spk_status lower_node(struct lowering *l, uint32_t id)
         return need_spikes(l, id, "a neuron needs a projection between it and a sum");
     case IR_OP_REPEAT:
         return need_spikes(l, id, "a sum cannot be repeated over time");
+    case IR_OP_SCALE:
+        return fail(l, id, "E0626", "a scale without a projection cannot be mapped",
+                    "fuse-linear folds it into one: put conv2d or linear before or behind it");
+    case IR_OP_MEMBRANE:
+        return fail(l, id, "E0627", "a neuron that does not spike cannot be mapped",
+                    "leave it out, or run the model with 'spikec run'");
+    case IR_OP_LAG:
+        if (!rw_is_spiking(&l->rw.src->node[id].type))
+            return fail(l, id, "E0628", "a delay of currents cannot be mapped",
+                        "delay the spikes of a neuron");
+        return need_spikes(l, id, "a delay of a sum of spikes cannot be mapped");
     case IR_OP_INPUT:
+        if (l->rw.src->node[id].a.input.series)
+            return fail(l, id, "E0629", "frames of real values cannot be brought onto a chip",
+                        "a chip takes one image for all steps, or counts of events in each");
+        break;
     case IR_OP_ENCODE:
     case IR_OP_READOUT:
     case IR_OP_OUTPUT:
@@ -241,8 +265,10 @@ spk_status pass_lower(const struct pass_context *c, const int64_t *options,
         s = spk_alloc_array(in->n_nodes, sizeof *l.terms, &l.terms);
     for (uint32_t i = 0; s == SPK_OK && i < in->n_nodes; i++)
         s = lower_node(&l, i);
-    if (s == SPK_OK) /* reshapes whose summands were spread may be left without users */
+    if (s == SPK_OK) { /* reshapes whose summands were spread may be left without users */
+        rw_patch(&l.rw);
         s = pass_dce(c, options, l.rw.dst, out);
+    }
     rw_fini(&l.rw);
     spk_free(l.terms);
     arena_fini(&l.arena);

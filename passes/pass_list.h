@@ -15,6 +15,8 @@ spk_status pass_dce(const struct pass_context *c, const int64_t *options,
                     const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 spk_status pass_fold_batchnorm(const struct pass_context *c, const int64_t *options,
                                const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+spk_status pass_fuse_linear(const struct pass_context *c, const int64_t *options,
+                            const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 spk_status pass_lower(const struct pass_context *c, const int64_t *options,
                       const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 
@@ -22,7 +24,7 @@ enum order_option { ORDER_AUTO, ORDER_KV_FIRST, ORDER_QK_FIRST };
 spk_status pass_order_attention(const struct pass_context *c, const int64_t *options,
                                 const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 
-enum quantise_option { QUANTISE_CLIP, QUANTISE_CORRECT, QUANTISE_IMAGES };
+enum quantise_option { QUANTISE_CLIP, QUANTISE_CORRECT, QUANTISE_IMAGES, QUANTISE_THRESHOLDS };
 spk_status pass_quantise(const struct pass_context *c, const int64_t *options,
                          const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 

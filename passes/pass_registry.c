@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "passes/pass_list.h"
+#include "passes/quantise.h"
 
 static const struct pass
     passes[] =
@@ -50,6 +51,15 @@ static const struct pass
                 .never = "neurons, recorded spikes (up to float rounding of the weights)",
                 .stages = PASS_ON_MODEL,
                 .run = pass_fold_batchnorm,
+            },
+            {
+                .name = "fuse-linear",
+                .summary = "join linear maps in a row, and sums of maps of the same values",
+                .expects = "a float module at stage 'model' with all batch norms folded",
+                .changes = "weights and biases; projections, scales and sums that are joined",
+                .never = "neurons, recorded spikes (up to float rounding of the weights)",
+                .stages = PASS_ON_MODEL,
+                .run = pass_fuse_linear,
             },
             {
                 .name = "lower",
@@ -110,6 +120,15 @@ static const struct pass
                                 .min = 1,
                                 .max = 1000000,
                                 .help = "calibration images used at most",
+                            },
+                        [QUANTISE_THRESHOLDS] =
+                            {
+                                .name = "thresholds",
+                                .kind = PASS_OPTION_INT,
+                                .value = QUANT_MAX_THRESHOLDS,
+                                .min = 1,
+                                .max = QUANT_MAX_THRESHOLDS,
+                                .help = "thresholds of a layer of hard-wired neurons at most",
                             },
                     },
             },
@@ -182,12 +201,13 @@ static const struct pass_alias aliases[] = {
     {
         .name = "prepare",
         .summary = "from the model as written to its lowered float form",
-        .text = "infer-shapes,hoist-constant,fold-batchnorm,cse,dce,lower,order-attention",
+        .text = "infer-shapes,hoist-constant,fold-batchnorm,fuse-linear,cse,dce,lower,"
+                "order-attention",
     },
     {
         .name = "fuse-neurons",
         .summary = "one projection with all its summands per neuron, batch norm inside",
-        .text = "hoist-constant,fold-batchnorm,lower",
+        .text = "hoist-constant,fold-batchnorm,fuse-linear,lower",
     },
 };
 

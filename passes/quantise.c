@@ -21,27 +21,18 @@
 #include <string.h>
 
 #include "passes/pass_list.h"
-#include "passes/quantise.h"
+#include "passes/quantise_internal.h"
 #include "support/alloc.h"
 
 #define DEFAULT_RATE 0.2   /* spikes per neuron and step where nothing is known */
 #define DEFAULT_X_MAX 7.99 /* range of an image about which nothing is known */
 
-struct quantise {
-    struct rewrite rw;
-    const struct pass_context *c;
-    const struct tgt *t;
-    const int64_t *options;
-    bool calibrated;
-    struct quant_stats stats; /* of the float module */
-};
-
-static const float *param_data(const struct ir_module *m, const struct ir_node *n, uint32_t k)
+const float *quant_param_data(const struct ir_module *m, const struct ir_node *n, uint32_t k)
 {
     return k < n->n_params ? m->param[n->param[k]].data : NULL;
 }
 
-static const char *label_of(struct quantise *q, uint32_t id)
+const char *quant_label_of(struct quantise *q, uint32_t id)
 {
     const struct ir_node *n = &q->rw.src->node[id];
     struct arena *a = &q->rw.dst->arena;
@@ -75,6 +66,7 @@ static spk_status add_neuron(struct quantise *q, uint32_t id, const struct quant
     memset(&n.a, 0, sizeof n.a);
     n.a.neuron.program = IR_NONE;
     n.a.neuron.q.decay = lif->decay;
+    n.a.neuron.q.current_keep = lif->current_keep;
     n.a.neuron.q.bits = q->t->arith.state_bits;
     n.a.neuron.q.soft_reset = lif->soft_reset;
     return rw_add(&q->rw, &n, &q->rw.value[id]);
@@ -83,8 +75,8 @@ static spk_status add_neuron(struct quantise *q, uint32_t id, const struct quant
 /* ---- spikes -> projection -> neuron ---- */
 
 /* Mean input per channel: the sum over the summands. */
-static spk_status input_rates(struct quantise *q, const struct ir_node *proj, uint32_t channels,
-                              double **out)
+spk_status quant_input_rates(struct quantise *q, const struct ir_node *proj, uint32_t channels,
+                             double **out)
 {
     const struct ir_module *m = q->rw.src;
     double declared = m->declared_rate > 0.0f ? (double)m->declared_rate : DEFAULT_RATE;
@@ -97,7 +89,7 @@ static spk_status input_rates(struct quantise *q, const struct ir_node *proj, ui
     return SPK_OK;
 }
 
-static void remark_layer(const struct quantise *q, const struct quant_layer *l, uint64_t weights)
+void quant_remark_layer(const struct quantise *q, const struct quant_layer *l, uint64_t weights)
 {
     if (!q->c->remarks || !l->w)
         return;
@@ -113,17 +105,15 @@ static void remark_layer(const struct quantise *q, const struct quant_layer *l, 
                 (unsigned long long)l->clipped, (unsigned long long)weights);
 }
 
-/* Adds the integer projection with weights l->q (ownership moves). */
-static spk_status add_projection(struct quantise *q, uint32_t proj, struct quant_layer *l,
-                                 uint32_t *out)
+/* Adds the integer projection with weights `data` (ownership moves). */
+spk_status quant_add_projection(struct quantise *q, uint32_t proj, int8_t *data, uint8_t shift,
+                                uint32_t *out)
 {
     const struct ir_module *m = q->rw.src;
     struct ir_node n = m->node[proj];
     struct ir_param w = m->param[n.param[0]];
     uint32_t param, *operand = NULL;
     w.dtype = IR_DT_I8;
-    int8_t *data = l->q;
-    l->q = NULL;
     SPK_TRY(rw_new_param(&q->rw, &w, data, &param));
     SPK_TRY(spk_alloc_array(n.n_operands, sizeof *operand, &operand));
     for (uint32_t k = 0; k < n.n_operands; k++)
@@ -131,18 +121,18 @@ static spk_status add_projection(struct quantise *q, uint32_t proj, struct quant
     n.operand = operand;
     n.param = &param;
     n.n_params = 1;
-    n.a.conv.shift = l->shift;
+    n.a.conv.shift = shift;
     spk_status s = rw_add(&q->rw, &n, out);
     spk_free(operand);
     return s;
 }
 
-static spk_status finish_layer(struct quantise *q, uint32_t id, uint32_t proj,
-                               struct quant_layer *l)
+/* Threshold, bias and neuron behind `current`. */
+spk_status quant_finish_layer(struct quantise *q, uint32_t id, uint32_t current,
+                              struct quant_layer *l)
 {
     struct spk_span span = q->rw.src->node[id].span;
-    uint32_t current, params[2];
-    SPK_TRY(add_projection(q, proj, l, &current));
+    uint32_t params[2];
     int32_t *vth = l->vth, *bias = l->bias;
     l->vth = l->bias = NULL;
     spk_status s = channel_param(q, l->name, ".vth", l->out, span, vth, &params[0]);
@@ -163,16 +153,17 @@ static spk_status quantise_projection(struct quantise *q, uint32_t id, uint32_t 
     const struct ir_param *w = &m->param[p->param[0]];
     double *rate = NULL;
     struct quant_layer l = {
-        .name = label_of(q, id),
-        .w = param_data(m, p, 0),
-        .b = param_data(m, p, 1),
+        .name = quant_label_of(q, id),
+        .w = quant_param_data(m, p, 0),
+        .b = quant_param_data(m, p, 1),
         .out = w->dim[0],
         .in = w->dim[1],
         .lif = lif,
         .arith = &q->t->arith,
+        .max_thresholds = (uint32_t)q->options[QUANTISE_THRESHOLDS],
         .clip = q->options[QUANTISE_CLIP] != 0,
         .correct = q->options[QUANTISE_CORRECT] != 0,
-        .has_bias = p->n_params > 1 || lif->offset != 0.0,
+        .has_bias = p->n_params > 1 || lif->offset != 0.0 || q->rows.adds,
         .pool = q->c->pool,
     };
     if (!l.name)
@@ -180,13 +171,25 @@ static spk_status quantise_projection(struct quantise *q, uint32_t id, uint32_t 
     l.taps = p->op == IR_OP_CONV2D ? (uint64_t)w->dim[2] * w->dim[3] : 1;
     if (p->n_params > 1 && !l.b)
         l.w = NULL; /* half a layer is no layer: shapes only */
-    SPK_TRY(input_rates(q, p, l.in, &rate));
+    struct quant_scaled scaled = {0};
+    spk_status s = quant_input_rates(q, p, l.in, &rate);
+    if (s == SPK_OK)
+        s = quant_rows_apply(&q->rows, l.w, l.b, l.out, l.in * l.taps, &scaled);
+    l.w = scaled.w;
+    l.b = scaled.b;
     l.rate = rate;
-    spk_status s = quant_layer_run(&l, q->c->diags);
+    if (s == SPK_OK)
+        s = quant_layer_run(&l, q->c->diags);
     spk_free(rate);
+    quant_scaled_fini(&scaled);
     SPK_TRY(s);
-    remark_layer(q, &l, ir_param_elements(w));
-    s = finish_layer(q, id, proj, &l);
+    quant_remark_layer(q, &l, ir_param_elements(w));
+    uint32_t current;
+    int8_t *data = l.q;
+    l.q = NULL;
+    s = quant_add_projection(q, proj, data, l.shift, &current);
+    if (s == SPK_OK)
+        s = quant_finish_layer(q, id, current, &l);
     quant_layer_fini(&l);
     return s;
 }
@@ -216,7 +219,7 @@ static double current_range(const struct quantise *q, uint32_t conv, const struc
     const struct ir_module *m = q->rw.src;
     const struct ir_node *p = &m->node[conv];
     const struct ir_param *w = &m->param[p->param[0]];
-    const float *data = w->data, *b = param_data(m, p, 1);
+    const float *data = w->data, *b = quant_param_data(m, p, 1);
     double range = 0.0;
     if (q->calibrated)
         return 1.5 * (fabs(lif->gain) * q->stats.abs_max[conv] + fabs(lif->offset));
@@ -239,6 +242,11 @@ static spk_status add_encoder(struct quantise *q, uint32_t conv, struct quant_en
     struct ir_param w = m->param[p->param[0]];
     struct ir_param b = {.dtype = IR_DT_I32, .rank = 1, .dim = {w.dim[0]}, .span = w.span};
     uint32_t params[2], operand = q->rw.value[p->operand[0]];
+    const bool point = w.rank == 2; /* a matrix for every position */
+    if (point) {
+        w.rank = 4;
+        w.dim[2] = w.dim[3] = 1;
+    }
     w.dtype = IR_DT_I16;
     b.name = arena_printf(a, "%s.enc_b", w.name);
     w.name = arena_printf(a, "%s.enc_w", w.name);
@@ -260,6 +268,9 @@ static spk_status add_encoder(struct quantise *q, uint32_t conv, struct quant_en
     n.n_params = 2;
     n.a.encode.kind = IR_ENCODE_CURRENT;
     n.a.encode.conv = p->a.conv;
+    if (point)
+        n.a.encode.conv =
+            (struct ir_attr_conv){.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1};
     n.a.encode.x_shift = e->x_shift;
     n.a.encode.out_shift = e->out_shift;
     n.a.encode.m_exp = e->m_exp;
@@ -287,26 +298,35 @@ static spk_status add_repeat(struct quantise *q, uint32_t *current)
     return rw_add(&q->rw, &n, current);
 }
 
+/* Of the rows of the neuron's weights. */
+static double largest_factor(const struct quant_rows *r)
+{
+    double most = 1.0;
+    for (uint32_t c = 0; c < r->n; c++)
+        most = fmax(most, fabs(r->factor[c]));
+    return most;
+}
+
 static spk_status quantise_encoder(struct quantise *q, uint32_t id, uint32_t conv,
                                    const struct quant_lif *lif, bool repeated)
 {
     const struct ir_module *m = q->rw.src;
     const struct ir_node *p = &m->node[conv];
-    if (p->op != IR_OP_CONV2D || m->node[p->operand[0]].op != IR_OP_INPUT) {
+    if (m->node[p->operand[0]].op != IR_OP_INPUT) {
         char name[160];
         spk_status s = diag_nofit(q->c->diags, p->span, "E0636",
                                   "neuron %s: the host can "
-                                  "only apply one conv2d to a static image",
+                                  "only apply one projection to a static image",
                                   rw_value_name(m, id, name, sizeof name));
-        diag_help_set(q->c->diags, "make the first layer a conv2d on the input, and run "
+        diag_help_set(q->c->diags, "make the first layer a projection of the input, and run "
                                    "hoist-constant before this pass");
         return s;
     }
     const struct ir_param *w = &m->param[p->param[0]];
     struct quant_encoder e = {
-        .name = label_of(q, id),
-        .w = param_data(m, p, 0),
-        .b = param_data(m, p, 1),
+        .name = quant_label_of(q, id),
+        .w = quant_param_data(m, p, 0),
+        .b = quant_param_data(m, p, 1),
         .out = w->dim[0],
         .per_out = ir_param_elements(w) / w->dim[0],
         .x_max = input_range(q, p->operand[0]),
@@ -318,9 +338,16 @@ static spk_status quantise_encoder(struct quantise *q, uint32_t id, uint32_t con
         return SPK_ERR_NOMEM;
     if (p->n_params > 1 && !e.b)
         e.w = NULL;
-    e.current_max = current_range(q, conv, lif, e.x_max);
-    SPK_TRY(quant_encoder_run(&e, q->c->diags));
-    spk_status s = add_encoder(q, conv, &e, &current);
+    e.current_max = current_range(q, conv, lif, e.x_max) * largest_factor(&q->rows);
+    struct quant_scaled scaled;
+    spk_status s = quant_rows_apply(&q->rows, e.w, e.b, e.out, e.per_out, &scaled);
+    e.w = scaled.w;
+    e.b = scaled.b;
+    if (s == SPK_OK)
+        s = quant_encoder_run(&e, q->c->diags);
+    quant_scaled_fini(&scaled);
+    SPK_TRY(s);
+    s = add_encoder(q, conv, &e, &current);
     if (s == SPK_OK && repeated)
         s = add_repeat(q, &current);
     int32_t *vth = e.vth;
@@ -338,7 +365,7 @@ static spk_status quantise_attention(struct quantise *q, uint32_t id, uint32_t a
                                      const struct quant_lif *lif)
 {
     const struct ir_node *a = &q->rw.src->node[attention];
-    const char *label = label_of(q, id);
+    const char *label = quant_label_of(q, id);
     int32_t unit, vth, *data = NULL;
     uint32_t current, params[2];
     if (!label)
@@ -361,29 +388,55 @@ static spk_status quantise_attention(struct quantise *q, uint32_t id, uint32_t a
 
 /* ---- the sweep ---- */
 
-static spk_status quantise_neuron(struct quantise *q, uint32_t id)
+/* Several projections of one neuron, delays and feedback: neurons must run on the frames of their
+ * window only, and relays must count. */
+static spk_status need_schedule(struct quantise *q, uint32_t id, const char *what)
+{
+    char name[160];
+    if (q->t->arith.neuron == TGT_NEURON_PROGRAMMABLE && q->t->arith.payload_bits > 0)
+        return SPK_OK;
+    spk_status s = diag_nofit(q->c->diags, q->rw.src->node[id].span, "E0639",
+                              "%s: %s is only mapped to programmable neurons with graded spikes, "
+                              "which '%s' has not",
+                              rw_value_name(q->rw.src, id, name, sizeof name), what, q->t->name);
+    diag_help_set(q->c->diags, "choose another target, such as loihi2");
+    return s;
+}
+
+static spk_status build_neuron(struct quantise *q, uint32_t id, const struct quant_lif *lif)
 {
     const struct ir_module *m = q->rw.src;
     uint32_t source = m->node[id].operand[0];
     bool repeated = m->node[source].op == IR_OP_REPEAT;
-    struct quant_lif lif;
     char name[160];
-    SPK_TRY(quant_lif_of(m, id, q->t, q->c->diags, &lif));
     if (repeated)
         source = m->node[source].operand[0];
     const struct ir_node *s = &m->node[source];
-    if (s->op == IR_OP_ATTENTION)
-        return quantise_attention(q, id, source, &lif);
+    if (s->op == IR_OP_ATTENTION && q->rows.n == 0)
+        return quantise_attention(q, id, source, lif);
     if (s->op == IR_OP_CONV2D || s->op == IR_OP_LINEAR) {
         if (rw_is_spiking(&m->node[s->operand[0]].type))
-            return quantise_projection(q, id, source, &lif);
-        return quantise_encoder(q, id, source, &lif, repeated);
+            return quantise_projection(q, id, source, lif);
+        return quantise_encoder(q, id, source, lif, repeated);
+    }
+    if (s->op == IR_OP_ADD && s->type.kind == IR_CURRENT) {
+        SPK_TRY(need_schedule(q, id, "the sum of several projections"));
+        return quant_sum(q, id, source, lif);
     }
     spk_status st = diag_nofit(q->c->diags, m->node[id].span, "E0637",
                                "neuron %s: its input is %s, not a projection or attention",
                                rw_value_name(m, id, name, sizeof name), ir_op_info(s->op)->name);
     diag_help_set(q->c->diags, "put conv2d or linear in front of it");
     return st;
+}
+
+static spk_status quantise_neuron(struct quantise *q, uint32_t id)
+{
+    struct quant_lif lif;
+    SPK_TRY(quant_rows_of(q->rw.src, id, q->t, q->c->diags, &lif, &q->rows));
+    spk_status s = build_neuron(q, id, &lif);
+    quant_rows_fini(&q->rows);
+    return s;
 }
 
 static spk_status add_event_encoder(struct quantise *q, uint32_t id)
@@ -411,11 +464,17 @@ static spk_status quantise_node(struct quantise *q, uint32_t id)
         return rw_is_spiking(&n->type) ? rw_copy(&q->rw, id) : SPK_OK;
     case IR_OP_NEURON:
         return quantise_neuron(q, id);
+    case IR_OP_ADD:
+        return n->type.kind == IR_CURRENT ? SPK_OK : rw_copy(&q->rw, id); /* with their neurons */
+    case IR_OP_LAG:
+        SPK_TRY(need_schedule(q, id, "a delay or feedback"));
+        return rw_copy(&q->rw, id);
     case IR_OP_INPUT:
         SPK_TRY(rw_copy(&q->rw, id));
         return n->a.input.events ? add_event_encoder(q, id) : SPK_OK;
     case IR_OP_BATCHNORM:
-    case IR_OP_ADD:
+    case IR_OP_SCALE:
+    case IR_OP_MEMBRANE:
     case IR_OP_MAXPOOL:
     case IR_OP_RESHAPE:
     case IR_OP_DELAY:

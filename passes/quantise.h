@@ -11,18 +11,44 @@
 #define QUANT_MAX_THRESHOLDS 16u /* distinct thresholds of a layer with hard-wired neurons */
 #define QUANT_MAX_VTH (1 << 20)  /* sums then stay far from the width of the state */
 
-/* A leaky integrator with its reset value moved to 0: v <- retain*v + gain*input + offset, fire
- * at theta, v <- 0 or v <- v - theta.                                                         */
+/* A leaky integrator with its reset value moved to 0: u <- current_retain*u + gain*input + offset,
+ * v <- retain*v + u, fire at theta, v <- 0 or v <- v - theta.                                 */
 struct quant_lif {
     double retain, gain, offset, theta;
     bool soft_reset, strict; /* strict: fires on > */
-    uint16_t decay;
+    uint16_t decay, current_keep;
 };
-/* Constants of neuron node `id`. Refused (SPK_ERR_NOFIT, naming the neuron): programs that are
- * no leaky integrators, initial values other than the reset value, thresholds not above it,
- * leaks that the target's decay constant cannot express.                                      */
-spk_status quant_lif_of(const struct ir_module *m, uint32_t id, const struct tgt *t,
-                        struct diag_list *d, struct quant_lif *out) SPK_CHECKED;
+/* Constants of neuron node `id` with `program` (its own, or that of a channel). Refused
+ * (SPK_ERR_NOFIT, naming the neuron): programs that are no leaky integrators, initial values other
+ * than the reset value, thresholds not above it, leaks that the target's decay constant cannot
+ * express.                                      */
+spk_status quant_lif_of(const struct ir_module *m, uint32_t id, const struct ir_neuron *program,
+                        const struct tgt *t, struct diag_list *d,
+                        struct quant_lif *out) SPK_CHECKED;
+
+/* Neurons whose constants are params (quantise_rows.c). Gains, thresholds and constant inputs that
+ * differ between channels become factors of the rows of the weights and shares of the bias:
+ * W'[c] = factor[c] W[c], b'[c] = factor[c] b[c] + add[c]; all channels then have one program. */
+struct quant_rows {
+    uint32_t n;           /* channels; 0: the program has constants only */
+    double *factor, *add; /* heap */
+    bool adds;            /* some add is not 0 */
+};
+/* The common constants of neuron node `id`, and its rows. Refused besides: leaks, currents and
+ * kinds of reset that differ, params that differ between the neurons of a channel. */
+spk_status quant_rows_of(const struct ir_module *m, uint32_t id, const struct tgt *t,
+                         struct diag_list *d, struct quant_lif *out,
+                         struct quant_rows *out_rows) SPK_CHECKED;
+void quant_rows_fini(struct quant_rows *r);
+/* Weights [out][per_out] and bias [out] with the rows applied, on the heap; the same arrays and no
+ * copies where there are no rows. w and b may be NULL. */
+struct quant_scaled {
+    const float *w, *b;
+    float *own_w, *own_b;
+};
+spk_status quant_rows_apply(const struct quant_rows *r, const float *w, const float *b,
+                            uint32_t out, uint64_t per_out, struct quant_scaled *s) SPK_CHECKED;
+void quant_scaled_fini(struct quant_scaled *s);
 
 /* The threshold that fires like theta at scale sigma where sigma * theta is meant to be reached
  * exactly: ceil(x) for >=, the next integer above for >; with hard-wired neurons the largest
@@ -45,7 +71,8 @@ struct quant_layer {
     const double *rate; /* [in]: mean input per step */
     const struct quant_lif *lif;
     const struct tgt_arith *arith;
-    bool clip, correct; /* search clipping scales; correct the bias for the mean error */
+    uint32_t max_thresholds; /* of hard-wired neurons */
+    bool clip, correct;      /* search clipping scales; correct the bias for the mean error */
     bool has_bias;
     struct pool *pool;
     /* out; arrays on the heap, NULL where w is */
@@ -62,6 +89,24 @@ struct quant_layer {
 spk_status quant_layer_run(struct quant_layer *l, struct diag_list *d) SPK_CHECKED;
 /* Frees the out arrays that were not taken (taken: set to NULL). */
 void quant_layer_fini(struct quant_layer *l);
+
+/* Several projections of one neuron as one layer: the columns of the matrix are inputs and taps of
+ * the first, then of the second, …; their biases are added (quantise_joint.c). */
+struct quant_joint {
+    float *w, *b; /* [out][in], [out]; w NULL where a projection has no data */
+    double *rate; /* [in], zero */
+    uint32_t in, n;
+    uint64_t *columns; /* [n] of each projection */
+    bool has_bias;
+};
+/* `sum`: an add of projections. On error, too, quant_joint_fini releases what there is. */
+spk_status quant_joint_create(const struct ir_module *m, const struct ir_node *sum,
+                              struct diag_list *d, struct quant_joint *out) SPK_CHECKED;
+void quant_joint_fini(struct quant_joint *j);
+/* The integer weights of projection k out of those of the joint layer; NULL where it has none. */
+spk_status quant_joint_part(const struct quant_joint *j, const struct quant_layer *l, uint32_t k,
+                            int8_t **out) SPK_CHECKED;
+
 /* Chooses at most max_values of n_values candidates so that the sum over channels of the smallest
  * cost[channel][value] among the chosen is small; at least one is chosen, and each channel can
  * use one of them (cost below HUGE_VAL) if value 0 is possible for every channel. key [channels]

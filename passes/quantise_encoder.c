@@ -82,7 +82,9 @@ spk_status quant_encoder_run(struct quant_encoder *e, struct diag_list *d)
         return cannot(e, "the input is too large for 16 bits", d);
     e->x_shift = (uint8_t)(x_shift > MAX_X_SHIFT ? MAX_X_SHIFT : x_shift);
     double full = ldexp((double)e->m_max, e->m_exp);
-    double range = e->lif->soft_reset ? fmax(e->current_max, e->lif->theta) / e->lif->theta : 1.0;
+    double range = e->lif->soft_reset || e->lif->current_keep > 0
+                       ? fmax(e->current_max, e->lif->theta) / e->lif->theta
+                       : 1.0;
     int log = floor_log2(full / range);
     if (log > 20)
         log = 20;

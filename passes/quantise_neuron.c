@@ -22,12 +22,34 @@ static spk_status refuse(const struct ir_module *m, uint32_t id, struct diag_lis
     return s;
 }
 
-spk_status quant_lif_of(const struct ir_module *m, uint32_t id, const struct tgt *t,
-                        struct diag_list *d, struct quant_lif *out)
+/* The decaying synaptic current; programmable neurons have a state for it. */
+static spk_status current_keep(const struct ir_module *m, uint32_t id, const struct tgt *t,
+                               struct diag_list *d, const struct ir_lif *lif, struct quant_lif *out)
+{
+    const double keep = nearbyint(4096.0 * lif->current_retain);
+    out->current_keep = 0;
+    if (lif->current_retain == 0.0)
+        return SPK_OK;
+    if (t->arith.neuron != TGT_NEURON_PROGRAMMABLE)
+        return refuse(m, id, d,
+                      "its synaptic current decays over steps, which spikec maps to "
+                      "programmable neurons only",
+                      "choose a target with programmable neurons");
+    if (out->offset != 0.0)
+        return refuse(m, id, d, "its synaptic current decays and its membrane has a constant input",
+                      "give leak and reset the same value, and put the constant into the bias");
+    if (!(keep >= 0.0 && keep <= 4096.0))
+        return refuse(m, id, d, "its synaptic current grows or swings by itself",
+                      "choose a time constant that is not below the time step");
+    out->current_keep = (uint16_t)keep;
+    return SPK_OK;
+}
+
+spk_status quant_lif_of(const struct ir_module *m, uint32_t id, const struct ir_neuron *program,
+                        const struct tgt *t, struct diag_list *d, struct quant_lif *out)
 {
     struct ir_lif lif;
-    const struct ir_attr_neuron *a = &m->node[id].a.neuron;
-    if (a->program == IR_NONE || !ir_neuron_as_lif(&m->neuron[a->program], &lif))
+    if (!ir_neuron_as_lif(program, &lif))
         return refuse(m, id, d,
                       "its equations are no leaky integrate-and-fire with "
                       "constant leak, threshold and reset",
@@ -49,6 +71,7 @@ spk_status quant_lif_of(const struct ir_module *m, uint32_t id, const struct tgt
         !isfinite(out->offset))
         return refuse(m, id, d, "its threshold is not above its reset value",
                       "give a threshold above the reset value");
+    SPK_TRY(current_keep(m, id, t, d, &lif, out));
     double decay = nearbyint(4096.0 * (1.0 - lif.retain));
     if (!(decay >= 0.0) || decay > (double)t->arith.decay_max) {
         char name[160];

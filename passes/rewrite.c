@@ -80,9 +80,20 @@ void rw_fini(struct rewrite *rw)
     memset(rw, 0, sizeof *rw);
 }
 
+/* Feedbacks were copied before their sources: names these in the destination's ids. */
+void rw_patch(struct rewrite *rw)
+{
+    for (uint32_t i = 0; i < rw->src->n_nodes; i++) {
+        const struct ir_node *n = &rw->src->node[i];
+        if (n->op == IR_OP_LAG && n->n_operands == 0 && rw->value[i] != IR_NONE)
+            rw->dst->node[rw->value[i]].a.lag.source = rw->value[n->a.lag.source];
+    }
+}
+
 struct ir_module *rw_take(struct rewrite *rw)
 {
     struct ir_module *m = rw->dst;
+    rw_patch(rw);
     rw->dst = NULL;
     return m;
 }
@@ -139,7 +150,8 @@ spk_status rw_copy_operands(struct rewrite *rw, uint32_t id, const uint32_t *ope
     spk_status s = SPK_OK;
     for (uint32_t k = 0; s == SPK_OK && k < n.n_params; k++)
         s = rw_param(rw, src_param[k], &ids[n_operands + k]);
-    if (s == SPK_OK && n.op == IR_OP_NEURON && n.a.neuron.program != IR_NONE)
+    if (s == SPK_OK && (n.op == IR_OP_NEURON || n.op == IR_OP_MEMBRANE) &&
+        n.a.neuron.program != IR_NONE)
         s = rw_neuron(rw, n.a.neuron.program, &n.a.neuron.program);
     n.operand = ids;
     n.n_operands = n_operands;

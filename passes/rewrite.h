@@ -27,8 +27,11 @@ spk_status rw_init(struct rewrite *rw, const struct ir_module *src, enum ir_stag
                    struct diag_list *d) SPK_CHECKED;
 /* Releases the maps and, unless rw_take was called, the destination. */
 void rw_fini(struct rewrite *rw);
-/* Hands the destination over. */
+/* Hands the destination over, with the sources of feedbacks named by its ids. */
 struct ir_module *rw_take(struct rewrite *rw);
+/* Names the sources of feedbacks by the destination's ids now; rw_take then is not called, as the
+ * destination is the source of another rewrite.                                               */
+void rw_patch(struct rewrite *rw);
 
 /* The destination's id of a source param / neuron program; adds it on first use. */
 spk_status rw_param(struct rewrite *rw, uint32_t src_param, uint32_t *out) SPK_CHECKED;

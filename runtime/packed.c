@@ -78,8 +78,20 @@ static void fuse(const struct ir_module *m, const struct use *use, struct pk_pla
     plan[id].norm = norm;
 }
 
+/* Feedback: values are formed again and again until they settle, which the reference's forms of
+ * them allow. */
+static bool has_feedback(const struct ir_module *m)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < m->n_nodes && !any; i++)
+        any = m->node[i].op == IR_OP_LAG && m->node[i].n_operands == 0;
+    return any;
+}
+
 static spk_status make_plan(const struct ir_module *m, struct pk_engine *pk)
 {
+    const bool plain = has_feedback(m);
     uint64_t room = pk->options.keep_bytes ? pk->options.keep_bytes : PK_KEEP_BYTES;
     uint64_t kept = 0;
     struct use *use = NULL;
@@ -95,10 +107,11 @@ static spk_status make_plan(const struct ir_module *m, struct pk_engine *pk)
         }
         p->neuron = p->norm = IR_NONE;
         if (n->op == IR_OP_NEURON)
-            p->lif_valid = pk_neuron_plan(m, n, &p->lif);
+            p->lif_valid = !plain && pk_neuron_plan(m, n, &p->lif);
         if (n->op != IR_OP_CONV2D && n->op != IR_OP_LINEAR)
             continue;
-        p->packed = !ref_is_head(m, n) && pk_weights_plan(m, i, pk->options.tile_bytes, &p->w);
+        p->packed =
+            !plain && !ref_is_head(m, n) && pk_weights_plan(m, i, pk->options.tile_bytes, &p->w);
         p->w.keep = p->packed && kept + p->w.bytes <= room;
         p->w.at = kept;
         /* Blocks start on cache lines. */
@@ -183,6 +196,8 @@ static spk_status compute_node(struct ref_job *job, uint32_t id)
     const struct pk_plan *plan = &pk_of(job->e)->plan[id];
     const struct ir_node *n = &job->e->m->node[id];
 
+    if (job->e->loops)
+        return plainly(job, id);
     /* Computed with its projection, or a link between the two. */
     if (exists(job, id) || (n->n_operands > 0 && !exists(job, n->operand[0])))
         return SPK_OK;

@@ -57,7 +57,7 @@ bool pk_neuron_plan(const struct ir_module *m, const struct ir_node *node, struc
         return lif_of(&m->neuron[node->a.neuron.program], lif);
     const struct ir_neuron_q *q = &node->a.neuron.q;
     const int32_t *vth = m->param[node->param[0]].data;
-    if (!vth || q->bits < 2 || q->bits > 24 || q->decay > 4096)
+    if (!vth || q->bits < 2 || q->bits > 24 || q->decay > 4096 || q->current_keep != 0)
         return false;
     /* So that v - vth stays within 26 bits. */
     for (uint32_t c = 0; c < node->type.channels; c++)

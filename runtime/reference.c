@@ -56,7 +56,7 @@ static spk_status check_node(const struct engine *e, uint32_t id, struct diag_li
         if (ref_elem_of(&e->m->node[n->operand[0]]) == REF_F32)
             return diag_error(d, n->span, "E0803", "integer neuron with a real input");
     }
-    if (n->op == IR_OP_NEURON && !q &&
+    if ((n->op == IR_OP_NEURON || n->op == IR_OP_MEMBRANE) && !q &&
         (n->a.neuron.program >= e->m->n_neurons ||
          !ref_program_valid(&e->m->neuron[n->a.neuron.program])))
         return diag_error(d, n->span, "E0803", "neuron program is not valid");
@@ -94,10 +94,10 @@ static spk_status plan(struct engine *e, struct diag_list *d)
         e->value_bytes += items * ref_elem_size(ref_elem_of(n));
         if (n->recorded)
             e->record_bytes += items * (ref_record_is_i32(&n->type) ? 4 : 1);
-        if (is_projection(n) && !ref_is_head(m, n) &&
-            (!e->kind || e->kind->wants_weights(e, i)))
+        if (is_projection(n) && !ref_is_head(m, n) && (!e->kind || e->kind->wants_weights(e, i)))
             SPK_TRY(ref_weights_plan(e, n, d, &e->weight[i]));
     }
+    ref_loops_plan(e);
     if (e->input_node == IR_NONE)
         return diag_error(d, spk_span_none, "E0803", "module %s has no input", m->name);
     return SPK_OK;
@@ -139,6 +139,7 @@ void ref_engine_destroy(struct engine *e)
         spk_free(e->weight[i].data);
     spk_free(e->weight);
     spk_free(e->last_use);
+    spk_free(e->loop_end);
     spk_free(e);
 }
 
@@ -158,6 +159,8 @@ spk_status ref_engine_create(const struct ir_module *m, const struct ref_kind *k
     status = spk_alloc_array(m->n_nodes, sizeof *e->last_use, &e->last_use);
     if (status == SPK_OK)
         status = spk_alloc_array(m->n_nodes, sizeof *e->weight, &e->weight);
+    if (status == SPK_OK)
+        status = spk_alloc_array(m->n_nodes, sizeof *e->loop_end, &e->loop_end);
     if (status == SPK_OK)
         status = plan(e, d);
     if (status == SPK_OK)
@@ -192,8 +195,13 @@ spk_status ref_compute(struct ref_job *job, uint32_t id)
         return ref_is_head(job->e->m, n) ? ref_head(job, id) : ref_project(job, id);
     case IR_OP_BATCHNORM:
         return ref_batchnorm(job, id);
+    case IR_OP_SCALE:
+        return ref_scale(job, id);
     case IR_OP_NEURON:
+    case IR_OP_MEMBRANE:
         return ref_neuron(job, id);
+    case IR_OP_LAG:
+        return ref_lag(job, id);
     case IR_OP_ADD:
         return ref_sum(job, id);
     case IR_OP_DELAY:
@@ -263,7 +271,12 @@ static void store_logits(const struct ref_job *job)
         memcpy(job->run->logits + job->image * classes, ref_f32(v), classes * sizeof(float));
 }
 
-static void release(struct ref_job *job, uint32_t id)
+spk_status ref_compute_node(struct ref_job *job, uint32_t id)
+{
+    return job->e->kind ? job->e->kind->compute(job, id) : ref_compute(job, id);
+}
+
+void ref_release_node(struct ref_job *job, uint32_t id)
 {
     if (job->e->kind)
         job->e->kind->release(job, id);
@@ -275,11 +288,17 @@ static spk_status run_image(struct ref_job *job)
     const struct engine *e = job->e;
     const struct ir_module *m = e->m;
     spk_status status = SPK_OK;
+    uint32_t computed = 0; /* nodes below this one */
 
     for (uint32_t id = 0; id < m->n_nodes && status == SPK_OK; id++) {
         const struct ir_node *n = &m->node[id];
 
-        status = e->kind ? e->kind->compute(job, id) : ref_compute(job, id);
+        if (id >= computed && e->loop_end[id] != IR_NONE) {
+            status = ref_loop_run(job, id);
+            computed = e->loop_end[id] + 1;
+        } else if (id >= computed) {
+            status = ref_compute_node(job, id);
+        }
         if (status == SPK_OK)
             status = e->kind ? e->kind->tally(job, id) : ref_tally_value(job, id);
         if (status == SPK_OK && n->recorded && job->run->recorder)
@@ -288,12 +307,12 @@ static spk_status run_image(struct ref_job *job)
             store_logits(job);
         for (uint32_t k = 0; k < n->n_operands; k++)
             if (e->last_use[n->operand[k]] == id)
-                release(job, n->operand[k]);
+                ref_release_node(job, n->operand[k]);
         if (e->last_use[id] == id)
-            release(job, id);
+            ref_release_node(job, id);
     }
     for (uint32_t id = 0; id < m->n_nodes; id++)
-        release(job, id);
+        ref_release_node(job, id);
     return status;
 }
 

@@ -60,13 +60,15 @@ struct engine {
     const struct ir_module *m;
     const struct ref_kind *kind; /* NULL: the reference engine */
     void *own;                   /* of the kind */
-    bool integer;               /* quantised module */
-    uint32_t *last_use;         /* [n_nodes] id of the last node that reads it; own id if none */
-    struct ref_weights *weight; /* [n_nodes], conv2d and linear only */
-    bool cached;                /* all weights are re-laid */
-    uint64_t value_bytes;       /* of all values of an image: bound of what a run needs */
-    uint64_t record_bytes;      /* of all recorded values of an image */
-    uint64_t scratch_bytes;     /* of the largest re-laid weights */
+    bool integer;                /* quantised module */
+    uint32_t *last_use;          /* [n_nodes] id of the last node that reads it; own id if none */
+    struct ref_weights *weight;  /* [n_nodes], conv2d and linear only */
+    bool cached;                 /* all weights are re-laid */
+    uint64_t value_bytes;        /* of all values of an image: bound of what a run needs */
+    uint64_t record_bytes;       /* of all recorded values of an image */
+    uint64_t scratch_bytes;      /* of the largest re-laid weights */
+    uint32_t *loop_end; /* [n_nodes] last node of the loop that begins here, else IR_NONE */
+    bool loops;         /* there are feedbacks */
     uint32_t input_node, logits_node, features_node; /* IR_NONE where there is none */
 };
 
@@ -109,6 +111,15 @@ spk_status ref_job_init(struct ref_job *job, const struct engine *e, const struc
 void ref_job_fini(struct ref_job *job);
 /* Computes the value of one node from those of its operands. */
 spk_status ref_compute(struct ref_job *job, uint32_t id) SPK_CHECKED;
+/* The same, and releasing it, as the engine's kind does it. */
+spk_status ref_compute_node(struct ref_job *job, uint32_t id) SPK_CHECKED;
+void ref_release_node(struct ref_job *job, uint32_t id);
+
+/* Feedback (reference_feedback.c). Plan: loop_end and loops of the engine; values that a loop reads
+ * or makes live until its end (last_use, which is filled before). Run: computes all nodes of the
+ * loop that begins at `first`. */
+void ref_loops_plan(struct engine *e);
+spk_status ref_loop_run(struct ref_job *job, uint32_t first) SPK_CHECKED;
 
 /* A run in the caller's hands (reference_walk.c). */
 extern const struct engine_walk_vtable ref_walk;
@@ -185,6 +196,8 @@ spk_status ref_attention(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_encode(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_input(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_batchnorm(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_scale(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_lag(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_sum(struct ref_job *job, uint32_t id) SPK_CHECKED; /* add, delay */
 spk_status ref_maxpool(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_mean(struct ref_job *job, uint32_t id) SPK_CHECKED;

@@ -3,7 +3,8 @@
  * Float programs (level R): the postfix equations of the model are evaluated one instruction at a
  * time over REF_LANES neurons, in exactly the written order and in float32, so that
  * v + (input - v) / tau rounds as written. All T steps of a block of neurons run before the next
- * block, hence states live in a few cache lines and are never stored.
+ * block, hence states live in a few cache lines and are never stored. A `membrane` is charged in
+ * the same way and hands on the left side of its comparison.
  * Integer neurons (level Q): section 1 of docs/integers.md, in 64-bit scalars.
  *
  * Teacher forcing: the spike that the equations give is compared with the expected one; the reset
@@ -32,7 +33,9 @@ struct neuron_work {
     struct ref_value *out;
     const uint8_t *expected;   /* [frames][neuron], engine order; NULL: run free */
     const int32_t *vth, *bias; /* integer; bias may be NULL */
-    struct counts *counts;     /* per chunk */
+    const struct ir_param *param[IR_MAX_NEURON_PARAMS]; /* float, those that the program reads */
+    uint32_t n_params;
+    struct counts *counts; /* per chunk */
     uint64_t neurons;
 };
 
@@ -42,6 +45,7 @@ struct lanes {
     float stack[STACK][REF_LANES];
     float state[IR_MAX_STATES][REF_LANES];
     float input[REF_LANES];
+    float param[IR_MAX_NEURON_PARAMS][REF_LANES];
     float rhs[REF_LANES];
     uint8_t fired[REF_LANES];
 };
@@ -63,12 +67,13 @@ bool ref_program_valid(const struct ir_neuron *n)
             continue;
         for (uint32_t k = 0; k < all[i]->n; k++) {
             const struct ir_eq *q = &all[i]->code[k];
-            bool push = q->code <= IR_EQ_STATE;
+            bool push = q->code <= IR_EQ_PARAM;
             bool unary = q->code == IR_EQ_NEG || q->code == IR_EQ_ABS;
             uint32_t takes = push ? 0 : unary ? 1 : 2;
 
             if (q->code > IR_EQ_ABS || depth < takes ||
-                (q->code == IR_EQ_STATE && q->arg >= n->n_states))
+                (q->code == IR_EQ_STATE && q->arg >= n->n_states) ||
+                (q->code == IR_EQ_PARAM && q->arg >= IR_MAX_NEURON_PARAMS))
                 return false;
             depth = depth - takes + 1;
             if (depth > STACK)
@@ -130,6 +135,9 @@ static void evaluate(const struct ir_expr *x, struct lanes *l, const float *inpu
         case IR_EQ_STATE:
             memcpy(l->stack[top++], l->state[q->arg], n * sizeof *input);
             break;
+        case IR_EQ_PARAM:
+            memcpy(l->stack[top++], l->param[q->arg], n * sizeof *input);
+            break;
         case IR_EQ_NEG:
             for (uint32_t i = 0; i < n; i++)
                 l->stack[top - 1][i] = -l->stack[top - 1][i];
@@ -175,12 +183,38 @@ static void fire(const struct neuron_work *w, struct lanes *l, const float *inpu
     }
 }
 
+/* The neurons' own params; [channels], or [channels, height, width] of the type's layout. */
+static void take_params(const struct neuron_work *w, struct lanes *l, uint64_t at, uint32_t n)
+{
+    for (uint32_t k = 0; k < w->n_params; k++) {
+        const float *data = w->param[k]->data;
+        bool own = w->param[k]->rank > 1;
+
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t c = (at + i) % w->in->channels, position = (at + i) / w->in->channels;
+
+            l->param[k][i] = data[own ? c * w->in->positions + position : c];
+        }
+    }
+}
+
+static void charge(const struct ir_neuron *p, struct lanes *l, const float *input, uint32_t n)
+{
+    for (uint32_t s = 0; s < p->n_states; s++) {
+        if (p->charge[s].n == 0)
+            continue;
+        evaluate(&p->charge[s], l, input, n);
+        memcpy(l->state[s], l->stack[0], n * sizeof *input);
+    }
+}
+
 /* All steps of neurons [at, at + n). */
 static void run_lanes(const struct neuron_work *w, struct lanes *l, uint64_t at, uint32_t n,
                       struct counts *counts)
 {
     const struct ir_neuron *p = w->program;
 
+    take_params(w, l, at, n);
     for (uint32_t s = 0; s < p->n_states; s++)
         for (uint32_t i = 0; i < n; i++)
             l->state[s][i] = p->state_init[s];
@@ -188,11 +222,11 @@ static void run_lanes(const struct neuron_work *w, struct lanes *l, uint64_t at,
         const float *input = ref_as_f32(w->in, ref_frame_at(w->in, t) + at, n, l->input);
         uint64_t out = ref_frame_at(w->out, t) + at;
 
-        for (uint32_t s = 0; s < p->n_states; s++) {
-            if (p->charge[s].n == 0)
-                continue;
-            evaluate(&p->charge[s], l, input, n);
-            memcpy(l->state[s], l->stack[0], n * sizeof *input);
+        charge(p, l, input, n);
+        if (w->node->op == IR_OP_MEMBRANE) {
+            evaluate(&p->fire_lhs, l, input, n);
+            memcpy(ref_f32(w->out) + out, l->stack[0], n * sizeof *input);
+            continue;
         }
         fire(w, l, input, w->expected ? w->expected + out : NULL, n, counts);
         memcpy(ref_u8(w->out) + out, l->fired, n);
@@ -241,15 +275,14 @@ static spk_status integer_chunk(void *ctx, uint32_t chunk, uint32_t worker)
     (void)worker;
     for (uint64_t at = range.begin; at < range.end; at++) {
         uint32_t c = (uint32_t)(at % w->in->channels);
-        int64_t v = 0;
+        int64_t u = 0, v = 0;
 
         for (uint32_t t = 0; t < w->out->frames; t++) {
             int64_t sum = ref_as_i32(w->in, ref_frame_at(w->in, t) + at);
             uint64_t out = ref_frame_at(w->out, t) + at;
             uint8_t fired;
-            int64_t u;
 
-            sum += w->bias ? w->bias[c] : 0;
+            sum += decayed(u, q->current_keep) + (w->bias ? w->bias[c] : 0);
             u = ((sum + half) & (2 * half - 1)) - half;
             counts->wraps += u != sum;
             v = decayed(v, keep) + u;
@@ -321,6 +354,9 @@ spk_status ref_neuron(struct ref_job *job, uint32_t id)
         status = ref_parallel(job, w.neurons, GRAIN, integer_chunk, &w);
     } else if (status == SPK_OK) {
         w.program = &m->neuron[node->a.neuron.program];
+        w.n_params = node->n_params;
+        for (uint32_t k = 0; k < node->n_params && k < IR_MAX_NEURON_PARAMS; k++)
+            w.param[k] = &m->param[node->param[k]];
         status = ref_parallel(job, w.neurons, GRAIN, float_chunk, &w);
     }
     if (status == SPK_OK)

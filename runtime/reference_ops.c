@@ -92,6 +92,49 @@ spk_status ref_batchnorm(struct ref_job *job, uint32_t id)
     return status;
 }
 
+/* ---- scale ---- */
+
+struct scale_work {
+    const struct ref_value *in;
+    struct ref_value *out;
+    const float *factor;
+    bool own; /* one for each neuron, [channels][positions] */
+};
+
+static spk_status scale_chunk(void *ctx, uint32_t chunk, uint32_t worker)
+{
+    const struct scale_work *w = ctx;
+    struct ref_range range = ref_range_of(w->out->frames * ref_frame_size(w->out), GRAIN, chunk);
+    const uint32_t channels = w->out->channels;
+    float scratch[PIECE];
+
+    (void)worker;
+    for (uint64_t at = range.begin; at < range.end; at += PIECE) {
+        uint32_t n = (uint32_t)(range.end - at < PIECE ? range.end - at : PIECE);
+        const float *x = ref_as_f32(w->in, at, n, scratch);
+
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t c = (at + i) % channels, p = (at + i) / channels % w->out->positions;
+
+            ref_f32(w->out)[at + i] = x[i] * w->factor[w->own ? c * w->out->positions + p : c];
+        }
+    }
+    return SPK_OK;
+}
+
+spk_status ref_scale(struct ref_job *job, uint32_t id)
+{
+    const struct ir_node *node = &job->e->m->node[id];
+    const struct ir_param *p = &job->e->m->param[node->param[0]];
+    struct scale_work w = {.in = &job->value[node->operand[0]],
+                           .out = &job->value[id],
+                           .factor = p->data,
+                           .own = p->rank > 1};
+
+    SPK_TRY(ref_value_create(job, id, ref_frames(job, node)));
+    return ref_parallel(job, w.out->frames * ref_frame_size(w.out), GRAIN, scale_chunk, &w);
+}
+
 /* ---- sums ---- */
 
 struct sum_work {

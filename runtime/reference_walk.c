@@ -71,6 +71,10 @@ static spk_status walk_begin(struct engine *e, const struct engine_input *input,
 
     if (e->integer)
         return diag_internal(d, spk_span_none, "E0805", "a walk through a quantised module");
+    if (e->loops)
+        return diag_error(
+            d, spk_span_none, "E0806",
+            "module %s has feedback: its nodes cannot be computed one after the other", e->m->name);
     SPK_TRY(ref_check_input(e, input, d));
     SPK_TRY(spk_alloc_array(1, sizeof *w, &w));
     w->e = e;

@@ -126,14 +126,17 @@ static spk_status build_group_neurons(struct sim *s, struct sim_group *g,
         if (id >= core->n_configs)
             return bad(d, "group", index, "a channel has a configuration its core has not");
         cfg = &im->configs[core->config_first + id];
-        if (cfg->program > IMG_PROG_ENGINE || cfg->decay > 4096)
+        if (cfg->program > IMG_PROG_ENGINE || cfg->decay > 4096 ||
+            cfg->current_keep > (cfg->program == IMG_PROG_PROG ? 4096 : 0))
             return bad(d, "configuration", core->config_first + id,
-                       "unknown program or decay above 4096");
+                       "unknown program, or decay or kept current above 4096");
         if (c == 0) {
             g->program = cfg->program;
             g->keep = 4096 - cfg->decay;
+            g->current_keep = cfg->current_keep;
             g->soft_reset = cfg->soft_reset != 0;
         } else if (g->program != cfg->program || g->keep != 4096 - cfg->decay ||
+                   g->current_keep != cfg->current_keep ||
                    g->soft_reset != (cfg->soft_reset != 0)) {
             return bad(d, "group", index, "its channels differ in program, decay or reset");
         }
@@ -311,6 +314,9 @@ static spk_status alloc_state(struct sim *s)
     SPK_TRY(spk_alloc_array(s->n_layers, sizeof *s->frame, &s->frame));
     SPK_TRY(spk_alloc_array(s->n_layers, sizeof *s->image, &s->image));
     SPK_TRY(spk_alloc_array(s->n_neurons, sizeof *s->v, &s->v));
+    for (uint32_t i = 0; i < s->n_groups; i++)
+        if (s->groups[i].current_keep > 0 && s->u == NULL)
+            SPK_TRY(spk_alloc_array(s->n_neurons, sizeof *s->u, &s->u));
     SPK_TRY(spk_alloc_array(n, sizeof *s->acc, &s->acc));
     if (s->im->encoder.present) {
         const struct img_encoder *e = &s->im->encoder;
@@ -419,6 +425,7 @@ void sim_destroy(struct sim *s)
                      s->bias,
                      s->static_bias,
                      s->v,
+                     s->u,
                      s->acc,
                      s->acc1,
                      s->dirty,

@@ -28,7 +28,8 @@ struct sim_group {
     uint32_t comp;                /* its first compartment, counted through all cores */
     uint32_t pitch, slice, plane; /* as img_group; plain: neuron i is compartment comp + i */
     bool plain;
-    int32_t keep;    /* 4096 - decay */
+    int32_t keep; /* 4096 - decay */
+    int32_t current_keep;
     uint8_t program; /* enum img_program */
     bool soft_reset;
     bool has_bias; /* static bias or host current: runs on every valid frame */
@@ -173,6 +174,7 @@ struct sim {
 
     int32_t *vth, *bias, *static_bias; /* [n_neurons] */
     int32_t *v;                        /* [n_neurons] */
+    int32_t *u;                        /* [n_neurons] decaying currents; NULL: no group has any */
     int32_t *acc, *acc1;               /* [n_comps]; acc1 (port 1) may be NULL */
     uint8_t *dirty;                    /* [n_cores]: accumulators hold input */
     uint8_t *touched;           /* [n_comps]: synapses were processed; NULL: that has no price */

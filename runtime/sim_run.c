@@ -13,6 +13,8 @@ static spk_status reset(struct sim *s)
     size_t n = s->n_comps;
 
     memset(s->v, 0, s->n_neurons * sizeof *s->v);
+    if (s->u)
+        memset(s->u, 0, s->n_neurons * sizeof *s->u);
     memset(s->acc, 0, n * sizeof *s->acc);
     if (s->acc1)
         memset(s->acc1, 0, n * sizeof *s->acc1);

@@ -1,7 +1,8 @@
 /* Simulator, part 3: neuron updates and firing.
  *
  * One step of a compartment (docs/integers.md, section 1):
- *   u = wrap(acc + bias); v = clip(trunc(v * keep / 4096) + u); fire v >= vth; reset.
+ *   u = wrap(trunc(u * current_keep / 4096) + acc + bias); v = clip(trunc(v * keep / 4096) + u);
+ *   fire v >= vth; reset. Groups whose currents decay form u beforehand and integrate that.
  * The product v * keep needs 36 bits; it is formed in 32 as (|v| >> 12) * keep +
  * (((|v| & 4095) * keep) >> 12), which is the same number. The loops are written for automatic
  * vectorisation; keep = 2048 (tau = 2) and keep = 0 have versions of their own.
@@ -100,6 +101,26 @@ static void integrate_none(const struct update *p, struct outcome *out)
         integrate(p, KEEP_NONE, true, out);
     else
         integrate(p, KEEP_NONE, false, out);
+}
+
+/* Decaying currents: u of this step, which also takes the place of the input. */
+static uint32_t keep_currents(struct sim *s, const struct sim_group *g, const struct update *p,
+                              uint32_t *out_any)
+{
+    int32_t *u = s->u + g->first;
+    uint32_t wraps = 0, any = 0;
+
+    for (uint32_t i = 0; i < g->n; i++) {
+        int32_t in = (int32_t)((uint32_t)p->acc[i] + (p->bias ? (uint32_t)p->bias[i] : 0u) +
+                               (uint32_t)decayed(u[i], g->current_keep, KEEP_ANY));
+
+        u[i] = wrap_bits(in, p->state_bits);
+        wraps += in != u[i];
+        any |= (uint32_t)u[i];
+        p->acc[i] = u[i];
+    }
+    *out_any = any;
+    return wraps;
 }
 
 struct sim_spikes *sim_spikes_of(const struct sim *s, uint64_t step, uint32_t from)
@@ -244,17 +265,25 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
             sim_touched_count(s, g, NULL, NULL);
         return SPK_OK;
     }
-    if (g->program != IMG_PROG_FIXED && frame == 0 && g->active)
+    if (g->program != IMG_PROG_FIXED && frame == 0 && g->active) {
         memset(p.v, 0, g->n * sizeof *p.v);
+        if (g->current_keep > 0)
+            memset(s->u + g->first, 0, g->n * sizeof *s->u);
+    }
     if (dirty && s->touched != NULL)
         sim_touched_count(s, g, p.acc, p.bias);
+    uint32_t any_u = 0;
+    if (g->current_keep > 0) {
+        s->chunks[chunk].wraps += keep_currents(s, g, &p, &any_u);
+        p.bias = NULL;
+    }
     if (g->keep == 2048)
         integrate_half(&p, &out);
     else if (g->keep == 0)
         integrate_none(&p, &out);
     else
         integrate_any(&p, &out);
-    g->active = out.any_v != 0;
+    g->active = (out.any_v | any_u) != 0;
     s->active_updates[g - s->groups] += out.active;
     s->chunks[chunk].wraps += out.wraps;
     return out.any_fired ? emit(s, g, chunk, s->chunks[chunk].fired) : SPK_OK;

@@ -115,6 +115,13 @@ enum h5_type h5_classify(hid_t type)
     switch (H5Tget_class(type)) {
     case H5T_INTEGER:
         return classify_integer(type);
+    case H5T_ENUM: { /* booleans of h5py */
+        const hid_t base = H5Tget_super(type);
+        const enum h5_type found = base >= 0 ? classify_integer(base) : H5_TYPE_COUNT;
+        if (base >= 0)
+            (void)H5Tclose(base);
+        return found;
+    }
     case H5T_FLOAT:
         if (H5Tequal(type, H5T_IEEE_F32LE) > 0 || H5Tequal(type, H5T_IEEE_F32BE) > 0)
             return H5_F32;

@@ -78,6 +78,14 @@ SPK_CHECKED spk_status h5_write_string(struct h5_file *file, const char *name, c
 SPK_CHECKED spk_status h5_write_strings(struct h5_file *file, const char *name, size_t count,
                                         const char *const *texts);
 
+/* Strings of variable length, UTF-8, in a dataset of rank 0 to H5_MAX_RANK, as h5py writes them. */
+SPK_CHECKED spk_status h5_write_text(struct h5_file *file, const char *name, uint32_t rank,
+                                     const uint64_t *dims, const char *const *texts);
+
+/* One string in a list of one: ASCII of `size` bytes, NUL-padded, as h5py writes 'S10'. */
+SPK_CHECKED spk_status h5_write_ascii(struct h5_file *file, const char *name, size_t size,
+                                      const char *text);
+
 /* Attributes of a dataset or group ("/" is the root). */
 SPK_CHECKED spk_status h5_write_attr_i64(struct h5_file *file, const char *object, const char *name,
                                          int64_t value);

@@ -125,27 +125,49 @@ spk_status h5_read_scalar(const struct h5_file *file, const char *name, enum h5_
 
 /* ---- strings ---- */
 
-/* Budget of the allocator behind variable-length strings. */
+/* Budget of the allocator behind variable-length strings. It lists what is not freed, since a read
+ * that fails half-way forgets the strings that it has made. */
+struct string_block {
+    struct string_block *next, *before;
+};
 struct string_budget {
     size_t left;
-    bool exceeded;
+    bool exceeded, no_memory;
+    struct string_block *blocks;
 };
 
 static void *budget_alloc(size_t size, void *data)
 {
     struct string_budget *budget = data;
-    if (size > budget->left) {
+    size_t bytes;
+    if (size > budget->left || !checked_add_size(size, sizeof(struct string_block), &bytes)) {
         budget->exceeded = true;
         return NULL;
     }
     budget->left -= size;
-    return spk_alloc_zero(size);
+    struct string_block *block = spk_alloc_zero(bytes);
+    if (block == NULL) {
+        budget->no_memory = true;
+        return NULL;
+    }
+    block->next = budget->blocks;
+    if (block->next != NULL)
+        block->next->before = block;
+    budget->blocks = block;
+    return block + 1;
 }
 
 static void budget_free(void *memory, void *data)
 {
-    (void)data;
-    spk_free(memory);
+    struct string_budget *budget = data;
+    struct string_block *block = memory;
+    if (block == NULL)
+        return;
+    block--;
+    if (block->next != NULL)
+        block->next->before = block->before;
+    *(block->before != NULL ? &block->before->next : &budget->blocks) = block->next;
+    spk_free(block);
 }
 
 /* Source of strings: a dataset or an attribute, with its type and element count. */
@@ -216,7 +238,8 @@ static spk_status read_variable(const struct string_source *source, struct h5_na
     if (transfer < 0 ||
         H5Pset_vlen_mem_manager(transfer, budget_alloc, &budget, budget_free, &budget) < 0 ||
         !read_raw(source, transfer, texts))
-        status = budget.exceeded
+        status = budget.no_memory ? SPK_ERR_NOMEM
+                 : budget.exceeded
                      ? h5_bad(source->file, source->name, "E0023",
                               "strings are longer than the limit of %zu bytes", source->max_bytes)
                      : damaged(source->file, source->name);
@@ -228,6 +251,8 @@ static spk_status read_variable(const struct string_source *source, struct h5_na
         (void)H5Dvlen_reclaim(source->type, source->space, transfer, texts);
     if (transfer >= 0)
         (void)H5Pclose(transfer);
+    while (budget.blocks != NULL)
+        budget_free(budget.blocks + 1, &budget);
     spk_free(texts);
     return status;
 }

@@ -71,13 +71,16 @@ static void choose_chunk(uint32_t rank, const uint64_t *dims, size_t item, hsize
     }
 }
 
-static hid_t dataset_properties(uint32_t rank, const uint64_t *dims, uint64_t count, size_t item,
+/* Strings of variable length must have a fill value. */
+static hid_t dataset_properties(uint32_t rank, const uint64_t *dims, uint64_t count, hid_t disk,
                                 uint32_t gzip_level)
 {
+    const size_t item = H5Tget_size(disk);
+    const bool variable = H5Tis_variable_str(disk) > 0;
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
     hsize_t chunk[H5_MAX_RANK];
     bool ok = creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0 &&
-              H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0;
+              H5Pset_fill_time(creation, variable ? H5D_FILL_TIME_IFSET : H5D_FILL_TIME_NEVER) >= 0;
     if (ok && gzip_level > 0 && rank > 0 && count > 0) {
         choose_chunk(rank, dims, item, chunk);
         ok = H5Pset_chunk(creation, (int)rank, chunk) >= 0 && H5Pset_shuffle(creation) >= 0 &&
@@ -106,7 +109,7 @@ static spk_status write_dataset(struct h5_file *file, const char *name, hid_t di
     for (uint32_t i = 0; i < rank; i++)
         extent[i] = dims[i];
     space = rank > 0 ? H5Screate_simple((int)rank, extent, NULL) : H5Screate(H5S_SCALAR);
-    creation = dataset_properties(rank, dims, count, H5Tget_size(disk), gzip_level);
+    creation = dataset_properties(rank, dims, count, disk, gzip_level);
     ok = space >= 0 && creation >= 0;
     if (ok)
         dataset = H5Dcreate2(file->id, name, disk, space, H5P_DEFAULT, creation, H5P_DEFAULT);
@@ -179,6 +182,43 @@ spk_status h5_write_strings(struct h5_file *file, const char *name, size_t count
     type = string_type(longest);
     status = type >= 0 ? write_dataset(file, name, type, type, 1, &dims, packed, 0)
                        : h5_write_failed(file, name);
+    if (type >= 0)
+        (void)H5Tclose(type);
+    spk_free(packed);
+    return status;
+}
+
+spk_status h5_write_text(struct h5_file *file, const char *name, uint32_t rank,
+                         const uint64_t *dims, const char *const *texts)
+{
+    hid_t type;
+    spk_status status = SPK_OK;
+    h5_quiet();
+    type = H5Tcopy(H5T_C_S1);
+    if (type < 0 || H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)
+        status = h5_write_failed(file, name);
+    if (status == SPK_OK)
+        status = write_dataset(file, name, type, type, rank, dims, texts, 0);
+    if (type >= 0)
+        (void)H5Tclose(type);
+    return status;
+}
+
+spk_status h5_write_ascii(struct h5_file *file, const char *name, size_t size, const char *text)
+{
+    const uint64_t one = 1;
+    const size_t length = strlen(text);
+    char *packed;
+    hid_t type;
+    spk_status status = SPK_OK;
+    SPK_TRY(spk_alloc_array(size, 1, &packed));
+    memcpy(packed, text, length < size ? length : size);
+    h5_quiet();
+    type = string_type(size);
+    if (type < 0 || H5Tset_cset(type, H5T_CSET_ASCII) < 0)
+        status = h5_write_failed(file, name);
+    if (status == SPK_OK)
+        status = write_dataset(file, name, type, type, 1, &one, packed, 0);
     if (type >= 0)
         (void)H5Tclose(type);
     spk_free(packed);

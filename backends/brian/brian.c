@@ -94,6 +94,11 @@ static spk_status read_group(struct brian *b, const struct img_group *g)
             &im->configs[k->config_first + im->channel_config[g->channel_config + c]];
         if (f->program == IMG_PROG_ACCUMULATE || f->program == IMG_PROG_GATED)
             return refuse_ticks(b, g->layer);
+        if (f->current_keep != 0)
+            return diag_error(b->d, spk_span_none, "E0711",
+                              "layer '%s' has decaying synaptic currents, which this export does "
+                              "not write",
+                              layer_name(b, g->layer));
         if (p->program != IMG_NONE && p->program != f->program)
             return diag_error(b->d, spk_span_none, "E0711",
                               "layer '%s' runs different neuron programs", layer_name(b, g->layer));

@@ -42,6 +42,7 @@ static spk_status config_of(struct emit *e, const struct map_pop *p, uint32_t ch
     memset(&c, 0, sizeof c);
     c.vth = map_pop_vth(e->net, p, channel);
     c.decay = p->decay;
+    c.current_keep = p->current_keep;
     c.program = (uint8_t)p->program;
     c.soft_reset = p->soft_reset;
     for (uint32_t i = 0; i < core->n_configs; i++) {

@@ -282,6 +282,16 @@ static spk_status check(const struct ir_module *m, struct diag_list *d)
             diag_help_set(d, "give the weights of the model");
             return SPK_ERR_INPUT;
         }
+        if (n->op == IR_OP_SCALE || n->op == IR_OP_MEMBRANE || n->op == IR_OP_LAG)
+            return diag_error(d, n->span, "E0741", "native code has no op '%s'",
+                              ir_op_info(n->op)->name);
+        if (n->op == IR_OP_NEURON &&
+            (m->stage == IR_STAGE_QUANTISED ? n->a.neuron.q.current_keep != 0 : n->n_params > 0))
+            return diag_error(d, n->span, "E0741",
+                              "native code has no neurons with parameters of their own or "
+                              "decaying currents");
+        if (n->op == IR_OP_INPUT && n->a.input.series)
+            return diag_error(d, n->span, "E0741", "native code takes no frames of real values");
         if (n->op == IR_OP_NEURON && m->stage == IR_STAGE_QUANTISED &&
             (n->a.neuron.q.bits < 2 || n->a.neuron.q.bits > 24 || n->n_params < 1))
             return diag_error(d, n->span, "E0741",

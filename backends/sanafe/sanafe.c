@@ -121,6 +121,11 @@ static spk_status read_configs(struct sanafe *s)
                 &im->configs[im->cores[group->core].config_first +
                              im->channel_config[group->channel_config + c]];
             struct img_config *at = &s->config[s->group_first[group->layer] + group->c0 + c];
+            if (k->current_keep != 0)
+                return diag_error(s->d, spk_span_none, "E0722",
+                                  "layer '%s' has decaying synaptic currents, which this export "
+                                  "does not write",
+                                  im->strings[im->layers[group->layer].name]);
             if (at->vth != 0 &&
                 (at->vth != k->vth || at->decay != k->decay || at->soft_reset != k->soft_reset))
                 return diag_error(s->d, spk_span_none, "E0722",

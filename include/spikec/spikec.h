@@ -72,6 +72,7 @@ struct spk_model_options {
     size_t n_settings;
     const char *const *binds;
     size_t n_binds;
+    double dt; /* of a NIR graph: time step in seconds; 0: the file's */
 };
 
 /* How pictures and recordings of events become inputs; NULL and 0 are the defaults. */
@@ -186,11 +187,13 @@ struct spk_verify_options {
 int spk_verify(spk_context *context, const struct spk_verify_options *options,
                spk_result **out_result);
 
-/* export: a compiled folder for another simulator, into folder `output` (replaced in one step). */
+/* export: a compiled folder for another program, into folder `output` (replaced in one step). To
+ * netx and nir the folder may be a model: then `model` has its weights, settings and bindings. */
 struct spk_export_options {
-    const char *folder, *to, *output; /* to: "brian", "sanafe" */
+    const char *folder, *to, *output; /* to: "brian", "netx", "nir", "sanafe" */
     struct spk_data_options data;     /* no labels; only for formats that are driven by images */
     uint32_t segment, segments;       /* sanafe: part 1 .. segments of the network; 0: all */
+    struct spk_model_options model;   /* of formats that take models; model.model is not used */
 };
 int spk_export(spk_context *context, const struct spk_export_options *options,
                spk_result **out_result);

@@ -48,7 +48,9 @@ uint32_t map_index_bits(const struct tgt_format *f, uint32_t last)
 
 bool map_proj_conv(const struct tgt *t, const struct map_proj *p)
 {
-    return t->sharing == TGT_SHARE_CONVOLUTION && p->chan == MAP_CHAN_FULL;
+    const bool regular = p->stride == p->stride_w && p->pad == p->pad_w && p->kernel <= UINT8_MAX &&
+                         p->kernel_w <= UINT8_MAX && p->stride <= UINT8_MAX && p->pad <= UINT8_MAX;
+    return t->sharing == TGT_SHARE_CONVOLUTION && p->chan == MAP_CHAN_FULL && regular;
 }
 
 void map_source_channels(const struct map_net *net, const struct map_proj *proj, uint32_t c0,

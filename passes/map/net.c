@@ -70,34 +70,96 @@ spk_status net_push_pop(struct net_builder *b, const struct map_pop *p, uint32_t
     return SPK_OK;
 }
 
-spk_status net_push_proj(struct net_builder *b, const struct map_proj *proj,
-                         const uint32_t *sources, uint32_t n_sources)
+/* Fills the delay of a source whose population is known. */
+static spk_status set_source(struct net_builder *b, const struct map_proj *p, struct map_source *s)
+{
+    const struct map_net *net = b->net;
+    const struct map_pop *target = &net->pops.data[p->target], *from = &net->pops.data[s->pop];
+    if (from->start + 1 > target->start + s->lag)
+        return diag_internal(b->diags, target->span, "E0650",
+                             "'%s' (step %u) reads '%s' (step %u): delays are not balanced",
+                             target->name, target->start, from->name, from->start);
+    s->delay = p->pos == MAP_POS_ENGINE ? 0 : target->start + s->lag - 1 - from->start;
+    if (s->delay > tgt_limit_value(net->target, TGT_DELAY))
+        return diag_internal(b->diags, target->span, "E0651",
+                             "'%s' reads '%s' with a delay of %u steps, more than '%s' has",
+                             target->name, from->name, s->delay, net->target->name);
+    return SPK_OK;
+}
+
+spk_status net_push_sources(struct net_builder *b, const struct map_proj *proj,
+                            const struct map_source *sources, uint32_t n_sources)
 {
     struct map_net *net = b->net;
     struct map_pop *target = &net->pops.data[proj->target];
     struct map_proj p = *proj;
-    p.source = ARENA_NEW_ARRAY(&net->arena, struct map_source, n_sources);
+    p.source = arena_memdup(&net->arena, sources, n_sources * sizeof *sources,
+                            _Alignof(struct map_source));
     if (p.source == NULL)
         return SPK_ERR_NOMEM;
     p.n_sources = n_sources;
-    for (uint32_t i = 0; i < n_sources; i++) {
-        const struct map_pop *s = &net->pops.data[sources[i]];
-        if (s->start + 1 > target->start)
-            return diag_internal(b->diags, target->span, "E0650",
-                                 "'%s' (step %u) reads '%s' (step %u): delays are not balanced",
-                                 target->name, target->start, s->name, s->start);
-        p.source[i].pop = sources[i];
-        p.source[i].delay = p.pos == MAP_POS_ENGINE ? 0 : target->start - 1 - s->start;
-        if (p.source[i].delay > tgt_limit_value(net->target, TGT_DELAY))
-            return diag_internal(b->diags, target->span, "E0651",
-                                 "'%s' reads '%s' with a delay of %u steps, more than '%s' has",
-                                 target->name, s->name, p.source[i].delay, net->target->name);
-    }
+    for (uint32_t i = 0; i < n_sources; i++)
+        if (p.source[i].pop != IR_NONE)
+            SPK_TRY(set_source(b, &p, &p.source[i]));
     if (p.block_proj == IR_NONE)
         p.block_proj = (uint32_t)net->projs.len;
     SPK_TRY(vec_push(&net->projs, p));
     target->n_projs++;
     return SPK_OK;
+}
+
+spk_status net_push_proj(struct net_builder *b, const struct map_proj *proj,
+                         const uint32_t *sources, uint32_t n_sources)
+{
+    struct map_source *list = NULL;
+    SPK_TRY(spk_alloc_array(n_sources, sizeof *list, &list));
+    for (uint32_t i = 0; i < n_sources; i++)
+        list[i].pop = sources[i];
+    spk_status status = net_push_sources(b, proj, list, n_sources);
+    spk_free(list);
+    return status;
+}
+
+/* Whether a population reads source s with another lag, too: connections between the same
+ * populations are told apart by nothing but their time. */
+static bool reads_twice(const struct map_net *net, const struct map_pop *p,
+                        const struct map_source *s)
+{
+    bool other = false;
+    for (uint32_t k = 0; k < p->n_projs; k++) {
+        const struct map_proj *j = &net->projs.data[p->proj_first + k];
+        for (uint32_t i = 0; i < j->n_sources; i++)
+            other = other || (j->source[i].pop == s->pop && j->source[i].lag != s->lag);
+    }
+    return other;
+}
+
+static spk_status check_lags(const struct net_builder *b)
+{
+    const struct map_net *net = b->net;
+    for (size_t i = 0; i < net->projs.len; i++) {
+        const struct map_proj *j = &net->projs.data[i];
+        const struct map_pop *p = &net->pops.data[j->target];
+        for (uint32_t s = 0; s < j->n_sources; s++)
+            if (j->source[s].lag > 0 && reads_twice(net, p, &j->source[s]))
+                return diag_nofit(b->diags, p->span, "E0675", "'%s' reads '%s' with two delays",
+                                  p->name, net->pops.data[j->source[s].pop].name);
+    }
+    return SPK_OK;
+}
+
+spk_status net_close_feedbacks(struct net_builder *b)
+{
+    for (size_t i = 0; i < b->feedbacks.len; i++) {
+        const struct net_feedback *f = &b->feedbacks.data[i];
+        struct map_proj *p = &b->net->projs.data[f->proj];
+        p->source[f->source].pop = b->pop_of[f->node];
+        if (b->pop_of[f->node] == IR_NONE)
+            return diag_nofit(b->diags, b->net->module->node[f->node].span, "E0675",
+                              "feedback from a value that is no neuron's spikes");
+        SPK_TRY(set_source(b, p, &p->source[f->source]));
+    }
+    return check_lags(b);
 }
 
 spk_status net_sources(struct net_builder *b, uint32_t id, struct u32_vec *out)
@@ -110,6 +172,9 @@ spk_status net_sources(struct net_builder *b, uint32_t id, struct u32_vec *out)
             SPK_TRY(net_sources(b, n->operand[i], out));
         return SPK_OK;
     }
+    if (n->op == IR_OP_LAG)
+        return diag_nofit(b->diags, n->span, "E0675",
+                          "a delayed value that is read by other than projections");
     return diag_internal(b->diags, n->span, "E0652", "value %u (%s) carries no spikes", id,
                          ir_op_info(n->op)->name);
 }
@@ -143,107 +208,7 @@ void net_view_as_target(const struct net_builder *b, struct map_proj *p)
     p->view_w = t->width;
 }
 
-/* ---- ordinary layers ---- */
-
-static void net_neuron_program(struct net_builder *b, const struct ir_node *n, struct map_pop *p)
-{
-    p->program = net_fixed(b) ? IMG_PROG_FIXED : IMG_PROG_PROG;
-    p->decay = n->a.neuron.q.decay;
-    p->soft_reset = n->a.neuron.q.soft_reset;
-    p->vth_param = n->param[0];
-    p->bias_param = n->n_params > 1 ? n->param[1] : IR_NONE;
-}
-
-/* Bias by enable spikes (hard-wired neurons have no static bias). */
-static void net_enable(struct net_builder *b, struct map_pop *p)
-{
-    bool any = false;
-    if (!net_fixed(b) || p->bias_param == IR_NONE || p->host_current)
-        return;
-    if (b->net->module->param[p->bias_param].data == NULL) { /* estimate: assume the larger case */
-        p->enable = p->coarse = true;
-        return;
-    }
-    for (uint32_t c = 0; c < p->channels; c++) {
-        int32_t bias = map_pop_bias(b->net, p, c);
-        any = any || bias != 0;
-        p->coarse = p->coarse || bias < -64 * 128 || bias > 63 * 128;
-    }
-    p->enable = any;
-}
-
-static spk_status net_neuron(struct net_builder *b, uint32_t id)
-{
-    struct map_net *net = b->net;
-    const struct ir_module *m = net->module;
-    const struct ir_node *n = &m->node[id], *in = &m->node[n->operand[0]];
-    struct map_pop p = net_pop_default(n->name, IMG_LAYER_NEURON, id);
-    struct u32_vec sources = {0};
-    uint32_t pop;
-    if (p.name == NULL && (p.name = arena_printf(&net->arena, "neuron.%u", id)) == NULL)
-        return SPK_ERR_NOMEM;
-    p.span = n->span;
-    p.channels = n->type.channels;
-    p.height = n->type.height;
-    p.width = n->type.width;
-    p.layout = n->type.layout;
-    p.recorded = n->recorded;
-    SPK_TRY(map_pop_set_rate(net, &p, &b->node_rate[id]));
-    net_neuron_program(b, n, &p);
-    while (in->op == IR_OP_RESHAPE || in->op == IR_OP_REPEAT)
-        in = &m->node[in->operand[0]];
-    if (in->op == IR_OP_ATTENTION)
-        return net_attention(b, id, (uint32_t)(in - m->node), &p);
-    if (in->op == IR_OP_ENCODE && in->a.encode.kind == IR_ENCODE_CURRENT) {
-        p.host_current = true;
-        p.start = 0;
-        net->encode_node = (uint32_t)(in - m->node);
-        return net_push_pop(b, &p, &b->pop_of[id]);
-    }
-    if (in->op == IR_OP_CONV2D && in->type.width != n->type.width)
-        return diag_nofit(
-            b->diags, n->span, "E0671",
-            "'%s' flattens the map of a convolution before its neurons; on a chip the "
-            "neurons come first: write tokens(neuron(conv2d(...)))",
-            p.name);
-    if (in->op != IR_OP_CONV2D && in->op != IR_OP_LINEAR)
-        return diag_nofit(b->diags, n->span, "E0657",
-                          "'%s' is fed by '%s': only convolutions, linear layers and attention can "
-                          "feed neurons on a chip",
-                          p.name, ir_op_info(in->op)->name);
-    spk_status status = SPK_OK;
-    for (uint32_t i = 0; i < in->n_operands && status == SPK_OK; i++)
-        status = net_sources(b, in->operand[i], &sources);
-    if (status == SPK_OK) {
-        p.start = net_start_after(b, &sources);
-        net_enable(b, &p);
-        status = net_push_pop(b, &p, &pop);
-    }
-    if (status == SPK_OK) {
-        struct map_proj proj = net_proj_default(pop);
-        const struct ir_type *it = &m->node[in->operand[0]].type;
-        b->pop_of[id] = pop;
-        proj.chan = MAP_CHAN_FULL;
-        proj.weight_param = in->param[0];
-        proj.weight_name = m->param[in->param[0]].name;
-        proj.shift = in->a.conv.shift;
-        proj.view_h = it->height;
-        proj.view_w = it->width;
-        if (in->op == IR_OP_CONV2D) {
-            proj.kernel = in->a.conv.kernel_h;
-            proj.kernel_w = in->a.conv.kernel_w;
-            proj.stride = in->a.conv.stride_h;
-            proj.stride_w = in->a.conv.stride_w;
-            proj.pad = in->a.conv.pad_h;
-            proj.pad_w = in->a.conv.pad_w;
-        } else {
-            net_view_as_target(b, &proj);
-        }
-        status = net_push_proj(b, &proj, sources.data, (uint32_t)sources.len);
-    }
-    vec_fini(&sources);
-    return status;
-}
+/* ---- pools, relays, events ---- */
 
 /* OR over a window, or a relay (identity, or the sum of its operands on graded chips). */
 static spk_status net_pool_or_relay(struct net_builder *b, uint32_t id)
@@ -396,6 +361,11 @@ static spk_status net_schedule(struct net_builder *b)
                 drain = d;
         }
     }
+    for (size_t i = 0; i < net->projs.len;
+         i++) /* spikes of the last frames reach nobody's window */
+        for (uint32_t k = 0; k < net->projs.data[i].n_sources; k++)
+            if (net->projs.data[i].source[k].lag > drain)
+                drain = net->projs.data[i].source[k].lag;
     net->interval = net->timesteps + drain;
     net->latency = last + net->timesteps;
     return SPK_OK;
@@ -405,7 +375,7 @@ spk_status map_net_build(const struct ir_module *module, const struct tgt *targe
                          const struct map_rate *node_rate, struct diag_list *diags,
                          struct map_net *out)
 {
-    struct net_builder b = {out, diags, node_rate, NULL};
+    struct net_builder b = {.net = out, .diags = diags, .node_rate = node_rate};
     memset(out, 0, sizeof *out);
     arena_init(&out->arena, 0);
     out->module = module;
@@ -419,10 +389,13 @@ spk_status map_net_build(const struct ir_module *module, const struct tgt *targe
     for (uint32_t id = 0; id < module->n_nodes && status == SPK_OK; id++)
         status = net_node(&b, id);
     if (status == SPK_OK)
+        status = net_close_feedbacks(&b);
+    if (status == SPK_OK)
         status = net_schedule(&b);
     if (status == SPK_OK && out->readout_node == IR_NONE)
         status = diag_internal(diags, spk_span_none, "E0660", "the module has no read-out");
     spk_free(b.pop_of);
+    vec_fini(&b.feedbacks);
     if (status != SPK_OK)
         map_net_fini(out);
     return status;

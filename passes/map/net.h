@@ -37,6 +37,7 @@ enum map_chan {
 struct map_source {
     uint32_t pop;
     uint32_t delay; /* steps beyond the normal one */
+    uint32_t lag;   /* frame t reads the source's frame t - lag */
 };
 
 struct map_proj {
@@ -76,6 +77,7 @@ struct map_pop {
     uint32_t start;
     enum img_program program;
     uint16_t decay;
+    uint16_t current_keep;
     bool soft_reset;
     int32_t vth;         /* where vth_param is IR_NONE */
     int32_t vth_period;  /* thermometer: vth of channel c is vth * (c % period + 1); 0: vth */

@@ -63,6 +63,7 @@ class Group:
         at = c.ravel()
         self.vth = np.array([k["vth"] for k in configs], dtype=np.int64)[at]
         self.decay = np.array([k["decay"] for k in configs], dtype=np.int64)[at]
+        self.keep = np.array([k["current_keep"] for k in configs], dtype=np.int64)[at]
         self.soft = np.array([k["soft_reset"] for k in configs], dtype=bool)[at]
         self.program = configs[0]["program"]
         self.bias = np.zeros(at.size, dtype=np.int64)
@@ -262,6 +263,7 @@ class Chip:
     def start_run(self, images):
         self.images, self.n_images = images, len(images)
         self.v = np.zeros(self.n, dtype=np.int64)
+        self.u = np.zeros_like(self.v)
         longest = max((a["delay"] for a in self.in_axons.rows), default=0)
         self.depth = longest + 2
         self.ring = [np.zeros((self.depth, self.n), dtype=np.int64) for _ in range(2)]
@@ -300,8 +302,10 @@ class Chip:
         v = self.v[c]
         if g.program in (PROG, GATED) and at[1] == 0:
             v = np.zeros_like(v)
+            self.u[c] = 0
         bias = g.bias + g.current if at is not None else 0
-        v = np.clip(trunc_decay(v, g.decay) + wrap(acc[0] + bias, bits), -limit, limit)
+        self.u[c] = wrap(trunc_decay(self.u[c], 4096 - g.keep) + acc[0] + bias, bits)
+        v = np.clip(trunc_decay(v, g.decay) + self.u[c], -limit, limit)
         fired = v >= g.vth
         self.v[c] = np.where(fired, np.where(g.soft, v - g.vth, 0), v)
         return fired.astype(np.int64)

@@ -248,7 +248,7 @@ SAMPLE struct ir_module *s_quantised(void)
     uint32_t wh = s_param(m, "head.weight", IR_DT_F32, 2, 3, 4, 0, 0);
     uint32_t bh = s_param(m, "head.bias", IR_DT_F32, 1, 3, 0, 0, 0);
     struct ir_node lif = s_neuron(IR_NONE), enc = s_op(IR_OP_ENCODE), lin = s_op(IR_OP_LINEAR);
-    lif.a.neuron.q = (struct ir_neuron_q){2048, 24, false};
+    lif.a.neuron.q = (struct ir_neuron_q){.decay = 2048, .bits = 24};
     enc.a.encode = (struct ir_attr_encode){IR_ENCODE_CURRENT, {2, 2, 2, 2, 0, 0, 0}, 8, 3, 2, 4095};
     lin.a.conv.shift = 7;
     uint32_t image = s_node(m, s_input(1, 8, 8, false), "image", false, NONE, NONE);

@@ -21,7 +21,7 @@ static inline void net_open(struct net *n, const char *target, enum tgt_attentio
 {
     static const struct fe_setting sets[] = {{"height", "32"}, {"width", "32"}, {"dim", "32"},
                                              {"depth", "2"},   {"heads", "2"},  {"classes", "10"}};
-    struct fe_options options = {sets, 6, NULL, 0};
+    struct fe_options options = {.sets = sets, .n_sets = 6};
     struct fe_model model = {0};
     memset(n, 0, sizeof *n);
     diag_init(&n->diags);

@@ -456,7 +456,7 @@ static void test_out_of_memory(void **state)
             "\tx = (x + x) as \"sum\";\n" HEAD;
     struct fe_setting set = {"n", "3"};
     struct fe_binding bind = {"fc", "head"};
-    struct fe_options options = {&set, 1, &bind, 1};
+    struct fe_options options = {.sets = &set, .n_sets = 1, .binds = &bind, .n_binds = 1};
     spk_status status = SPK_OK;
     for_each_failing_alloc(status, {
         struct ir_module *m = NULL;

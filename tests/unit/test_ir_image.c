@@ -135,6 +135,7 @@ BREAK(group_config_value, im->channel_config[4] = 2)
 BREAK(group_bias, im->groups[1].channel_bias = 2)
 BREAK(group_host, im->groups[1].host_current = 1)
 BREAK(config_program, im->configs[0].program = 9)
+BREAK(config_keep, im->configs[0].current_keep = 5)
 BREAK(config_decay, im->configs[2].decay = 4097)
 BREAK(layer_name, im->layers[0].name = 50)
 BREAK(layer_kind, im->layers[0].kind = 6)
@@ -227,7 +228,7 @@ static const struct {
     void (*broken)(struct image *im);
     const char *message;
 } broken[] = {
-    {meta_schema, "meta[0].schema: 9 is not equal to 3"},
+    {meta_schema, "meta[0].schema: 9 is not equal to 4"},
     {meta_interval, "meta[0].interval: 3 is not at least 4"},
     {meta_bits, "meta[0].state_bits: 33"},
     {meta_mesh, "meta[0].cores_x: 0 is not at least 1"},
@@ -258,6 +259,7 @@ static const struct {
     {group_bias, "groups[1].channel_bias: 5 is not at most 4"},
     {group_host, "groups[1].layer: 1 is not equal to 0, the layer of the encoder"},
     {config_program, "configs[0].program: 9 is not at most 6"},
+    {config_keep, "configs[0].current_keep: 5 is not at most 0"},
     {config_decay, "configs[2].decay: 4097 is not at most 4096"},
     {layer_name, "layers[0].name: 50 is not below 7"},
     {layer_kind, "layers[0].kind: 6 is not at most 5"},

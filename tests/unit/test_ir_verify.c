@@ -340,7 +340,7 @@ static const struct rule rules[] = {
     RULE(s_model, program_missing, "E0313", "program 9 does not exist"),
     RULE(s_model, program_broken, "E0313", "not well formed"),
     RULE(s_model, program_twice, "E0313", "0 and 1 are equal"),
-    RULE(s_model, float_neuron_params, "E0322", "has no params"),
+    RULE(s_model, float_neuron_params, "E0322", "has the params that its program reads"),
     RULE(s_model, attention_order, "E0307", "order"),
     RULE(s_model, model_two_operands, "E0322", "one operand"),
     RULE(s_model, model_delay, "E0322", "does not exist in stage model"),

@@ -137,7 +137,7 @@ struct whole {
 static void whole_open(struct whole *w, const char *model, const struct fe_setting *sets,
                        uint32_t n_sets, const char *target, enum map_objective objective)
 {
-    struct fe_options options = {sets, n_sets, NULL, 0};
+    struct fe_options options = {.sets = sets, .n_sets = n_sets};
     struct fe_model fe = {0};
     const struct map_options o = {
         .no_places = true, .separate_cores = true, .objective = objective};

@@ -22,7 +22,7 @@ static spk_status net_map(struct net *n, const char *model, const struct fe_sett
                           uint32_t n_sets, const char *target, enum tgt_attention attention,
                           const struct map_options *o)
 {
-    struct fe_options options = {sets, n_sets, NULL, 0};
+    struct fe_options options = {.sets = sets, .n_sets = n_sets};
     struct fe_model fe = {0};
     memset(n, 0, sizeof *n);
     diag_init(&n->diags);

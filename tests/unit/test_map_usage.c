@@ -223,7 +223,7 @@ static void random_net(struct rng *rng, const struct tgt *t, struct map_net *net
     p.n_sources = n;
     for (uint32_t i = 0; i < n; i++) {
         cut(rng, push_pop(net, CHANS[kind].source, p.view_h, p.view_w));
-        p.source[i] = (struct map_source){i, between(rng, 0, 3)};
+        p.source[i] = (struct map_source){.pop = i, .delay = between(rng, 0, 3)};
     }
     struct map_pop *target = push_pop(net, CHANS[kind].target, th, tw);
     cut(rng, target);

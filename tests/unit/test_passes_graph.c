@@ -223,7 +223,8 @@ static uint32_t pool_of_sum(struct fx *f, uint32_t spikes, uint32_t current)
 static uint32_t membrane_shortcut(struct fx *f, uint32_t spikes, uint32_t current)
 {
     (void)spikes;
-    return fx_lif(f, fx_add(f, current, current, NULL), "b_lif", f->lif);
+    uint32_t sum = fx_add(f, current, current, NULL); /* of projections: allowed */
+    return fx_lif(f, fx_add(f, current, sum, NULL), "b_lif", f->lif);
 }
 
 static uint32_t lone_mean(struct fx *f, uint32_t spikes, uint32_t current)

@@ -130,8 +130,8 @@ static void test_callback_and_levels(void **state)
     diag_init(&d);
     struct ir_module *m = fx_tiny(tiny, 2, &d);
     assert_ok(passes_compile_pipeline(&c, PASSES_PREPARED, NULL, NULL, &m));
-    assert_string_equal(log.text, "infer-shapes hoist-constant fold-batchnorm cse dce lower "
-                                  "order-attention ");
+    assert_string_equal(log.text, "infer-shapes hoist-constant fold-batchnorm fuse-linear cse dce "
+                                  "lower order-attention ");
     log.text[0] = '\0';
     assert_ok(passes_compile_pipeline(&c, PASSES_BALANCED, "product", NULL, &m));
     assert_string_equal(log.text, "quantise choose-attention fan-out balance-delays ");

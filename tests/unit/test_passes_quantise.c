@@ -161,6 +161,7 @@ static void test_layer(void **state)
                 .rate = rate,
                 .lif = &lif,
                 .arith = &t.arith,
+                .max_thresholds = QUANT_MAX_THRESHOLDS,
                 .clip = clip,
                 .correct = true,
                 .has_bias = true,
@@ -192,6 +193,7 @@ static void test_layer(void **state)
             .rate = rate,
             .lif = &lif,
             .arith = &t.arith,
+            .max_thresholds = QUANT_MAX_THRESHOLDS,
             .clip = true,
             .correct = true,
             .has_bias = true,
@@ -214,7 +216,8 @@ static void test_layer(void **state)
                             .taps = 1,
                             .rate = rate,
                             .lif = &lif,
-                            .arith = &t.arith};
+                            .arith = &t.arith,
+                            .max_thresholds = QUANT_MAX_THRESHOLDS};
     assert_int_equal(quant_layer_run(&l, &d), SPK_ERR_INPUT);
     unit_expect_diag(&d, "layer 'x': weight 3 is not finite");
     diag_fini(&d);
@@ -418,7 +421,7 @@ static void test_moved_reset(void **state)
     m->neuron[0].reset[0] = (struct ir_expr){&half, 1};
     m->neuron[0].state_init[0] = 0.5f;
     uint32_t id = ir_find_value(m, "block.0.attn.q_lif");
-    assert_ok(quant_lif_of(m, id, &t, &d, &out));
+    assert_ok(quant_lif_of(m, id, &m->neuron[m->node[id].a.neuron.program], &t, &d, &out));
     assert_true(out.theta == 0.5);
     assert_true(out.offset == -0.25); /* v' = v - r: the leak towards 0 pulls below r */
     assert_int_equal(out.decay, 2048);

@@ -82,13 +82,20 @@ static int64_t wrap(int64_t x, unsigned bits)
     return r >= size / 2 ? r - size : r;
 }
 
-static uint8_t step(int64_t *v, int64_t current, int64_t bias, int64_t vth,
+/* A neuron: its decaying current and its membrane. */
+struct cell {
+    int64_t u, v;
+};
+
+static uint8_t step(struct cell *n, int64_t current, int64_t bias, int64_t vth,
                     const struct ir_neuron_q *q, uint64_t *wraps)
 {
-    int64_t u = wrap(current + bias, q->bits), top = ((int64_t)1 << (q->bits - 1)) - 1;
+    int64_t sum = n->u * q->current_keep / 4096 + current + bias; /* truncates towards zero */
+    int64_t top = ((int64_t)1 << (q->bits - 1)) - 1, *v = &n->v;
 
-    *wraps += u != current + bias;
-    *v = *v * (4096 - q->decay) / 4096 + u; /* C division truncates towards zero */
+    n->u = wrap(sum, q->bits);
+    *wraps += n->u != sum;
+    *v = *v * (4096 - q->decay) / 4096 + n->u;
     if (*v > top)
         *v = top;
     if (*v < -top)
@@ -150,7 +157,7 @@ static int64_t second_current(const struct net *n, const uint8_t s[C1][P], unsig
 static void naive(struct net *n)
 {
     const unsigned d = C2 / 2;
-    int64_t v1[C1][P] = {{0}}, v2[C2][P] = {{0}}, v3[C2][P] = {{0}};
+    struct cell v1[C1][P] = {{{0}}}, v2[C2][P] = {{{0}}}, v3[C2][P] = {{{0}}};
 
     memset(n->wraps, 0, sizeof n->wraps);
     memset(n->features, 0, sizeof n->features);
@@ -315,9 +322,14 @@ static void randomise(struct net *n, struct rng *r)
                                         .m_exp = (uint8_t)between(r, 0, 7),
                                         .m_max = 4095};
     /* Narrow states wrap and saturate. */
-    n->q1 = (struct ir_neuron_q){2048, (uint8_t)between(r, 17, 24), false};
-    n->q2 = (struct ir_neuron_q){(uint16_t)between(r, 0, 4096), (uint8_t)between(r, 17, 24), true};
-    n->q3 = (struct ir_neuron_q){2048, 24, false};
+    n->q1 = (struct ir_neuron_q){.decay = 2048,
+                                 .current_keep = (uint16_t)between(r, 0, 4096),
+                                 .bits = (uint8_t)between(r, 17, 24)};
+    n->q2 = (struct ir_neuron_q){.decay = (uint16_t)between(r, 0, 4096),
+                                 .current_keep = (uint16_t)between(r, 0, 4096),
+                                 .bits = (uint8_t)between(r, 17, 24),
+                                 .soft_reset = true};
+    n->q3 = (struct ir_neuron_q){.decay = 2048, .bits = 24};
 }
 
 static void expect_values(const struct record *r, const char *name, const uint8_t *want,
@@ -411,7 +423,7 @@ static void wide_sums(void **state)
     float frames[T * IN];
     uint64_t wraps[8] = {0}, expected_wraps = 0;
     uint32_t id, x, ids[2], p[2];
-    const struct ir_neuron_q q = {1024, 24, false};
+    const struct ir_neuron_q q = {.decay = 1024, .bits = 24};
 
     (void)state;
     diag_init(&d);
@@ -480,7 +492,7 @@ static void wide_sums(void **state)
     const struct record_tensor *t = record_find(rec, "out");
     uint32_t fired = 0;
     for (uint32_t o = 0; o < OUT; o++) {
-        int64_t v = 0;
+        struct cell v = {0};
 
         for (uint32_t s = 0; s < T; s++) {
             int64_t sum = 0;

@@ -75,14 +75,15 @@ static void single_open(struct single *s, uint32_t inputs, const int8_t *w, int3
         .op = IR_OP_LINEAR, .n_operands = 1, .operand = &x, .n_params = 1, .param = &p};
     x = append(s->m, &s->d, &lin);
     check(ir_add_param(s->m, &pv, &p), &s->d);
-    struct ir_node lif = {.op = IR_OP_NEURON,
-                          .n_operands = 1,
-                          .operand = &x,
-                          .n_params = 1,
-                          .param = &p,
-                          .name = "out",
-                          .recorded = true,
-                          .a.neuron = {.program = IR_NONE, .q = {2048, 24, soft}}};
+    struct ir_node lif = {
+        .op = IR_OP_NEURON,
+        .n_operands = 1,
+        .operand = &x,
+        .n_params = 1,
+        .param = &p,
+        .name = "out",
+        .recorded = true,
+        .a.neuron = {.program = IR_NONE, .q = {.decay = 2048, .bits = 24, .soft_reset = soft}}};
     s->id = x = append(s->m, &s->d, &lif);
     check(ir_add_param(s->m, &ph, &p), &s->d);
     struct ir_node read = {.op = IR_OP_READOUT,

@@ -127,7 +127,7 @@ SPK_UNUSED static uint32_t add_neuron(struct ir_module *m, const char *name, uin
     uint32_t params[2] = {vth, bias};
 
     n.a.neuron.program = IR_NONE;
-    n.a.neuron.q = (struct ir_neuron_q){decay, 24, false};
+    n.a.neuron.q = (struct ir_neuron_q){.decay = decay, .bits = 24};
     return add_node(m, n, &x, 1, params, bias == IR_NONE ? 1 : 2);
 }
 

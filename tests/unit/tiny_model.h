@@ -8,8 +8,9 @@
 #include "unit.h"
 
 #define TINY_CLASSES 5u
-#define TINY_PARAMS 7u /* c.weight, bn.{weight,bias,running_mean,running_var}, head.{weight,bias} \
-                        */
+#define TINY_PARAMS                                                               \
+    7u /* c.weight, bn.{weight,bias,running_mean,running_var}, head.{weight,bias} \
+        */
 
 static inline uint32_t tiny_param(struct ir_module *m, const char *name, uint32_t rank, uint32_t d0,
                                   uint32_t d1)

@@ -102,8 +102,8 @@ static int cmd_verify(spk_context *c, struct tool_args *a, spk_result **out)
 
 static int cmd_export(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_export_options o = {a->positional[0], a->to,      a->output,
-                                   a->data,          a->segment, a->segments};
+    struct spk_export_options o = {a->positional[0], a->to,       a->output, a->data,
+                                   a->segment,       a->segments, a->model};
     return spk_export(c, &o, out);
 }
 
@@ -262,10 +262,12 @@ const struct tool_command tool_commands[] = {
     {"verify", "DIR", "Prove that the mapped network fires the spikes of the model.",
      "Runs the images back to back without reloading. Exit code 1 where M differs from Q.", "ivg",
      1, 1, cmd_verify},
-    {"export", "DIR", "Write a compiled network for another simulator.",
-     "brian: a script for Brian 2, with its data. sanafe: input files of SANA-FE for the images of "
-     "--input, and what it should give.",
-     "ego", 1, 1, cmd_export},
+    {"export", "DIR|MODEL", "Write a network for another program.",
+     "brian: a compiled network as a script for Brian 2, with its data. sanafe: input files of "
+     "SANA-FE for the images of --input, and what it should give. nir: the static parts of a "
+     "model, or of the model in a compiled folder, as NIR graphs. netx: a chain of layers, "
+     "likewise, as a network of lava-dl.",
+     "wmego", 1, 1, cmd_export},
     {"compare-sanafe", "OUT RESULTS", "Compare what SANA-FE gave with what was expected.",
      "OUT is a folder made by export --to sanafe. Exit code 1 where a spike differs, or an energy "
      "by "

@@ -58,6 +58,7 @@ enum {
     K_AEDAT,
     K_RESIZE,
     K_DTYPE,
+    K_DT,
     K_QUANTISED,
     K_COLOUR_BY,
     K_CHIP,
@@ -70,6 +71,7 @@ static const struct tool_option OPTIONS[] = {
     {'w', "ema", K_EMA, NULL, "of a PyTorch checkpoint the weights averaged over training"},
     {'m', "set", K_SET, "NAME=VALUE", "set a parameter of the model (repeatable; the last wins)"},
     {'m', "bind", K_BIND, "FROM=TO", "checkpoint name FROM is the model's TO (repeatable)"},
+    {'m', "dt", K_DT, "SECONDS", "time step of a NIR graph; default: that of the file"},
     {'i', "input", K_INPUT, "FILE",
      "images: safetensors, IDX (.gz), a picture, a recording, or a folder of these"},
     {'i', "labels", K_LABELS, "FILE",
@@ -119,7 +121,7 @@ static const struct tool_option OPTIONS[] = {
     {'x', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'x', "effort", K_EFFORT, "E", "search E times as long as by default (0.01 to 1000)"},
     {'x', "seed", K_SEED, "N", "seed of the placement (default 0)"},
-    {'e', "to", K_TO, "FORMAT", "what to write: brian, sanafe"},
+    {'e', "to", K_TO, "FORMAT", "what to write: brian, netx, nir, sanafe"},
     {'e', "input", K_INPUT, "FILE", "images that drive the network (sanafe)"},
     {'e', "segment", K_SEGMENT, "K/N", "only part K of N of the network (sanafe)"},
     {'e', "limit", K_LIMIT, "N", "only the first N images"},
@@ -189,6 +191,15 @@ static double fraction(struct argp_state *state, const char *text, const char *o
     double v = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1.0;
     if (end == NULL || *end != '\0' || !(v > 0.0 && v < 1.0))
         argp_error(state, "--%s takes a number between 0 and 1, not '%s'", option, text);
+    return v;
+}
+
+static double time_step(struct argp_state *state, const char *text)
+{
+    char *end = NULL;
+    double v = (text[0] >= '0' && text[0] <= '9') || text[0] == '.' ? strtod(text, &end) : -1.0;
+    if (end == NULL || *end != '\0' || !(v > 0.0 && v <= 1e6))
+        argp_error(state, "--dt takes a number of seconds above 0, not '%s'", text);
     return v;
 }
 
@@ -337,6 +348,9 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_SEGMENT:
         segment(state, text, a);
+        return 0;
+    case K_DT:
+        a->model.dt = time_step(state, text);
         return 0;
     case K_EFFORT:
         a->effort = effort(state, text);
