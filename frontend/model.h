@@ -1,8 +1,8 @@
 /* Model descriptions: from a .spk file (docs/language.md), or a NIR graph in HDF5, to an IR module
  * of stage MODEL.
  *
- * MODEL is a path, or the name of a zoo model (no slash, no ".spk" or ".nir"), which is looked up in the
- * folders of frontend/share.h.
+ * MODEL is a path, or the name of a zoo model (no slash, no ".spk" or ".nir"), which is looked up
+ * in the folders of frontend/share.h.
  *
  * Spans of the module refer to the diagnostic list's sources: keep the list as long as the module
  * is used with it. `d` may be NULL. Errors in the description, a setting or a binding are
