@@ -1,0 +1,451 @@
+/* The partitioner's main line.
+ *
+ * The best of two constructions (neurons in order, growth by shared axons) says how many cores are
+ * used. Three starts then run side by side: two from that construction and one from groups that
+ * ignore it. Each works on levels: twins become one node, then nodes are paired until few are left;
+ * the coarsest level is annealed from hot, every finer one from lukewarm. The cheapest start goes
+ * through the levels once more, whose groups now lie within its cores (V-cycle: Karypis et al.
+ * 1999). To save cores, neurons are made to leave the emptiest ones by a price that falls with each
+ * move out; cores that end up empty are gone.
+ *
+ * What a run may look at is counted, not timed, and starts have their own seeds: the result does
+ * not depend on threads or on the machine's speed. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "passes/part/part_internal.h"
+#include "support/alloc.h"
+
+#define MAX_LEVELS 24u
+#define STARTS 3u
+#define COARSEST 3000u /* nodes of the coarsest level, more where there are many cores */
+#define NODES_PER_CORE 24u
+#define TWINS_PER_CORE 8u /* groups that fill a core, at least */
+#define HOT 0.7
+#define WARM 0.1
+#define RANGE 300.0
+#define HOT_LOOKS 3000.0 /* per entry of an edge */
+#define WARM_LOOKS 100.0
+#define MOST_HOT_LOOKS 2e8
+#define MOST_WARM_LOOKS 4e7
+#define SAVING_CYCLES 6u
+
+struct levels {
+    const struct part_level *finest;
+    struct part_level coarse[MAX_LEVELS]; /* level k + 1 */
+    uint32_t *up[MAX_LEVELS];             /* from level k to k + 1 */
+    uint32_t n;                           /* levels, the finest included */
+};
+
+struct start {
+    uint32_t *part; /* [n] of the finest level */
+    uint32_t k;
+    double cost;
+    bool found;
+};
+
+struct run {
+    const struct part_options *options;
+    struct part_limits limits; /* UINT64_MAX: none */
+    struct part_level finest;
+    double effort;
+    uint32_t *base, k; /* a legal partition of the finest level */
+    struct start start[STARTS];
+};
+
+static const struct part_level *level_at(const struct levels *l, uint32_t k)
+{
+    return k == 0 ? l->finest : &l->coarse[k - 1];
+}
+
+static void levels_fini(struct levels *l)
+{
+    for (uint32_t k = 0; k + 1 < l->n; k++)
+        part_level_fini(&l->coarse[k]);
+    for (uint32_t k = 0; k < MAX_LEVELS; k++)
+        spk_free(l->up[k]);
+}
+
+static uint64_t share(uint64_t limit, uint64_t total, uint32_t parts)
+{
+    const uint64_t most = (limit < total ? limit : total) / parts;
+    return most > 0 ? most : 1;
+}
+
+/* Adds a level of groups; *out_more false where it would hardly be smaller. `part` follows. */
+static spk_status add_level(const struct run *r, struct levels *l, uint32_t *part, bool twins,
+                            uint64_t seed, bool *out_more)
+{
+    const uint32_t k = l->n - 1;
+    const struct part_level *fine = level_at(l, k);
+    uint64_t neurons = 0, axons = 0;
+    uint32_t n = 0;
+    for (uint32_t v = 0; v < fine->n; v++)
+        neurons += fine->size[v];
+    for (uint32_t e = 0; e < fine->e; e++)
+        axons += fine->axons[e];
+    const uint64_t most = share(r->limits.neurons, neurons, TWINS_PER_CORE);
+    SPK_TRY(spk_alloc_array_raw(fine->n, sizeof *l->up[k], &l->up[k]));
+    if (twins)
+        SPK_TRY(part_group_twins(fine, part, most, l->up[k], &n));
+    else
+        SPK_TRY(part_group_pairs(fine, part, most, share(r->limits.axons, axons, 2), seed, l->up[k],
+                                 &n));
+    *out_more = n < 0.95 * fine->n;
+    if (!*out_more) {
+        spk_free(l->up[k]);
+        l->up[k] = NULL;
+        return SPK_OK;
+    }
+    SPK_TRY(part_level_contract(fine, l->up[k], n, &l->coarse[k]));
+    l->n++;
+    if (part == NULL)
+        return SPK_OK;
+    for (uint32_t v = 0; v < fine->n; v++) /* in place: groups are numbered by their first node */
+        part[l->up[k][v]] = part[v];
+    return SPK_OK;
+}
+
+/* Levels whose groups lie in one part of `part` (which becomes that of the coarsest level), or
+ * anywhere where part is NULL. */
+static spk_status build_levels(const struct run *r, struct levels *l, uint32_t *part, uint64_t seed)
+{
+    const uint64_t enough = (uint64_t)NODES_PER_CORE * r->k;
+    bool more;
+    SPK_TRY(add_level(r, l, part, true, 0, &more));
+    for (more = true; more && l->n < MAX_LEVELS;) {
+        const uint32_t n = level_at(l, l->n - 1)->n;
+        if (n <= COARSEST || n <= enough)
+            break;
+        SPK_TRY(add_level(r, l, part, false, seed + l->n, &more));
+    }
+    return SPK_OK;
+}
+
+static struct part_schedule schedule(const struct run *r, const struct part_level *l, bool coarsest,
+                                     double hot, uint64_t seed)
+{
+    const double entries = (double)l->first[l->e] + l->e + l->n;
+    const double looks = fmin(entries * (coarsest ? HOT_LOOKS : WARM_LOOKS),
+                              coarsest ? MOST_HOT_LOOKS : MOST_WARM_LOOKS);
+    return (struct part_schedule){.hot = coarsest ? hot : fmin(hot, WARM),
+                                  .range = coarsest ? RANGE : sqrt(RANGE),
+                                  .work = (uint64_t)(r->effort * looks),
+                                  .steps = coarsest ? 100 : 30,
+                                  .seed = seed};
+}
+
+/* Anneals from the coarsest level, where `part` [finest n] holds a legal partition, to the finest.
+ */
+static spk_status refine(const struct run *r, const struct levels *l, uint32_t *part, uint32_t k,
+                         double hot, uint64_t seed, double *out_cost)
+{
+    for (uint32_t level = l->n; level-- > 0;) {
+        const struct part_level *at = level_at(l, level);
+        const struct part_schedule plan =
+            schedule(r, at, level + 1 == l->n, hot, seed * 1000003 + level);
+        struct part_state s;
+        SPK_TRY(part_state_init(at, &r->limits, part, k, &s));
+        spk_status status = part_anneal(&s, &plan, r->options->progress);
+        *out_cost = s.cost;
+        if (status == SPK_OK && level > 0)
+            for (uint32_t v = level_at(l, level - 1)->n; v-- > 0;)
+                part[v] = s.part[l->up[level - 1][v]];
+        else if (status == SPK_OK)
+            memcpy(part, s.part, at->n * sizeof *part);
+        part_state_fini(&s);
+        SPK_TRY(status);
+    }
+    return SPK_OK;
+}
+
+/* The partition of the coarsest level that needs fewest parts. */
+static spk_status construct(const struct run *r, const struct part_level *l, uint32_t *part,
+                            uint32_t *out_k)
+{
+    uint32_t *other, other_k = 0;
+    SPK_TRY(spk_alloc_array_raw(l->n, sizeof *other, &other));
+    spk_status status = part_sequential(l, &r->limits, part, out_k);
+    if (status == SPK_OK)
+        status = part_overlap(l, &r->limits, other, &other_k);
+    if (status == SPK_OK && other_k < *out_k) {
+        memcpy(part, other, l->n * sizeof *part);
+        *out_k = other_k;
+    }
+    spk_free(other);
+    return status;
+}
+
+/* One way through the levels. Start 2 ignores the base and may need more parts than there are. */
+static spk_status run_start(const struct run *r, struct start *s, uint32_t which, double hot,
+                            uint64_t seed)
+{
+    struct levels l = {.finest = &r->finest, .n = 1};
+    uint32_t k = r->k;
+    spk_status status = build_levels(r, &l, which == 2 ? NULL : s->part, seed);
+    if (status == SPK_OK && which == 2)
+        status = construct(r, level_at(&l, l.n - 1), s->part, &k);
+    s->found = status == SPK_OK && k <= r->k;
+    if (s->found)
+        status = refine(r, &l, s->part, r->k, hot, seed, &s->cost);
+    if (which == 2 && status == SPK_ERR_NOFIT)
+        status = SPK_OK;
+    levels_fini(&l);
+    return status;
+}
+
+static spk_status start_chunk(void *ctx, uint32_t chunk, uint32_t worker)
+{
+    struct run *r = ctx;
+    (void)worker;
+    return run_start(r, &r->start[chunk], chunk, HOT, r->options->seed * 4099 + chunk);
+}
+
+/* ---- fewer cores ---- */
+
+struct fill {
+    uint64_t size;
+    uint32_t p;
+};
+
+static int by_fill(const void *pa, const void *pb)
+{
+    const struct fill *a = pa, *b = pb;
+    if (a->size != b->size)
+        return a->size < b->size ? -1 : 1;
+    return a->p < b->p ? -1 : a->p > b->p;
+}
+
+/* Prices that make neurons leave the `most` emptiest parts, the emptiest first. */
+static spk_status repel_emptiest(struct part_state *s, uint32_t most)
+{
+    struct fill *fill;
+    double spikes = 0, neurons = 0;
+    SPK_TRY(spk_alloc_array_raw(s->k, sizeof *fill, &fill));
+    for (uint32_t e = 0; e < s->level->e; e++)
+        spikes += s->level->weight[e];
+    for (uint32_t p = 0; p < s->k; p++) {
+        fill[p] = (struct fill){s->size[p], p};
+        neurons += (double)s->size[p];
+    }
+    qsort(fill, s->k, sizeof *fill, by_fill);
+    for (uint32_t i = 0; i < most && i < s->k; i++)
+        s->repel[fill[i].p] = 4 * (spikes + 1) / (neurons + 1) * (2 - (double)i / s->k);
+    spk_free(fill);
+    return SPK_OK;
+}
+
+/* Numbers the parts in the order of their first node, without empty ones; their number. */
+static spk_status renumber(uint32_t *part, uint32_t n, uint32_t k, uint32_t *out_k)
+{
+    uint32_t *number, used = 0;
+    SPK_TRY(spk_alloc_array_raw(k, sizeof *number, &number));
+    memset(number, 0xff, k * sizeof *number);
+    for (uint32_t v = 0; v < n; v++) {
+        if (number[part[v]] == UINT32_MAX)
+            number[part[v]] = used++;
+        part[v] = number[part[v]];
+    }
+    spk_free(number);
+    *out_k = used;
+    return SPK_OK;
+}
+
+/* One attempt to empty r->k - want parts of the base. */
+static spk_status save_cores(struct run *r, uint32_t want, uint64_t seed)
+{
+    struct levels l = {.finest = &r->finest, .n = 1};
+    struct part_state s = {0};
+    uint32_t *part;
+    SPK_TRY(spk_alloc_array_raw(r->finest.n, sizeof *part, &part));
+    memcpy(part, r->base, r->finest.n * sizeof *part);
+    spk_status status = build_levels(r, &l, part, seed);
+    if (status == SPK_OK) {
+        const struct part_level *at = level_at(&l, l.n - 1);
+        const struct part_schedule plan = schedule(r, at, true, HOT / 2, seed);
+        status = part_state_init(at, &r->limits, part, r->k, &s);
+        if (status == SPK_OK)
+            status = repel_emptiest(&s, r->k - want);
+        if (status == SPK_OK)
+            status = part_anneal(&s, &plan, r->options->progress);
+    }
+    for (uint32_t v = 0; v < r->finest.n && status == SPK_OK; v++) {
+        uint32_t node = v;
+        for (uint32_t k = 0; k + 1 < l.n; k++)
+            node = l.up[k][node];
+        r->base[v] = s.part[node];
+    }
+    if (status == SPK_OK)
+        status = renumber(r->base, r->finest.n, r->k, &r->k);
+    part_state_fini(&s);
+    levels_fini(&l);
+    spk_free(part);
+    return status;
+}
+
+/* Empties parts until there are `want` or nothing more comes of it. */
+static spk_status save_all(struct run *r, uint32_t want)
+{
+    uint32_t idle = 0;
+    for (uint32_t i = 0; i < SAVING_CYCLES && r->k > want && idle < 2; i++) {
+        const uint32_t before = r->k;
+        /* after a failure fewer at a time: what is left of many spreads over all of them */
+        const uint32_t goal = idle == 0 ? want : r->k - 1;
+        SPK_TRY(save_cores(r, goal, r->options->seed * 8191 + i));
+        idle = r->k < before ? 0 : idle + 1;
+    }
+    return SPK_OK;
+}
+
+/* ---- the whole ---- */
+
+static uint64_t or_none(uint64_t limit)
+{
+    return limit > 0 ? limit : UINT64_MAX;
+}
+
+/* The first neuron that no core can hold, as an error. */
+static spk_status check_neurons(const struct run *r, struct diag_list *diags)
+{
+    const struct part_level *l = &r->finest;
+    for (uint32_t v = 0; v < l->n; v++) {
+        const uint64_t fan_in = l->in_first[v + 1] - l->in_first[v];
+        const char *what = NULL;
+        uint64_t have = 0;
+        if (l->size[v] > r->limits.neurons) {
+            what = "neurons";
+            have = r->limits.neurons;
+        } else if (fan_in > r->limits.axons) {
+            what = "axons";
+            have = r->limits.axons;
+        } else if (fan_in > r->limits.synapses) {
+            what = "synapses";
+            have = r->limits.synapses;
+        }
+        if (what != NULL)
+            return diag_nofit(
+                diags, spk_span_none, "E0610", "neuron %u alone needs %llu %s, a core has %llu", v,
+                (unsigned long long)(l->size[v] > r->limits.neurons ? l->size[v] : fan_in), what,
+                (unsigned long long)have);
+    }
+    return SPK_OK;
+}
+
+static uint32_t cores_bound(const struct run *r)
+{
+    const struct part_level *l = &r->finest;
+    double neurons = 0, synapses = 0;
+    for (uint32_t v = 0; v < l->n; v++) {
+        neurons += (double)l->size[v];
+        synapses += (double)l->synapses[v];
+    }
+    const double bound = fmax(fmax(ceil(neurons / (double)r->limits.neurons),
+                                   ceil((double)l->e / (double)r->limits.axons)),
+                              ceil(synapses / (double)r->limits.synapses));
+    return bound < 1 ? 1 : bound > l->n ? l->n : (uint32_t)bound;
+}
+
+/* The base: the better construction, or what the engine says. */
+static spk_status make_base(struct run *r)
+{
+    switch (r->options->engine) {
+    case PART_SEQUENTIAL:
+        return part_sequential(&r->finest, &r->limits, r->base, &r->k);
+    case PART_OVERLAP:
+        return part_overlap(&r->finest, &r->limits, r->base, &r->k);
+    case PART_SPIKEC:
+        break;
+    }
+    return construct(r, &r->finest, r->base, &r->k);
+}
+
+static spk_status search(struct run *r)
+{
+    const uint32_t n = r->finest.n;
+    uint32_t best = STARTS;
+    for (uint32_t i = 0; i < STARTS; i++) {
+        SPK_TRY(spk_alloc_array_raw(n, sizeof *r->start[i].part, &r->start[i].part));
+        memcpy(r->start[i].part, r->base, n * sizeof *r->base);
+    }
+    SPK_TRY(pool_run(r->options->pool, STARTS, start_chunk, r));
+    for (uint32_t i = 0; i < STARTS; i++)
+        if (r->start[i].found && (best == STARTS || r->start[i].cost < r->start[best].cost))
+            best = i;
+    if (best == STARTS)
+        return SPK_ERR_INTERNAL;
+    SPK_TRY(run_start(r, &r->start[best], 0, WARM * 3, r->options->seed * 4099 + STARTS));
+    memcpy(r->base, r->start[best].part, n * sizeof *r->base);
+    return renumber(r->base, n, r->k, &r->k);
+}
+
+static spk_status run_all(struct run *r, struct diag_list *diags)
+{
+    const uint32_t allowed = r->options->limits.cores;
+    const uint32_t least = cores_bound(r);
+    SPK_TRY(check_neurons(r, diags));
+    SPK_TRY(make_base(r));
+    if (r->options->engine == PART_SPIKEC) {
+        const uint32_t want = r->options->objective == PART_CORES ? least : allowed;
+        if (want > 0 && r->k > want)
+            SPK_TRY(save_all(r, want > least ? want : least));
+        if (r->options->objective != PART_CORES && allowed > r->k)
+            r->k = allowed < r->finest.n ? allowed : r->finest.n;
+        if (allowed == 0 || r->k <= allowed)
+            SPK_TRY(search(r));
+    }
+    if (allowed > 0 && r->k > allowed) {
+        (void)diag_nofit(diags, spk_span_none, "E0611",
+                         "%u cores are needed as far as the search found, %u are allowed", r->k,
+                         allowed);
+        diag_help_set(diags, "no fewer than %u cores can hold these neurons, axons and synapses",
+                      least);
+        return SPK_ERR_NOFIT;
+    }
+    return SPK_OK;
+}
+
+spk_status part_run(const struct ir_cluster_graph *graph, const uint32_t *size,
+                    const struct part_options *options, struct diag_list *diags, uint32_t *part,
+                    uint32_t *out_parts)
+{
+    struct run r = {.options = options,
+                    .limits = {or_none(options->limits.neurons), or_none(options->limits.axons),
+                               or_none(options->limits.synapses), 0},
+                    .effort = options->effort > 0 ? options->effort : 1};
+    *out_parts = 0;
+    if (graph->n_clusters == 0)
+        return SPK_OK;
+    spk_status status = part_level_build(graph, size, &r.finest);
+    if (status == SPK_OK)
+        status = spk_alloc_array_raw(graph->n_clusters, sizeof *r.base, &r.base);
+    if (status == SPK_OK)
+        status = run_all(&r, diags);
+    if (status == SPK_OK) {
+        memcpy(part, r.base, graph->n_clusters * sizeof *part);
+        *out_parts = r.k;
+    }
+    for (uint32_t i = 0; i < STARTS; i++)
+        spk_free(r.start[i].part);
+    spk_free(r.base);
+    part_level_fini(&r.finest);
+    return status;
+}
+
+static const char *const ENGINES[] = {"spikec", "sequential", "overlap"};
+
+bool part_engine_find(const char *name, enum part_engine *out_engine)
+{
+    for (size_t i = 0; i < sizeof ENGINES / sizeof *ENGINES; i++) {
+        if (strcmp(name, ENGINES[i]) == 0) {
+            *out_engine = (enum part_engine)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *part_engine_name(enum part_engine engine)
+{
+    return ENGINES[engine];
+}
