@@ -19,11 +19,12 @@ struct tool_args {
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
     const char *print_after, *placer, *to, *dtype;
+    const char *source, *partitioner, *write, *clusters, *mesh;
     double effort;
-    uint64_t calibrate_limit, seed, cores;
+    uint64_t calibrate_limit, seed, cores, neurons, axons, synapses;
     double rate;
     uint32_t repeat, threads, segment, segments;
-    bool json, quiet, time_report, remarks, separate_cores, in_place, check_only, list;
+    bool json, quiet, time_report, remarks, separate_cores, in_place, check_only, list, no_split;
 };
 
 struct tool_command {
