@@ -52,17 +52,24 @@ struct part_count {
 };
 struct part_members VEC_FIELDS(uint32_t);
 
+/* What a change has to know of an edge, in half a cache line. */
+struct part_edge {
+    uint64_t first; /* of its counts in the list */
+    double weight;
+    uint32_t len; /* parts that it reaches */
+    uint32_t axons;
+    uint32_t source, home; /* node, and the part that it lies in */
+};
+
 /* A partition of a level with its counters. Cost is connectivity. */
 struct part_state {
     const struct part_level *level;
     struct part_limits limits; /* UINT64_MAX: none */
     uint32_t k;
     uint32_t *part;
-    uint64_t *list_first; /* [e + 1] */
-    uint32_t *list_len;   /* [e] parts that the edge reaches */
+    struct part_edge *edge; /* [e] */
     struct part_count *list;
     uint64_t *size, *axons, *synapses; /* [k] */
-    double *repel;                     /* [k] cost of a neuron that lies there, mostly 0 */
     struct part_members *member;       /* [k] nodes, in no order */
     uint32_t *at;                      /* [n] index among the members */
     double cost;
@@ -73,35 +80,31 @@ SPK_CHECKED spk_status part_state_init(const struct part_level *level,
                                        uint32_t k, struct part_state *out_state);
 
 struct part_change {
-    double cost;         /* repulsion included */
-    double connectivity; /* alone */
-    int64_t from, to;    /* axons */
+    double cost;
+    int64_t from, to; /* axons of the part that is left, of the part that is entered */
+    uint64_t looks;   /* entries of lists that were read */
 };
 /* What moving v to another part changes. */
 struct part_change part_state_change(const struct part_state *state, uint32_t v, uint32_t to);
 /* Moves v; the change must be that of the present state. */
 SPK_CHECKED spk_status part_state_move(struct part_state *state, uint32_t v, uint32_t to,
                                        const struct part_change *change);
-/* Whether part p is within the limits after `node` more neurons, axons and synapses. */
-static inline bool part_state_fits(const struct part_state *s, uint32_t p, uint64_t size,
-                                   int64_t axons, uint64_t synapses)
-{
-    return s->size[p] + size <= s->limits.neurons &&
-           (uint64_t)((int64_t)s->axons[p] + axons) <= s->limits.axons &&
-           s->synapses[p] + synapses <= s->limits.synapses;
-}
+/* Whether every part is within the limits. */
+bool part_state_legal(const struct part_state *state);
 
 /* ---- annealing (part_anneal.c) ---- */
 
 struct part_schedule {
     double hot;     /* share of worsening single moves accepted at the start, in (0, 1) */
     double range;   /* first temperature / last temperature */
-    uint64_t work;  /* entries of edges that may be looked at, in all */
+    uint64_t looks; /* entries of lists that may be read, in all */
     uint32_t steps; /* temperatures */
     uint64_t seed;
+    bool strict;     /* the state is legal and never leaves the limits */
+    bool keep_legal; /* end with the cheapest legal partition that was seen, if there was one */
 };
-/* Anneals from the state and leaves the best partition found (the start included). The state must
- * be within the limits and stays so. */
+/* Anneals from the state, which may exceed limits; that costs more and more, so that it should be
+ * legal in the end. */
 SPK_CHECKED spk_status part_anneal(struct part_state *state, const struct part_schedule *schedule,
                                    const struct progress *progress);
 

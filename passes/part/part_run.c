@@ -22,14 +22,16 @@
 #define COARSEST 3000u /* nodes of the coarsest level, more where there are many cores */
 #define NODES_PER_CORE 24u
 #define TWINS_PER_CORE 8u /* groups that fill a core, at least */
-#define HOT 0.7
-#define WARM 0.1
+#define HOT 0.7           /* shares of worsening moves at the start: of the coarsest level, */
+#define LUKEWARM 0.3      /* of the same when the levels are gone through again, */
+#define WARM 0.1          /* of finer levels */
 #define RANGE 300.0
-#define HOT_LOOKS 3000.0 /* per entry of an edge */
-#define WARM_LOOKS 100.0
-#define MOST_HOT_LOOKS 2e8
+#define HOT_LOOKS 12000.0 /* entries read per entry of an edge */
+#define WARM_LOOKS 400.0
+#define MOST_HOT_LOOKS 1.5e8
 #define MOST_WARM_LOOKS 4e7
-#define SAVING_CYCLES 6u
+#define REPAIRS 3u
+#define PROBES 6u /* numbers of cores that are tried for fewer */
 
 struct levels {
     const struct part_level *finest;
@@ -40,9 +42,9 @@ struct levels {
 
 struct start {
     uint32_t *part; /* [n] of the finest level */
-    uint32_t k;
+    bool strict;    /* never beyond the limits, from a legal partition; else beyond at a price */
     double cost;
-    bool found;
+    bool found; /* a legal partition */
 };
 
 struct run {
@@ -50,8 +52,8 @@ struct run {
     struct part_limits limits; /* UINT64_MAX: none */
     struct part_level finest;
     double effort;
-    uint32_t *base, k; /* a legal partition of the finest level */
-    struct start start[STARTS];
+    struct levels fresh; /* groups that no partition limits */
+    uint32_t *base, k;   /* a legal partition of the finest level */
 };
 
 static const struct part_level *level_at(const struct levels *l, uint32_t k)
@@ -131,30 +133,37 @@ static struct part_schedule schedule(const struct run *r, const struct part_leve
                               coarsest ? MOST_HOT_LOOKS : MOST_WARM_LOOKS);
     return (struct part_schedule){.hot = coarsest ? hot : fmin(hot, WARM),
                                   .range = coarsest ? RANGE : sqrt(RANGE),
-                                  .work = (uint64_t)(r->effort * looks),
+                                  .looks = (uint64_t)(r->effort * looks),
                                   .steps = coarsest ? 100 : 30,
                                   .seed = seed};
 }
 
-/* Anneals from the coarsest level, where `part` [finest n] holds a legal partition, to the finest.
- */
-static spk_status refine(const struct run *r, const struct levels *l, uint32_t *part, uint32_t k,
-                         double hot, uint64_t seed, double *out_cost)
+/* Anneals from the coarsest level, for which `part` holds a partition, to the finest. */
+static spk_status refine(const struct run *r, const struct levels *l, uint32_t k, double hot,
+                         uint64_t seed, struct start *s)
 {
     for (uint32_t level = l->n; level-- > 0;) {
         const struct part_level *at = level_at(l, level);
-        const struct part_schedule plan =
-            schedule(r, at, level + 1 == l->n, hot, seed * 1000003 + level);
-        struct part_state s;
-        SPK_TRY(part_state_init(at, &r->limits, part, k, &s));
-        spk_status status = part_anneal(&s, &plan, r->options->progress);
-        *out_cost = s.cost;
+        struct part_schedule plan = schedule(r, at, level + 1 == l->n, hot, seed * 1000003 + level);
+        struct part_state state;
+        SPK_TRY(part_state_init(at, &r->limits, s->part, k, &state));
+        plan.keep_legal = level == 0;
+        plan.strict = s->strict;
+        spk_status status = part_anneal(&state, &plan, r->options->progress);
+        for (uint32_t i = 0; i < REPAIRS && status == SPK_OK && level == 0; i++) {
+            if (part_state_legal(&state))
+                break;
+            plan.seed++;
+            status = part_anneal(&state, &plan, r->options->progress);
+        }
+        s->cost = state.cost;
+        s->found = status == SPK_OK && part_state_legal(&state);
         if (status == SPK_OK && level > 0)
             for (uint32_t v = level_at(l, level - 1)->n; v-- > 0;)
-                part[v] = s.part[l->up[level - 1][v]];
+                s->part[v] = state.part[l->up[level - 1][v]];
         else if (status == SPK_OK)
-            memcpy(part, s.part, at->n * sizeof *part);
-        part_state_fini(&s);
+            memcpy(s->part, state.part, at->n * sizeof *s->part);
+        part_state_fini(&state);
         SPK_TRY(status);
     }
     return SPK_OK;
@@ -177,33 +186,6 @@ static spk_status construct(const struct run *r, const struct part_level *l, uin
     return status;
 }
 
-/* One way through the levels. Start 2 ignores the base and may need more parts than there are. */
-static spk_status run_start(const struct run *r, struct start *s, uint32_t which, double hot,
-                            uint64_t seed)
-{
-    struct levels l = {.finest = &r->finest, .n = 1};
-    uint32_t k = r->k;
-    spk_status status = build_levels(r, &l, which == 2 ? NULL : s->part, seed);
-    if (status == SPK_OK && which == 2)
-        status = construct(r, level_at(&l, l.n - 1), s->part, &k);
-    s->found = status == SPK_OK && k <= r->k;
-    if (s->found)
-        status = refine(r, &l, s->part, r->k, hot, seed, &s->cost);
-    if (which == 2 && status == SPK_ERR_NOFIT)
-        status = SPK_OK;
-    levels_fini(&l);
-    return status;
-}
-
-static spk_status start_chunk(void *ctx, uint32_t chunk, uint32_t worker)
-{
-    struct run *r = ctx;
-    (void)worker;
-    return run_start(r, &r->start[chunk], chunk, HOT, r->options->seed * 4099 + chunk);
-}
-
-/* ---- fewer cores ---- */
-
 struct fill {
     uint64_t size;
     uint32_t p;
@@ -213,27 +195,90 @@ static int by_fill(const void *pa, const void *pb)
 {
     const struct fill *a = pa, *b = pb;
     if (a->size != b->size)
-        return a->size < b->size ? -1 : 1;
+        return a->size > b->size ? -1 : 1;
     return a->p < b->p ? -1 : a->p > b->p;
 }
 
-/* Prices that make neurons leave the `most` emptiest parts, the emptiest first. */
-static spk_status repel_emptiest(struct part_state *s, uint32_t most)
+/* From `have` parts to `want`: the fullest stay, nodes of the others go to the emptiest of them. */
+static spk_status dissolve(const struct part_level *l, uint32_t have, uint32_t want, uint32_t *part)
 {
     struct fill *fill;
-    double spikes = 0, neurons = 0;
-    SPK_TRY(spk_alloc_array_raw(s->k, sizeof *fill, &fill));
-    for (uint32_t e = 0; e < s->level->e; e++)
-        spikes += s->level->weight[e];
-    for (uint32_t p = 0; p < s->k; p++) {
-        fill[p] = (struct fill){s->size[p], p};
-        neurons += (double)s->size[p];
+    uint32_t *number, next = 0;
+    if (have <= want)
+        return SPK_OK;
+    SPK_TRY(spk_alloc_array_raw(have, sizeof *fill, &fill));
+    spk_status status = spk_alloc_array_raw(have, sizeof *number, &number);
+    if (status != SPK_OK) {
+        spk_free(fill);
+        return status;
     }
-    qsort(fill, s->k, sizeof *fill, by_fill);
-    for (uint32_t i = 0; i < most && i < s->k; i++)
-        s->repel[fill[i].p] = 4 * (spikes + 1) / (neurons + 1) * (2 - (double)i / s->k);
+    for (uint32_t p = 0; p < have; p++)
+        fill[p] = (struct fill){0, p};
+    for (uint32_t v = 0; v < l->n; v++)
+        fill[part[v]].size += l->size[v];
+    qsort(fill, have, sizeof *fill, by_fill);
+    for (uint32_t i = 0; i < have; i++)
+        number[fill[i].p] = i;
+    for (uint32_t v = 0; v < l->n; v++) {
+        part[v] = number[part[v]];
+        if (part[v] < want)
+            continue;
+        part[v] = want - 1 - next;
+        next = (next + 1) % want;
+    }
+    spk_free(number);
     spk_free(fill);
     return SPK_OK;
+}
+
+/* Through levels whose groups lie in the parts of s->part, a legal partition of r->k parts, to one
+ * of at most k. */
+static spk_status run_start(const struct run *r, struct start *s, uint32_t k, double hot,
+                            uint64_t seed)
+{
+    struct levels l = {.finest = &r->finest, .n = 1};
+    s->found = false;
+    spk_status status = build_levels(r, &l, s->part, seed);
+    if (status == SPK_OK)
+        status = dissolve(level_at(&l, l.n - 1), r->k, k, s->part);
+    if (status == SPK_OK)
+        status = refine(r, &l, k, hot, seed, s);
+    levels_fini(&l);
+    return status;
+}
+
+/* The same through the fresh levels, from a construction of the coarsest one. */
+static spk_status run_fresh(const struct run *r, struct start *s, uint32_t k, double hot,
+                            uint64_t seed)
+{
+    const struct part_level *coarsest = level_at(&r->fresh, r->fresh.n - 1);
+    uint32_t have;
+    s->found = false;
+    const spk_status status = construct(r, coarsest, s->part, &have);
+    if (status == SPK_ERR_NOFIT) /* a group may exceed a core where no neuron does */
+        return SPK_OK;
+    SPK_TRY(status);
+    SPK_TRY(dissolve(coarsest, have, k, s->part));
+    return refine(r, &r->fresh, k, hot, seed, s);
+}
+
+struct search {
+    const struct run *run;
+    uint32_t k;
+    struct start start[STARTS];
+};
+
+static spk_status start_chunk(void *ctx, uint32_t chunk, uint32_t worker)
+{
+    struct search *s = ctx;
+    struct start *start = &s->start[chunk];
+    const struct run *r = s->run;
+    const uint64_t seed = r->options->seed * 4099 + chunk;
+    (void)worker;
+    start->strict = chunk == 1 && s->k >= r->k;
+    if (chunk == 2)
+        return run_fresh(r, start, s->k, HOT, seed);
+    return run_start(r, start, s->k, start->strict ? LUKEWARM : HOT, seed);
 }
 
 /* Numbers the parts in the order of their first node, without empty ones; their number. */
@@ -252,50 +297,78 @@ static spk_status renumber(uint32_t *part, uint32_t n, uint32_t k, uint32_t *out
     return SPK_OK;
 }
 
-/* One attempt to empty r->k - want parts of the base. */
-static spk_status save_cores(struct run *r, uint32_t want, uint64_t seed)
+/* Takes a partition with k parts as the base. */
+static spk_status accept(struct run *r, const uint32_t *part, uint32_t k)
 {
-    struct levels l = {.finest = &r->finest, .n = 1};
-    struct part_state s = {0};
-    uint32_t *part;
-    SPK_TRY(spk_alloc_array_raw(r->finest.n, sizeof *part, &part));
-    memcpy(part, r->base, r->finest.n * sizeof *part);
-    spk_status status = build_levels(r, &l, part, seed);
-    if (status == SPK_OK) {
-        const struct part_level *at = level_at(&l, l.n - 1);
-        const struct part_schedule plan = schedule(r, at, true, HOT / 2, seed);
-        status = part_state_init(at, &r->limits, part, r->k, &s);
+    memcpy(r->base, part, r->finest.n * sizeof *r->base);
+    return renumber(r->base, r->finest.n, k, &r->k);
+}
+
+static spk_status cost_of(const struct run *r, const uint32_t *part, uint32_t k, double *out_cost)
+{
+    struct part_state s;
+    SPK_TRY(part_state_init(&r->finest, &r->limits, part, k, &s));
+    *out_cost = s.cost;
+    part_state_fini(&s);
+    return SPK_OK;
+}
+
+/* Searches with k parts; the base becomes the cheapest that was found, or stays where it is
+ * cheaper. *out_found false: none has at most k parts. */
+static spk_status search(struct run *r, uint32_t k, bool *out_found)
+{
+    const uint32_t n = r->finest.n;
+    struct search s = {.run = r, .k = k};
+    struct start last = {0};
+    uint32_t best = STARTS;
+    double base = INFINITY;
+    spk_status status = spk_alloc_array_raw(n, sizeof *last.part, &last.part);
+    if (status == SPK_OK && r->k <= k)
+        status = cost_of(r, r->base, r->k, &base);
+    for (uint32_t i = 0; i < STARTS && status == SPK_OK; i++) {
+        status = spk_alloc_array_raw(n, sizeof *s.start[i].part, &s.start[i].part);
         if (status == SPK_OK)
-            status = repel_emptiest(&s, r->k - want);
-        if (status == SPK_OK)
-            status = part_anneal(&s, &plan, r->options->progress);
-    }
-    for (uint32_t v = 0; v < r->finest.n && status == SPK_OK; v++) {
-        uint32_t node = v;
-        for (uint32_t k = 0; k + 1 < l.n; k++)
-            node = l.up[k][node];
-        r->base[v] = s.part[node];
+            memcpy(s.start[i].part, r->base, n * sizeof *r->base);
     }
     if (status == SPK_OK)
-        status = renumber(r->base, r->finest.n, r->k, &r->k);
-    part_state_fini(&s);
-    levels_fini(&l);
-    spk_free(part);
+        status = pool_run(r->options->pool, STARTS, start_chunk, &s);
+    for (uint32_t i = 0; i < STARTS && status == SPK_OK; i++)
+        if (s.start[i].found && (best == STARTS || s.start[i].cost < s.start[best].cost))
+            best = i;
+    *out_found = best < STARTS || r->k <= k;
+    if (status == SPK_OK && best < STARTS && s.start[best].cost < base) {
+        status = accept(r, s.start[best].part, k);
+        memcpy(last.part, r->base, n * sizeof *r->base);
+        last.strict = s.start[best].strict;
+        if (status == SPK_OK)
+            status = run_start(r, &last, k, LUKEWARM, r->options->seed * 4099 + STARTS);
+        if (status == SPK_OK && last.found && last.cost < s.start[best].cost)
+            status = accept(r, last.part, k);
+    }
+    for (uint32_t i = 0; i < STARTS; i++)
+        spk_free(s.start[i].part);
+    spk_free(last.part);
     return status;
 }
 
-/* Empties parts until there are `want` or nothing more comes of it. */
-static spk_status save_all(struct run *r, uint32_t want)
+/* Fewer parts, by halving between what cannot be and what is there. */
+static spk_status save_cores(struct run *r, uint32_t least)
 {
-    uint32_t idle = 0;
-    for (uint32_t i = 0; i < SAVING_CYCLES && r->k > want && idle < 2; i++) {
-        const uint32_t before = r->k;
-        /* after a failure fewer at a time: what is left of many spreads over all of them */
-        const uint32_t goal = idle == 0 ? want : r->k - 1;
-        SPK_TRY(save_cores(r, goal, r->options->seed * 8191 + i));
-        idle = r->k < before ? 0 : idle + 1;
+    struct start s = {0};
+    uint32_t low = least - 1; /* not found */
+    SPK_TRY(spk_alloc_array_raw(r->finest.n, sizeof *s.part, &s.part));
+    spk_status status = SPK_OK;
+    for (uint32_t i = 0; i < PROBES && r->k > low + 1 && status == SPK_OK; i++) {
+        const uint32_t want = i == 0 ? least : low + (r->k - low) / 2;
+        memcpy(s.part, r->base, r->finest.n * sizeof *s.part);
+        status = run_start(r, &s, want, HOT, r->options->seed * 8191 + i);
+        if (status == SPK_OK && s.found)
+            status = accept(r, s.part, want);
+        else
+            low = want;
     }
-    return SPK_OK;
+    spk_free(s.part);
+    return status;
 }
 
 /* ---- the whole ---- */
@@ -346,7 +419,28 @@ static uint32_t cores_bound(const struct run *r)
     return bound < 1 ? 1 : bound > l->n ? l->n : (uint32_t)bound;
 }
 
-/* The base: the better construction, or what the engine says. */
+/* Takes the construction from fresh groups where it needs fewer cores. */
+static spk_status base_of_groups(struct run *r)
+{
+    const struct levels *l = &r->fresh;
+    const struct part_level *coarsest = level_at(l, l->n - 1);
+    uint32_t *part, k = 0;
+    SPK_TRY(spk_alloc_array_raw(coarsest->n, sizeof *part, &part));
+    spk_status status = construct(r, coarsest, part, &k);
+    if (status == SPK_OK && k < r->k) {
+        r->k = k;
+        for (uint32_t v = 0; v < r->finest.n; v++) {
+            uint32_t node = v;
+            for (uint32_t level = 0; level + 1 < l->n; level++)
+                node = l->up[level][node];
+            r->base[v] = part[node];
+        }
+    }
+    spk_free(part);
+    return status == SPK_ERR_NOFIT ? SPK_OK : status;
+}
+
+/* The base: the best construction, or what the engine says. */
 static spk_status make_base(struct run *r)
 {
     switch (r->options->engine) {
@@ -357,26 +451,10 @@ static spk_status make_base(struct run *r)
     case PART_SPIKEC:
         break;
     }
-    return construct(r, &r->finest, r->base, &r->k);
-}
-
-static spk_status search(struct run *r)
-{
-    const uint32_t n = r->finest.n;
-    uint32_t best = STARTS;
-    for (uint32_t i = 0; i < STARTS; i++) {
-        SPK_TRY(spk_alloc_array_raw(n, sizeof *r->start[i].part, &r->start[i].part));
-        memcpy(r->start[i].part, r->base, n * sizeof *r->base);
-    }
-    SPK_TRY(pool_run(r->options->pool, STARTS, start_chunk, r));
-    for (uint32_t i = 0; i < STARTS; i++)
-        if (r->start[i].found && (best == STARTS || r->start[i].cost < r->start[best].cost))
-            best = i;
-    if (best == STARTS)
-        return SPK_ERR_INTERNAL;
-    SPK_TRY(run_start(r, &r->start[best], 0, WARM * 3, r->options->seed * 4099 + STARTS));
-    memcpy(r->base, r->start[best].part, n * sizeof *r->base);
-    return renumber(r->base, n, r->k, &r->k);
+    SPK_TRY(construct(r, &r->finest, r->base, &r->k));
+    r->fresh = (struct levels){.finest = &r->finest, .n = 1};
+    SPK_TRY(build_levels(r, &r->fresh, NULL, r->options->seed * 4099));
+    return base_of_groups(r);
 }
 
 static spk_status run_all(struct run *r, struct diag_list *diags)
@@ -386,13 +464,12 @@ static spk_status run_all(struct run *r, struct diag_list *diags)
     SPK_TRY(check_neurons(r, diags));
     SPK_TRY(make_base(r));
     if (r->options->engine == PART_SPIKEC) {
-        const uint32_t want = r->options->objective == PART_CORES ? least : allowed;
-        if (want > 0 && r->k > want)
-            SPK_TRY(save_all(r, want > least ? want : least));
-        if (r->options->objective != PART_CORES && allowed > r->k)
-            r->k = allowed < r->finest.n ? allowed : r->finest.n;
-        if (allowed == 0 || r->k <= allowed)
-            SPK_TRY(search(r));
+        bool found = false;
+        if (r->options->objective == PART_CORES && r->k > least)
+            SPK_TRY(save_cores(r, least));
+        const bool more = r->options->objective != PART_CORES || r->k > allowed;
+        const uint32_t k = allowed > 0 && more ? allowed : r->k;
+        SPK_TRY(search(r, k < r->finest.n ? k : r->finest.n, &found));
     }
     if (allowed > 0 && r->k > allowed) {
         (void)diag_nofit(diags, spk_span_none, "E0611",
@@ -425,8 +502,7 @@ spk_status part_run(const struct ir_cluster_graph *graph, const uint32_t *size,
         memcpy(part, r.base, graph->n_clusters * sizeof *part);
         *out_parts = r.k;
     }
-    for (uint32_t i = 0; i < STARTS; i++)
-        spk_free(r.start[i].part);
+    levels_fini(&r.fresh);
     spk_free(r.base);
     part_level_fini(&r.finest);
     return status;
