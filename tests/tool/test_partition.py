@@ -400,7 +400,7 @@ class Formats(PartitionTest):
         good = snn_bytes((3, [(0, 1, [1, 2]), (1, 2, [2])]))
         head = struct.pack("<II", 3, 1)
         for data, says in ((b"", "0 bytes"), (good[:7], "7 bytes"),
-                           (good[:-1], "1 destinations"), (good[:-16], "1 of 2"), (good + b"x", "1 bytes behind"),
+                           (good[:-1], "1 destinations"), (good[:-12], "1 of 2"), (good + b"x", "1 bytes behind"),
                            (struct.pack("<II", 3, 2**32 - 1) + good[8:], "4294967295 hyperedges"),
                            (struct.pack("<II", 2**31, 2) + good[8:], "2147483648 nodes"),
                            (struct.pack("<II", 10**6, 2) + good[8:], "1000000 nodes"),
