@@ -22,11 +22,11 @@
 #define COARSEST 3000u /* nodes of the coarsest level, more where there are many cores */
 #define NODES_PER_CORE 24u
 #define TWINS_PER_CORE 8u /* groups that fill a core, at least */
-#define HOT 0.7           /* shares of worsening moves at the start: of the coarsest level, */
+#define HOT 0.5           /* shares of worsening moves at the start: of the coarsest level, */
 #define LUKEWARM 0.3      /* of the same when the levels are gone through again, */
 #define WARM 0.1          /* of finer levels */
-#define RANGE 300.0
-#define HOT_LOOKS 12000.0 /* entries read per entry of an edge */
+#define RANGE 100.0       /* first temperature / last, of the coarsest level */
+#define HOT_LOOKS 8000.0  /* entries read per entry of an edge */
 #define WARM_LOOKS 400.0
 #define MOST_HOT_LOOKS 1.5e8
 #define MOST_WARM_LOOKS 4e7
@@ -330,6 +330,7 @@ static spk_status search(struct run *r, uint32_t k, bool *out_found)
         if (status == SPK_OK)
             memcpy(s.start[i].part, r->base, n * sizeof *r->base);
     }
+    progress_begin(r->options->progress, "partitioning", 0);
     if (status == SPK_OK)
         status = pool_run(r->options->pool, STARTS, start_chunk, &s);
     for (uint32_t i = 0; i < STARTS && status == SPK_OK; i++)
@@ -345,6 +346,7 @@ static spk_status search(struct run *r, uint32_t k, bool *out_found)
         if (status == SPK_OK && last.found && last.cost < s.start[best].cost)
             status = accept(r, last.part, k);
     }
+    progress_end(r->options->progress);
     for (uint32_t i = 0; i < STARTS; i++)
         spk_free(s.start[i].part);
     spk_free(last.part);
