@@ -27,6 +27,12 @@
 #define WARM 0.1          /* of finer levels */
 #define RANGE 100.0       /* first temperature / last, of the coarsest level */
 #define HOT_LOOKS 8000.0  /* entries read per entry of an edge */
+#ifndef EL
+#define EL 1000
+#define CL 0.02
+#endif
+#define ENOUGH_LOOKS (double)EL
+#define COOLEST CL
 #define WARM_LOOKS 400.0
 #define MOST_HOT_LOOKS 1.5e8
 #define MOST_WARM_LOOKS 4e7
@@ -131,6 +137,9 @@ static struct part_schedule schedule(const struct run *r, const struct part_leve
     const double entries = (double)l->first[l->e] + l->e + l->n;
     const double looks = fmin(entries * (coarsest ? HOT_LOOKS : WARM_LOOKS),
                               coarsest ? MOST_HOT_LOOKS : MOST_WARM_LOOKS);
+    /* few looks per entry cannot cool what was hot: ten times fewer, half the share */
+    const double scarce = fmax(log10(ENOUGH_LOOKS / (r->effort * looks / entries)), 0);
+    hot = fmax(hot * pow(0.5, scarce), COOLEST);
     return (struct part_schedule){.hot = coarsest ? hot : fmin(hot, WARM),
                                   .range = coarsest ? RANGE : sqrt(RANGE),
                                   .looks = (uint64_t)(r->effort * looks),

@@ -130,6 +130,8 @@ class Members(unittest.TestCase):
                 "cost": tool("cost", out, "--json"),
                 "weights": tool("weights", "convert", weights[1], os.path.join(folder, "w.pth"),
                                 "--json"),
+                "partition": tool("partition", GRAPH, "--neurons", "4", "-o",
+                                  os.path.join(folder, "dnn.part"), "--json"),
                 "place": tool("place", GRAPH, os.path.join(folder, "dnn.pl"), "--json"),
             }
             with open(os.path.join(out, "mapping.json"), encoding="utf-8") as f:
