@@ -1,12 +1,13 @@
 /* The partitioner's main line.
  *
- * The best of two constructions (neurons in order, growth by shared axons) says how many cores are
- * used. Three starts then run side by side: two from that construction and one from groups that
- * ignore it. Each works on levels: twins become one node, then nodes are paired until few are left;
- * the coarsest level is annealed from hot, every finer one from lukewarm. The cheapest start goes
- * through the levels once more, whose groups now lie within its cores (V-cycle: Karypis et al.
- * 1999). To save cores, neurons are made to leave the emptiest ones by a price that falls with each
- * move out; cores that end up empty are gone.
+ * The best of two constructions (neurons in order, growth by shared axons; of neurons and of
+ * groups) says how many cores are used. Three starts then run side by side: two from that
+ * construction, of which one never leaves the limits, and one from groups that ignore it. Each
+ * works on levels: twins become one node, then nodes are paired until few are left; the coarsest
+ * level is annealed from hot, every finer one from lukewarm. The cheapest start goes through levels
+ * once more, whose groups now lie within its cores (V-cycle: Karypis et al. 1999). To save cores,
+ * the emptiest are dissolved into the others and the search has to find room for their neurons.
+ * Large graphs have one start.
  *
  * What a run may look at is counted, not timed, and starts have their own seeds: the result does
  * not depend on threads or on the machine's speed. */
@@ -21,18 +22,15 @@
 #define STARTS 3u
 #define COARSEST 3000u /* nodes of the coarsest level, more where there are many cores */
 #define NODES_PER_CORE 24u
-#define TWINS_PER_CORE 8u /* groups that fill a core, at least */
-#define HOT 0.5           /* shares of worsening moves at the start: of the coarsest level, */
-#define LUKEWARM 0.3      /* of the same when the levels are gone through again, */
-#define WARM 0.1          /* of finer levels */
-#define RANGE 100.0       /* first temperature / last, of the coarsest level */
-#define HOT_LOOKS 8000.0  /* entries read per entry of an edge */
-#ifndef EL
-#define EL 1000
-#define CL 0.02
-#endif
-#define ENOUGH_LOOKS (double)EL
-#define COOLEST CL
+#define TWINS_PER_CORE 8u   /* groups that fill a core, at least */
+#define HOT 0.5             /* shares of worsening moves at the start: of the coarsest level, */
+#define LUKEWARM 0.3        /* of the same when the levels are gone through again, */
+#define WARM 0.1            /* of finer levels */
+#define RANGE 100.0         /* first temperature / last, of the coarsest level */
+#define HOT_LOOKS 8000.0    /* entries read per entry of an edge */
+#define ENOUGH_LOOKS 1000.0 /* per entry, for a search from hot */
+#define COOLEST 0.02
+#define LARGE 2000000u /* entries of a coarsest level, for which only one search is affordable */
 #define WARM_LOOKS 400.0
 #define MOST_HOT_LOOKS 1.5e8
 #define MOST_WARM_LOOKS 4e7
@@ -274,6 +272,7 @@ static spk_status run_fresh(const struct run *r, struct start *s, uint32_t k, do
 struct search {
     const struct run *run;
     uint32_t k;
+    bool single; /* only start 1 */
     struct start start[STARTS];
 };
 
@@ -284,6 +283,8 @@ static spk_status start_chunk(void *ctx, uint32_t chunk, uint32_t worker)
     const struct run *r = s->run;
     const uint64_t seed = r->options->seed * 4099 + chunk;
     (void)worker;
+    if (s->single && chunk != 1)
+        return SPK_OK;
     start->strict = chunk == 1 && s->k >= r->k;
     if (chunk == 2)
         return run_fresh(r, start, s->k, HOT, seed);
@@ -313,6 +314,12 @@ static spk_status accept(struct run *r, const uint32_t *part, uint32_t k)
     return renumber(r->base, r->finest.n, k, &r->k);
 }
 
+static bool is_large(const struct levels *l)
+{
+    const struct part_level *coarsest = level_at(l, l->n - 1);
+    return coarsest->first[coarsest->e] > LARGE;
+}
+
 static spk_status cost_of(const struct run *r, const uint32_t *part, uint32_t k, double *out_cost)
 {
     struct part_state s;
@@ -327,7 +334,7 @@ static spk_status cost_of(const struct run *r, const uint32_t *part, uint32_t k,
 static spk_status search(struct run *r, uint32_t k, bool *out_found)
 {
     const uint32_t n = r->finest.n;
-    struct search s = {.run = r, .k = k};
+    struct search s = {.run = r, .k = k, .single = is_large(&r->fresh)};
     struct start last = {0};
     uint32_t best = STARTS;
     double base = INFINITY;
@@ -350,7 +357,7 @@ static spk_status search(struct run *r, uint32_t k, bool *out_found)
         status = accept(r, s.start[best].part, k);
         memcpy(last.part, r->base, n * sizeof *r->base);
         last.strict = s.start[best].strict;
-        if (status == SPK_OK)
+        if (status == SPK_OK && !s.single)
             status = run_start(r, &last, k, LUKEWARM, r->options->seed * 4099 + STARTS);
         if (status == SPK_OK && last.found && last.cost < s.start[best].cost)
             status = accept(r, last.part, k);
