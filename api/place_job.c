@@ -1,9 +1,11 @@
-/* place: a .cg graph onto its mesh. Reads, places, measures, writes; all figures of the placement
+/* place: a graph onto a mesh. Reads, places, measures, writes; all figures of the placement
  * go into the result, whichever placer made it. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/api_internal.h"
-#include "frontend/cluster_file.h"
+#include "frontend/hypergraph_file.h"
 #include "passes/place/place.h"
 #include "passes/place/place_metrics.h"
 #include "support/alloc.h"
@@ -13,7 +15,7 @@ struct place_job {
     spk_context *c;
     const struct spk_place_options *o;
     struct place_options options;
-    struct fe_clusters clusters;
+    struct fe_hypergraph clusters;
     struct place_metrics metrics;
     uint32_t *cell;
     double read_seconds, place_seconds, measure_seconds, write_seconds;
@@ -74,7 +76,7 @@ static void write_loads(struct json_writer *w, const char *key, const struct pla
 static void write_json(const struct place_job *j, struct json_writer *w)
 {
     const struct place_metrics *m = &j->metrics;
-    const struct fe_clusters *c = &j->clusters;
+    const struct fe_hypergraph *c = &j->clusters;
     jw_string(w, "graph", c->name);
     jw_u64(w, "mesh_width", c->mesh_w);
     jw_u64(w, "mesh_height", c->mesh_h);
@@ -126,7 +128,7 @@ static void text_loads(struct strbuf *t, const char *what, const struct place_lo
 static void write_text(const struct place_job *j, struct strbuf *t)
 {
     const struct place_metrics *m = &j->metrics;
-    const struct fe_clusters *c = &j->clusters;
+    const struct fe_hypergraph *c = &j->clusters;
     strbuf_printf(t, "%s: %u clusters, %u edges, %llu pairs on a mesh of %u x %u; placer %s\n",
                   c->name, c->graph.n_clusters, c->graph.n_edges, (unsigned long long)m->pairs,
                   c->mesh_w, c->mesh_h, place_engine_name(j->options.engine));
@@ -148,12 +150,32 @@ static void write_text(const struct place_job *j, struct strbuf *t)
                   j->read_seconds, j->place_seconds, j->measure_seconds, j->write_seconds);
 }
 
+/* Formats other than .cg have no mesh. */
+static spk_status choose_mesh(struct place_job *j)
+{
+    struct fe_hypergraph *c = &j->clusters;
+    const char *mesh = j->o->mesh;
+    char end;
+    if (c->mesh_w != 0 && mesh == NULL)
+        return SPK_OK;
+    if (c->mesh_w != 0)
+        return diag_usage(&j->c->diags, spk_span_none, "E0995",
+                          "a .cg graph has a mesh of its own, %u x %u", c->mesh_w, c->mesh_h);
+    fe_mesh_for(c->graph.n_clusters, &c->mesh_w, &c->mesh_h);
+    if (mesh != NULL &&
+        sscanf(mesh, "%5" SCNu32 "x%5" SCNu32 "%c", &c->mesh_w, &c->mesh_h, &end) != 2)
+        return diag_usage(&j->c->diags, spk_span_none, "E0995",
+                          "a mesh is given as WxH, for instance 16x12, not as '%s'", mesh);
+    return SPK_OK;
+}
+
 static spk_status place_all(struct place_job *j, struct api_report *r)
 {
     struct diag_list *diags = &j->c->diags;
     uint64_t clock = spk_time_ns();
     SPK_TRY(place_settings(j));
-    SPK_TRY(fe_clusters_load(j->o->graph, diags, &j->clusters));
+    SPK_TRY(fe_hypergraph_load(j->o->graph, FE_FORMAT_CG, FE_SOURCE_FIRST, diags, &j->clusters));
+    SPK_TRY(choose_mesh(j));
     const struct ir_cluster_graph *g = &j->clusters.graph;
     const struct place_grid grid = {.width = j->clusters.mesh_w, .height = j->clusters.mesh_h};
     j->read_seconds = seconds_since(&clock);
@@ -179,6 +201,6 @@ int spk_place(spk_context *c, const struct spk_place_options *o, spk_result **ou
     if (status == SPK_OK)
         status = place_all(&j, &report);
     spk_free(j.cell);
-    fe_clusters_fini(&j.clusters);
+    fe_hypergraph_fini(&j.clusters);
     return api_report_end(&report, status, false, out_result);
 }

@@ -213,9 +213,29 @@ struct spk_opt_options {
 };
 int spk_opt(spk_context *context, const struct spk_opt_options *options, spk_result **out_result);
 
-/* place: puts the clusters of a .cg graph on its mesh and writes a .pl placement. */
+/* partition: cuts a graph of neurons into cores. A limit of 0 is none. At least one of output,
+ * write and clusters is needed, and a limit for output and clusters. */
+struct spk_partition_options {
+    const char *graph;    /* .hgr, .snn or .cg file */
+    const char *output;   /* the core of each neuron, a line each; or NULL */
+    const char *write;    /* the graph that was cut (with partial sums): .hgr, .snn, .cg; or NULL */
+    const char *clusters; /* the graph of the cores: .cg, .hgr, .snn; or NULL */
+    const char *source;   /* of a .hgr hyperedge: "first" (default), "last", "none" */
+    const char *objective;             /* "connectivity" (default) or "cores" */
+    const char *partitioner;           /* "spikec" (default), "sequential", "overlap" */
+    uint64_t neurons, axons, synapses; /* that a core holds */
+    uint32_t cores;                    /* most cores */
+    bool no_split; /* refuse a neuron with more inputs than a core has axons instead of splitting */
+    uint64_t seed;
+    double effort; /* of the search; 0: 1 */
+};
+int spk_partition(spk_context *context, const struct spk_partition_options *options,
+                  spk_result **out_result);
+
+/* place: puts the clusters of a graph on a mesh and writes a .pl placement. */
 struct spk_place_options {
-    const char *graph;     /* .cg file */
+    const char *graph;     /* .cg, .hgr or .snn file */
+    const char *mesh;      /* "WxH" for .hgr and .snn; NULL: the smallest nearly square one */
     const char *output;    /* .pl file, replaced in one step */
     const char *objective; /* "unicast" (default) or "multicast" */
     const char *placer;    /* "spikec" (default), "scotch", "metis", "hilbert", "row", "snake" */

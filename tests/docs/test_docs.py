@@ -143,6 +143,8 @@ class Members(unittest.TestCase):
                 "target new": tool("target", "new", os.path.join(folder, "new.yaml"), "--from",
                                    "loihi2", "--json"),
                 "doctor": tool("doctor", "--json"),
+                "partition": tool("partition", GRAPH, "--neurons", "4", "-o",
+                                  os.path.join(folder, "dnn.part"), "--json"),
                 "place": tool("place", GRAPH, os.path.join(folder, "dnn.pl"), "--json"),
             }
             if has_native():

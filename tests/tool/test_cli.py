@@ -10,8 +10,8 @@ import numpy as np
 
 import spikec_tool as t
 
-COMMANDS = ("run", "compile", "estimate", "check", "simulate", "verify", "opt", "place", "fmt", "cost",
-            "target")
+COMMANDS = ("run", "compile", "estimate", "check", "simulate", "verify", "opt", "place", "partition",
+            "fmt", "cost", "target")
 CASE = "v2-tiny-exact"
 INPUT = t.golden(CASE, "input.safetensors")
 

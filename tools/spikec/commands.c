@@ -123,12 +123,32 @@ static int cmd_opt(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_opt(c, &o, out);
 }
 
+static int cmd_partition(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_partition_options o = {.graph = a->positional[0],
+                                      .output = a->output,
+                                      .write = a->write,
+                                      .clusters = a->clusters,
+                                      .source = a->source,
+                                      .objective = a->objective,
+                                      .partitioner = a->partitioner,
+                                      .neurons = a->neurons,
+                                      .axons = a->axons,
+                                      .synapses = a->synapses,
+                                      .cores = (uint32_t)a->cores,
+                                      .no_split = a->no_split,
+                                      .seed = a->seed,
+                                      .effort = a->effort};
+    return spk_partition(c, &o, out);
+}
+
 static int cmd_place(spk_context *c, struct tool_args *a, spk_result **out)
 {
     struct spk_place_options o = {.graph = a->positional[0],
                                   .output = a->positional[1],
                                   .objective = a->objective,
                                   .placer = a->placer,
+                                  .mesh = a->mesh,
                                   .seed = a->seed,
                                   .effort = a->effort};
     return spk_place(c, &o, out);
@@ -274,9 +294,15 @@ const struct tool_command tool_commands[] = {
      "more than 0.1 %.",
      "", 2, 2, cmd_compare_sanafe},
     {"opt", "FILE.sir|MODEL", "Run passes on a module and print it.", NULL, "mwtp", 1, 1, cmd_opt},
-    {"place", "G.cg P.pl", "Place the clusters of a graph on its mesh.",
-     "Writes a line \"x y\" for every cluster and prints the figures of the placement.", "x", 2, 2,
-     cmd_place},
+    {"partition", "GRAPH", "Cut a graph of neurons into cores.",
+     "GRAPH is a .hgr, .snn or .cg file. Prints the figures of the partition; neurons with too "
+     "many "
+     "inputs are split into partial sums.",
+     "z", 1, 1, cmd_partition},
+    {"place", "GRAPH P.pl", "Place the clusters of a graph on a mesh.",
+     "GRAPH is a .cg file, or .hgr or .snn. Writes a line \"x y\" for every cluster and prints the "
+     "figures of the placement.",
+     "x", 2, 2, cmd_place},
     {"fmt", "FILE.spk", "Format a model description (to stdout, or --in-place).", NULL, "f", 1, 1,
      cmd_fmt},
     {"cost", "DIR", "Print the cost of layers and cores, the fullest first.", NULL, "k", 1, 1,

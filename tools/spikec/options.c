@@ -62,7 +62,16 @@ enum {
     K_QUANTISED,
     K_COLOUR_BY,
     K_CHIP,
-    K_FROM
+    K_FROM,
+    K_NEURONS,
+    K_AXONS,
+    K_SYNAPSES,
+    K_SOURCE,
+    K_PARTITIONER,
+    K_NO_SPLIT,
+    K_WRITE,
+    K_CLUSTERS,
+    K_MESH
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -121,6 +130,20 @@ static const struct tool_option OPTIONS[] = {
     {'x', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'x', "effort", K_EFFORT, "E", "search E times as long as by default (0.01 to 1000)"},
     {'x', "seed", K_SEED, "N", "seed of the placement (default 0)"},
+    {'x', "mesh", K_MESH, "WxH", "mesh for .hgr and .snn; default: nearly square"},
+    {'z', "neurons", K_NEURONS, "N", "neurons that a core holds"},
+    {'z', "axons", K_AXONS, "N", "distinct axons that a core takes"},
+    {'z', "synapses", K_SYNAPSES, "N", "synapses that a core holds"},
+    {'z', "cores", K_CORES, "N", "cores that may be used"},
+    {'z', "objective", K_OBJECTIVE, "NAME", "connectivity (default), or cores first"},
+    {'z', "partitioner", K_PARTITIONER, "NAME", "spikec (default), sequential, overlap"},
+    {'z', "source", K_SOURCE, "NAME", "pin of a .hgr hyperedge that sends: first, last, none"},
+    {'z', "no-split", K_NO_SPLIT, NULL, "refuse neurons with too many inputs for a core"},
+    {'z', "effort", K_EFFORT, "E", "search E times as long as by default (0.01 to 1000)"},
+    {'z', "seed", K_SEED, "N", "seed of the search (default 0)"},
+    {'z', "output", 'o', "FILE", "write the core of each neuron, one a line"},
+    {'z', "clusters", K_CLUSTERS, "FILE", "write the graph of the cores (.cg, .hgr, .snn)"},
+    {'z', "write", K_WRITE, "FILE", "write the graph that was cut (.hgr, .snn, .cg)"},
     {'e', "to", K_TO, "FORMAT", "what to write: brian, netx, nir, sanafe"},
     {'e', "input", K_INPUT, "FILE", "images that drive the network (sanafe)"},
     {'e', "segment", K_SEGMENT, "K/N", "only part K of N of the network (sanafe)"},
@@ -278,6 +301,16 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->colour_by;
     case K_FROM:
         return &a->from;
+    case K_SOURCE:
+        return &a->source;
+    case K_PARTITIONER:
+        return &a->partitioner;
+    case K_WRITE:
+        return &a->write;
+    case K_CLUSTERS:
+        return &a->clusters;
+    case K_MESH:
+        return &a->mesh;
     case K_INTERPOLATION:
         return &a->data.form.interpolation;
     case K_FRAMES:
@@ -314,6 +347,8 @@ static bool *flag_option(struct tool_args *a, int key)
         return &a->list;
     case K_EMA:
         return &a->model.ema;
+    case K_NO_SPLIT:
+        return &a->no_split;
     default:
         return NULL;
     }
@@ -358,6 +393,15 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
     case K_CHIP:
         a->chip = (uint32_t)number(state, text, "chip", UINT32_MAX);
         a->one_chip = true;
+        return 0;
+    case K_NEURONS:
+        a->neurons = number(state, text, "neurons", UINT32_MAX);
+        return 0;
+    case K_AXONS:
+        a->axons = number(state, text, "axons", UINT32_MAX);
+        return 0;
+    case K_SYNAPSES:
+        a->synapses = number(state, text, "synapses", INT64_MAX);
         return 0;
     case K_CORES:
         a->cores = number(state, text, "cores", UINT32_MAX);

@@ -21,12 +21,13 @@ struct tool_args {
     const char *target_cpu, *quantised;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
     const char *print_after, *placer, *to, *dtype, *colour_by, *from;
+    const char *source, *partitioner, *write, *clusters, *mesh;
     double effort;
-    uint64_t calibrate_limit, seed, cores;
+    uint64_t calibrate_limit, seed, cores, neurons, axons, synapses;
     double rate;
     uint32_t repeat, threads, segment, segments, chip;
     bool json, quiet, time_report, profile, remarks, separate_cores, in_place, check_only, list,
-        one_chip;
+        one_chip, no_split;
 };
 
 struct tool_command {
