@@ -66,12 +66,12 @@ static spk_status partition_settings(struct partition_job *j)
                           "no partitioner '%s'; there are spikec, sequential and overlap",
                           o->partitioner);
     if (o->output == NULL && o->write == NULL && o->clusters == NULL)
-        return diag_usage(diags, spk_span_none, "E0994",
+        return diag_usage(diags, spk_span_none, "E0988",
                           "nothing to write: -o, --clusters and --write are all missing");
     p->limits = (struct part_limits){o->neurons, o->axons, o->synapses, o->cores};
     if (o->neurons == 0 && o->axons == 0 && o->synapses == 0 &&
         (o->output != NULL || o->clusters != NULL))
-        return diag_usage(diags, spk_span_none, "E0994",
+        return diag_usage(diags, spk_span_none, "E0988",
                           "what does a core hold? --neurons, --axons or --synapses is needed");
     p->seed = o->seed;
     p->effort = o->effort;

@@ -159,12 +159,12 @@ static spk_status choose_mesh(struct place_job *j)
     if (c->mesh_w != 0 && mesh == NULL)
         return SPK_OK;
     if (c->mesh_w != 0)
-        return diag_usage(&j->c->diags, spk_span_none, "E0995",
+        return diag_usage(&j->c->diags, spk_span_none, "E0989",
                           "a .cg graph has a mesh of its own, %u x %u", c->mesh_w, c->mesh_h);
     fe_mesh_for(c->graph.n_clusters, &c->mesh_w, &c->mesh_h);
     if (mesh != NULL &&
         sscanf(mesh, "%5" SCNu32 "x%5" SCNu32 "%c", &c->mesh_w, &c->mesh_h, &end) != 2)
-        return diag_usage(&j->c->diags, spk_span_none, "E0995",
+        return diag_usage(&j->c->diags, spk_span_none, "E0989",
                           "a mesh is given as WxH, for instance 16x12, not as '%s'", mesh);
     return SPK_OK;
 }

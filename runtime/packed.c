@@ -336,7 +336,7 @@ static spk_status engine_init(const struct ir_module *m, struct diag_list *d, st
 {
     pk->kernels = kernels_of(pk->options.path);
     if (!pk->kernels)
-        return diag_usage(d, spk_span_none, "E0805", "this machine has no %s kernels",
+        return diag_usage(d, spk_span_none, "E0807", "this machine has no %s kernels",
                           pk_path_name(pk->options.path));
     pk->n_nodes = m->n_nodes;
     SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *pk->plan, &pk->plan));
