@@ -77,6 +77,7 @@ struct img_config {
     uint8_t program; /* enum img_program */
     uint8_t soft_reset;
     uint16_t current_keep; /* of PROG; 0 of others */
+    uint16_t unused;       /* 0, not stored: rows have no gaps, they are compared byte by byte */
 };
 
 /* A compartment group: a tile of one layer on one core. Its channels are cut into slices, a plane

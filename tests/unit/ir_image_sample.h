@@ -103,9 +103,9 @@ SPK_UNUSED static void sample(struct image *im)
         (struct img_group[]){{0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 0, 0, IMG_NONE, 1, IMG_NONE},
                              {1, 1, 0, 0, 0, 0, 1, 4, 3, 4, 3, 0, 2, 1, 0, 0}});
     SET(im, configs,
-        (struct img_config[]){{641, 2048, IMG_PROG_FIXED, 0, 0},
-                              {65, 2048, IMG_PROG_PROG, 0, 300},
-                              {129, 4096, IMG_PROG_PROG, 1, 0}});
+        (struct img_config[]){{641, 2048, IMG_PROG_FIXED, 0, 0, 0},
+                              {65, 2048, IMG_PROG_PROG, 0, 300, 0},
+                              {129, 4096, IMG_PROG_PROG, 1, 0, 0}});
     SET(im, channel_config, (uint16_t[]){0, 0, 0, 1, 1});
     SET(im, biases, (int32_t[]){7, -8, 9, INT32_MIN});
     SET(im, layers,
