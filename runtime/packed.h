@@ -6,8 +6,9 @@
  *
  * Contract: that of the reference engine (runtime/reference.h), with these differences.
  *   - Quantised modules: every value, feature, logit and count of wraps is that of the reference.
- *   - Float modules: the sums of a projection are taken in another order, fixed for a module and
- *     a path of kernels. Where the sums are exact, so are all values.
+ *   - Float modules: the sums of a projection are taken in another order, which depends on the
+ * module and its input, not on the path of kernels or the number of threads. Where the sums are
+ * exact, so are all values.
  *   - Currents of a projection that goes straight into a neuron are never stored: `sum` of such a
  *     value stays 0, unless the statistics ask for abs_max, min or max.
  *   - No walk.
@@ -22,7 +23,7 @@ extern const struct engine_vtable rt_packed_engine;
 
 enum pk_path { PK_PATH_BEST, PK_PATH_PORTABLE, PK_PATH_AVX2, PK_PATH_AVX512, PK_PATH_COUNT };
 
-/* How time steps are summed: PK_SHARE_AUTO chooses per layer by measured density, PK_SHARE_NEVER
+/* How time steps are summed: PK_SHARE_AUTO chooses per layer by what it saves, PK_SHARE_NEVER
  * adds every event, PK_SHARE_ALWAYS forms sums of events that several steps have in common.    */
 enum pk_share { PK_SHARE_AUTO, PK_SHARE_NEVER, PK_SHARE_ALWAYS };
 

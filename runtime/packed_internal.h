@@ -153,10 +153,9 @@ spk_status pk_lists_make(struct ref_job *job, struct pk_bits *in, const struct p
 void pk_lists_fini(struct pk_lists *l);
 
 /* ---- streams (packed_streams.c) ---- */
-/* Entries of the piece of list k of row y under a window that starts at column left; out_from may
- * be NULL. */
+/* How many entries of list k of row y lie under a window that starts at column left. */
 uint32_t pk_piece(const struct pk_lists *l, const struct pk_window *w, uint32_t q, uint32_t y,
-                  uint32_t k, int64_t left, uint32_t *out_from);
+                  uint32_t k, int64_t left);
 /* Streams of positions [begin, end) of the chunk that starts at origin for slice q and kernel row
  * ky, group by group, by length; ends: [groups]. scratch and out have room for (end - begin) *
  * classes. */

@@ -22,7 +22,7 @@
 #define PK_WORD 64u
 #define PK_LANES_F32 64u
 #define PK_LANES_I8 128u
-/* Entries that may be written behind the lists of a row. */
+/* Entries that may be written behind a list. */
 #define PK_SLACK 64u
 
 struct pk_class {

@@ -298,7 +298,7 @@ static void count_additions(const struct project *p, struct pk_layer *layer)
         for (int64_t y = top; y < top + w->kernel_h; y++) {
             for (uint32_t q = 0; y >= 0 && y < w->in_h && q < l->n_slices; q++) {
                 for (uint32_t k = 0; k < l->n_classes; k++) {
-                    uint64_t n = pk_piece(l, w, q, (uint32_t)y, k, left, NULL);
+                    uint64_t n = pk_piece(l, w, q, (uint32_t)y, k, left);
 
                     layer->additions += n * p->w->out;
                     layer->events += n * l->cls[k].n * p->w->out;

@@ -19,15 +19,20 @@ static inline uint32_t clip(int64_t x, uint32_t end)
     return x < 0 ? 0 : x > end ? end : (uint32_t)x;
 }
 
-uint32_t pk_piece(const struct pk_lists *l, const struct pk_window *w, uint32_t q, uint32_t y,
-                  uint32_t k, int64_t left, uint32_t *out_from)
+/* The piece of a list under a window; first: its starts, see pk_first. */
+static inline uint32_t piece(const struct pk_window *w, const uint32_t *first, int64_t left,
+                             uint32_t *out_from)
 {
-    const uint32_t *first = pk_first(l, q, y, k);
-    uint32_t from = first[clip(left, w->in_w)];
+    *out_from = first[clip(left, w->in_w)];
+    return first[clip(left + w->kernel_w, w->in_w)] - *out_from;
+}
 
-    if (out_from)
-        *out_from = from;
-    return first[clip(left + w->kernel_w, w->in_w)] - from;
+uint32_t pk_piece(const struct pk_lists *l, const struct pk_window *w, uint32_t q, uint32_t y,
+                  uint32_t k, int64_t left)
+{
+    uint32_t from;
+
+    return piece(w, pk_first(l, q, y, k), left, &from);
 }
 
 /* Pieces of class k of a group; appends to out, counts their lengths. */
@@ -50,8 +55,7 @@ static uint32_t collect(const struct pk_lists *l, const struct pk_window *w, str
         first = pk_first(l, q, (uint32_t)y, k);
         for (; p < end; p++) {
             int64_t left = (int64_t)(p - row * w->out_w) * w->stride_w - w->pad_w;
-            uint32_t from = first[clip(left, w->in_w)];
-            uint32_t length = first[clip(left + w->kernel_w, w->in_w)] - from;
+            uint32_t from, length = piece(w, first, left, &from);
 
             out[n] =
                 (struct pk_stream){from, (uint16_t)length,

@@ -1,71 +1,11 @@
-/* Runs of the reference engine: independence of threads and batches, delivery in order, refused
- * inputs and modules, cancelling, and running out of memory.                                  */
-#include "reference_fixture.h"
-
-/* ---- independence of threads and batches ---- */
-
-static void random_net(struct bench *b, float *w)
-{
-    struct rng rng;
-    uint32_t x, p;
-
-    start(b, false, 3, 9, 7);
-    rng_seed(&rng, 21);
-    for (uint32_t i = 0; i < 70 * 3 * 9 + 5 * 70; i++)
-        w[i] = (float)rng_normal(&rng) * 0.4f;
-    p = param(b, "w1", 4, 70, 3, 3, 3, w);
-    x = add(b, (struct ir_node){.op = IR_OP_CONV2D,
-                                .n_operands = 1,
-                                .operand = &b->input,
-                                .n_params = 1,
-                                .param = &p,
-                                .a.conv = {3, 3, 1, 1, 1, 1, 0}});
-    x = lif(b, x, "one", 0.3f, false, IR_CMP_GE);
-    p = param(b, "w2", 4, 5, 70, 1, 1, w + 70 * 3 * 9);
-    x = add(b, (struct ir_node){.op = IR_OP_CONV2D,
-                                .n_operands = 1,
-                                .operand = &x,
-                                .n_params = 1,
-                                .param = &p,
-                                .a.conv = {1, 1, 1, 1, 0, 0, 0}});
-    x = lif(b, x, "two", 0.3f, false, IR_CMP_GE);
-    x = unary(b, IR_OP_MEAN, x);
-    (void)unary(b, IR_OP_OUTPUT, x);
-}
-
-struct order {
-    uint32_t last_image, last_node, calls;
-    uint64_t done;
-};
-
-static spk_status watch_value(void *ctx, uint32_t image, uint32_t node, const struct ir_type *type,
-                              const void *data, bool is_i32)
-{
-    struct order *o = ctx;
-
-    (void)type;
-    (void)data;
-    (void)is_i32;
-    assert_true(o->calls == 0 || image > o->last_image ||
-                (image == o->last_image && node > o->last_node));
-    o->last_image = image;
-    o->last_node = node;
-    o->calls++;
-    return SPK_OK;
-}
-
-static void watch_progress(void *ctx, uint64_t done, uint64_t total)
-{
-    struct order *o = ctx;
-
-    assert_true(done > o->done && done <= total);
-    o->done = done;
-}
+/* Runs of the reference and the packed engine: independence of threads and batches, and what
+ * engine_runs.h asks of every engine.                                                         */
+#include "engine_runs.h"
 
 static void same_for_any_thread_count(void **state)
 {
-    enum { IMAGES = 37, SIZE = 3 * 9 * 7 };
-    float image[IMAGES * SIZE], w[70 * 3 * 9 + 5 * 70], logits[2][IMAGES * 5];
+    enum { IMAGES = 37, SIZE = RUN_SIZE };
+    float image[IMAGES * SIZE], w[RUN_WEIGHTS], logits[2][IMAGES * 5];
     double sums[2][16], channels[2][70];
     uint32_t threads[] = {1, 2, 5};
     struct bench b;
@@ -77,7 +17,7 @@ static void same_for_any_thread_count(void **state)
     /* Of very different sizes, so that sums are inexact and their order shows. */
     for (uint32_t i = 0; i < IMAGES * SIZE; i++)
         image[i] = ldexpf((float)rng_normal(&rng), (int)rng_range_i64(&rng, -30, 30));
-    random_net(&b, w);
+    run_net(&b, w);
     for (uint32_t k = 0; k < 3; k++) {
         uint32_t side = k > 0;
         double *channel_sum[16] = {0};
@@ -119,75 +59,16 @@ static void same_for_any_thread_count(void **state)
 
 static void delivery_in_order(void **state)
 {
-    enum { IMAGES = 37, SIZE = 3 * 9 * 7 };
-    float image[IMAGES * SIZE] = {0}, w[70 * 3 * 9 + 5 * 70];
-    struct bench b;
-    struct engine *e = NULL;
-    struct pool *pool = NULL;
-    struct order order = {0};
-    struct engine_recorder recorder = {&order, watch_value};
-
     (void)state;
-    random_net(&b, w);
-    check(pool_create(3, &pool), &b.d);
-    check(rt_reference_engine.create(b.m, &b.d, &e), &b.d);
-    struct engine_run r = {.input = {IMAGES, image, SIZE},
-                           .recorder = &recorder,
-                           .pool = pool,
-                           .progress = watch_progress,
-                           .progress_ctx = &order};
-    check(rt_reference_engine.run(e, &r, &b.d), &b.d);
-    assert_int_equal(order.calls, 2 * IMAGES);
-    assert_int_equal(order.done, IMAGES);
-    rt_reference_engine.destroy(e);
-    pool_destroy(pool);
-    finish(&b);
-}
-
-/* ---- what goes wrong ---- */
-
-static bool always(void *ctx)
-{
-    (void)ctx;
-    return true;
-}
-
-static spk_status refuse(void *ctx, uint32_t image, uint32_t node, const struct ir_type *type,
-                         const void *data, bool is_i32)
-{
-    (void)ctx;
-    (void)node;
-    (void)type;
-    (void)data;
-    (void)is_i32;
-    return image == 1 ? SPK_ERR_IO : SPK_OK;
+    check_delivery(&rt_reference_engine);
+    check_delivery(&rt_packed_engine);
 }
 
 static void errors(void **state)
 {
-    float image[2 * 3 * 9 * 7] = {0}, w[70 * 3 * 9 + 5 * 70];
-    struct bench b;
-    struct engine *e = NULL;
-    struct engine_recorder recorder = {NULL, refuse};
-
     (void)state;
-    random_net(&b, w);
-    check(rt_reference_engine.create(b.m, &b.d, &e), &b.d);
-    struct engine_run r = {.input = {2, image, 3 * 9 * 7}};
-    image[200] = NAN;
-    assert_int_equal(rt_reference_engine.run(e, &r, &b.d), SPK_ERR_INPUT);
-    assert_int_equal(b.d.error_count, 1);
-    image[200] = 0;
-    r.cancelled = always;
-    assert_int_equal(rt_reference_engine.run(e, &r, &b.d), SPK_ERR_CANCELLED);
-    r.cancelled = NULL;
-    r.recorder = &recorder;
-    assert_int_equal(rt_reference_engine.run(e, &r, &b.d), SPK_ERR_IO);
-    rt_reference_engine.destroy(e);
-    b.m->param[0].data = NULL;
-    assert_int_equal(rt_reference_engine.create(b.m, &b.d, &e), SPK_ERR_INPUT);
-    assert_null(e);
-    finish(&b);
+    check_errors(&rt_reference_engine);
+    check_errors(&rt_packed_engine);
 }
 
 static void event_frames_are_counts(void **state)
@@ -212,40 +93,13 @@ static void event_frames_are_counts(void **state)
     finish(&b);
 }
 
-/* Fails every allocation in turn, in creating and in running: a status, no leak, no crash. */
 static void out_of_memory(void **state)
 {
-    float image[3 * 9 * 7] = {0.5f}, w[70 * 3 * 9 + 5 * 70], logits[5];
-    double sum[16], channel[70], *channel_sum[16] = {0};
-    struct bench b;
-    uint64_t n;
-
     (void)state;
-    if (!spk_fault_available())
-        skip();
-    random_net(&b, w);
-    channel_sum[2] = channel;
-    memset(channel, 0, sizeof channel);
-    memset(sum, 0, sizeof sum);
-    for (n = 1;; n++) {
-        struct engine *e = NULL;
-        struct engine_stats stats = {.sum = sum, .channel_sum = channel_sum};
-        struct engine_run r = {.input = {1, image, 3 * 9 * 7}, .stats = &stats, .logits = logits};
-        spk_status status;
-
-        spk_fault_arm(SPK_FAULT_ALLOC, n);
-        status = rt_reference_engine.create(b.m, NULL, &e);
-        if (status == SPK_OK)
-            status = rt_reference_engine.run(e, &r, NULL);
-        rt_reference_engine.destroy(e);
-        if (!spk_fault_disarm(SPK_FAULT_ALLOC)) {
-            check(status, &b.d);
-            break;
-        }
-        assert_int_equal(status, SPK_ERR_NOMEM);
+    for (uint32_t taught = 0; taught < 2; taught++) {
+        check_out_of_memory(&rt_reference_engine, taught);
+        check_out_of_memory(&rt_packed_engine, taught);
     }
-    assert_true(n > 30);
-    finish(&b);
 }
 
 int main(void)
