@@ -109,12 +109,7 @@ static spk_status write_parts(const struct partition_job *j)
     for (uint32_t v = 0; v < n && status == SPK_OK; v++) {
         strbuf_u64(&text, j->part[v]);
         strbuf_char(&text, '\n');
-        if (text.len < 60000 && v + 1 < n)
-            continue;
-        status = text.status;
-        if (status == SPK_OK)
-            status = file_writer_write(writer, text.data, text.len);
-        strbuf_clear(&text);
+        status = file_writer_text(writer, &text, v + 1 == n);
     }
     strbuf_fini(&text);
     if (status == SPK_OK)

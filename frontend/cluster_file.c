@@ -274,12 +274,7 @@ spk_status fe_placement_write(const char *path, const uint32_t *cell, uint32_t n
         strbuf_char(&text, ' ');
         strbuf_u64(&text, cell[c] / width);
         strbuf_char(&text, '\n');
-        if (text.len < 60000 && c + 1 < n)
-            continue;
-        status = text.status;
-        if (status == SPK_OK)
-            status = file_writer_write(writer, text.data, text.len);
-        strbuf_clear(&text);
+        status = file_writer_text(writer, &text, c + 1 == n);
     }
     strbuf_fini(&text);
     if (status == SPK_OK)

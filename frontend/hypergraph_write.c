@@ -7,22 +7,10 @@
 #include "support/file.h"
 #include "support/strbuf.h"
 
-#define PIECE 60000u
-
 struct graph_writer {
     struct file_writer *file;
     struct strbuf text;
 };
-
-static spk_status flush(struct graph_writer *w, size_t most)
-{
-    if (w->text.len <= most)
-        return w->text.status;
-    SPK_TRY(w->text.status);
-    SPK_TRY(file_writer_write(w->file, w->text.data, w->text.len));
-    strbuf_clear(&w->text);
-    return SPK_OK;
-}
 
 static bool has_sizes(const struct fe_hypergraph *h)
 {
@@ -90,16 +78,16 @@ static spk_status write_hgr(struct graph_writer *w, const struct fe_hypergraph *
         for (uint64_t k = g->first[e]; k < g->first[e + 1]; k++) {
             strbuf_char(&w->text, ' ');
             strbuf_u64(&w->text, (uint64_t)g->dest[k] + 1);
-            SPK_TRY(flush(w, PIECE));
+            SPK_TRY(file_writer_text(w->file, &w->text, false));
         }
         strbuf_char(&w->text, '\n');
     }
     for (uint32_t v = 0; sizes && v < g->n_clusters; v++) {
         strbuf_u64(&w->text, h->size[v]);
         strbuf_char(&w->text, '\n');
-        SPK_TRY(flush(w, PIECE));
+        SPK_TRY(file_writer_text(w->file, &w->text, false));
     }
-    return flush(w, 0);
+    return file_writer_text(w->file, &w->text, true);
 }
 
 /* ---- .snn ---- */
@@ -137,11 +125,11 @@ static spk_status write_snn(struct graph_writer *w, const struct fe_hypergraph *
         put_u32(&w->text, g->source[e]);
         for (uint64_t k = g->first[e]; k < g->first[e + 1]; k++) {
             put_u32(&w->text, g->dest[k]);
-            SPK_TRY(flush(w, PIECE));
+            SPK_TRY(file_writer_text(w->file, &w->text, false));
         }
         put_u32(&w->text, bits);
     }
-    return flush(w, 0);
+    return file_writer_text(w->file, &w->text, true);
 }
 
 /* ---- .cg ---- */
@@ -163,11 +151,11 @@ static spk_status write_cg(struct graph_writer *w, const struct fe_hypergraph *h
         for (uint64_t k = g->first[e]; k < g->first[e + 1]; k++) {
             strbuf_char(&w->text, ' ');
             strbuf_u64(&w->text, g->dest[k]);
-            SPK_TRY(flush(w, PIECE));
+            SPK_TRY(file_writer_text(w->file, &w->text, false));
         }
         strbuf_char(&w->text, '\n');
     }
-    return flush(w, 0);
+    return file_writer_text(w->file, &w->text, true);
 }
 
 spk_status fe_hypergraph_write(const char *path, const struct fe_hypergraph *h,

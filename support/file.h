@@ -61,6 +61,9 @@ SPK_CHECKED spk_status file_writer_create(const char *path, struct diag_list *di
                                           struct file_writer **out_writer);
 /* The first error is sticky. */
 SPK_CHECKED spk_status file_writer_write(struct file_writer *writer, const void *data, size_t size);
+/* For text that is made bit by bit: writes `text` and clears it once it is long enough to be worth
+ * a write, or where it is the last. An error of the text is returned, too. */
+SPK_CHECKED spk_status file_writer_text(struct file_writer *writer, struct strbuf *text, bool last);
 /* Finishes and destroys the writer in every case. */
 SPK_CHECKED spk_status file_writer_commit(struct file_writer *writer);
 /* Throws away what was written and destroys the writer. NULL is allowed. */

@@ -175,6 +175,19 @@ static void commit_step(struct file_writer *writer, int result, const char *acti
         writer->status = file_system_error(writer->diags, writer->path, "E0003", action);
 }
 
+/* Text shorter than this waits for more. */
+#define TEXT_PIECE ((size_t)60000)
+
+spk_status file_writer_text(struct file_writer *writer, struct strbuf *text, bool last)
+{
+    SPK_TRY(text->status);
+    if (text->len < TEXT_PIECE && !last)
+        return SPK_OK;
+    SPK_TRY(file_writer_write(writer, text->data, text->len));
+    strbuf_clear(text);
+    return SPK_OK;
+}
+
 spk_status file_writer_commit(struct file_writer *writer)
 {
     spk_status status;
