@@ -8,7 +8,6 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-#define QUANT_MAX_THRESHOLDS 16u /* distinct thresholds of a layer with hard-wired neurons */
 #define QUANT_MAX_VTH (1 << 20)  /* sums then stay far from the width of the state */
 
 /* A leaky integrator with its reset value moved to 0: v <- retain*v + gain*input + offset, fire

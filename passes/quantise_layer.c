@@ -244,7 +244,7 @@ static spk_status pick_shared(struct search *s, const int32_t *grid_vth, int32_t
     if (!fit)
         return SPK_ERR_NOMEM;
     spk_status status =
-        quant_cluster(s->cost, fit, s->l->out, s->n_candidates, QUANT_MAX_THRESHOLDS, chosen);
+        quant_cluster(s->cost, fit, s->l->out, s->n_candidates, PASSES_MAX_THRESHOLDS, chosen);
     spk_free(fit);
     SPK_TRY(status);
     *out_total = 0.0;
