@@ -257,6 +257,10 @@ struct spk_floorplan_options {
 int spk_floorplan(spk_context *context, const struct spk_floorplan_options *options,
                   spk_result **out_result);
 
+/* diff: two compiled folders: what changed in model, weights, target, mapping and cost, and which
+ * options, files and constants may have caused it. SPIKEC_DIFFERENCE where they are not equal. */
+int spk_diff(spk_context *context, const char *first, const char *second, spk_result **out_result);
+
 /* The table of layers and cores of a compiled (or simulated) folder, from its cost.json. */
 int spk_cost_table(spk_context *context, const char *folder, size_t max_cores,
                    spk_result **out_result);

@@ -137,6 +137,7 @@ class Members(unittest.TestCase):
                 "cost": tool("cost", out, "--json"),
                 "report": tool("report", out, "-o", os.path.join(folder, "r.html"), "--json"),
                 "floorplan": tool("floorplan", out, "-o", os.path.join(folder, "f.svg"), "--json"),
+                "diff": tool("diff", out, out, "--json"),
                 "weights": tool("weights", "convert", weights[1], os.path.join(folder, "w.pth"),
                                 "--json"),
                 "place": tool("place", GRAPH, os.path.join(folder, "dnn.pl"), "--json"),

@@ -168,6 +168,11 @@ static int cmd_floorplan(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_floorplan(c, &o, out);
 }
 
+static int cmd_diff(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    return spk_diff(c, a->positional[0], a->positional[1], out);
+}
+
 static int cmd_target(spk_context *c, struct tool_args *a, spk_result **out)
 {
     const char *verb = a->positional[0];
@@ -234,6 +239,8 @@ const struct tool_command tool_commands[] = {
      cmd_fmt},
     {"cost", "DIR", "Print the cost of layers and cores, the fullest first.", NULL, "k", 1, 1,
      cmd_cost},
+    {"diff", "DIR1 DIR2", "Compare two compiled folders: what changed, where, and why.",
+     "Exit code 1 where network, weights, constants, mapping or costs differ.", "", 2, 2, cmd_diff},
     {"report", "DIR", "Show a compiled folder as one HTML page that opens offline.",
      "Shows what the folder holds: also what simulate and verify left there.", "r", 1, 1,
      cmd_report},
