@@ -28,6 +28,19 @@ SPK_CHECKED spk_status fe_target_load(const char *path_or_name, struct diag_list
 SPK_CHECKED spk_status fe_target_parse(const char *name, const char *text, size_t length,
                                        struct diag_list *diags, struct tgt **out_target);
 
+/* Another value of a constant of the description, for experiments. */
+struct fe_variation {
+    const char *section, *key, *value;
+};
+/* Appends the description `text` with these values to out_text. Basis and source of a varied
+ * constant say so, and the name gets "+key=value". Constants that the text does not state, and
+ * lists, are SPK_ERR_INPUT; whether the values are allowed is seen when the result is read. */
+SPK_CHECKED spk_status fe_target_vary(const char *name, const char *text, size_t length,
+                                      const struct fe_variation *variations, uint32_t n,
+                                      struct diag_list *diags, struct strbuf *out_text);
+/* How many constants the format knows by that name, KEY or SECTION.KEY; the last one of them. */
+uint32_t fe_target_find_constant(const char *name, const char **out_section, const char **out_key);
+
 /* Whether the constants contradict each other (tile against mesh, order of systems, bit widths,
  * what an attention lowering needs, …). Reports all contradictions; SPK_ERR_INPUT when there are
  * some. Reading a target includes this check. */
