@@ -72,14 +72,9 @@ static spk_status find_kind(struct explore *x, const struct fe_param_list *param
         if (strcmp(params->param[i].name, a->name) == 0)
             return SPK_OK;
     a->kind = EXPLORE_CONSTANT;
-    const uint32_t n = fe_target_find_constant(a->name, &a->section, &a->key);
-    if (n == 1)
+    if (fe_target_find_constant(a->name, &a->section, &a->key))
         return SPK_OK;
     struct diag_list *d = &x->context->diags;
-    if (n > 1)
-        return diag_usage(d, spk_span_none, "E0958",
-                          "several constants of targets are named '%s': give SECTION.%s", a->name,
-                          a->name);
     spk_status status = diag_usage(d, spk_span_none, "E0958",
                                    "nothing to vary is named '%s': no option, no parameter of "
                                    "model '%s', no constant of targets",

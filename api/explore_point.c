@@ -83,7 +83,7 @@ static double number_at(const struct json_cursor *root, const char *path)
             return NAN;
         depth++;
         if (path[length] == '\0')
-            return js_f64(&chain[depth], &v) == SPK_OK ? v : NAN;
+            return js_f64(&chain[depth], &v) == SPK_OK ? v : (double)NAN;
         path += length + 1;
     }
 }
@@ -135,7 +135,7 @@ static spk_status write_row(const struct explore *x, uint32_t at, bool simulated
     jw_string(&w, "reason", p->reason);
     jw_string(&w, "basis", !p->fits ? NULL : simulated ? "simulated" : "predicted");
     for (int f = 0; f < EXPLORE_FIGURES; f++)
-        jw_f64_or_null(&w, explore_figure_key[f], p->fits ? p->figure[f] : NAN);
+        jw_f64_or_null(&w, explore_figure_key[f], p->fits ? p->figure[f] : (double)NAN);
     jw_string(&w, "folder", p->fits ? p->folder : NULL);
     jw_object_end(&w);
     return jw_finish(&w);

@@ -40,9 +40,12 @@ static bool dominates(const struct explore *x, const struct explore_point *a,
 
 void explore_front(struct explore *x)
 {
+    bool any = false;
+    for (uint32_t i = 0; i < x->n_points; i++)
+        any |= counts(&x->point[i]);
     for (size_t i = 0; i < N_JUDGES; i++) {
         const enum explore_figure f = JUDGES[i].figure;
-        x->used[f] = true;
+        x->used[f] = any;
         for (uint32_t k = 0; k < x->n_points; k++)
             x->used[f] &= !counts(&x->point[k]) || !isnan(x->point[k].figure[f]);
     }
@@ -76,6 +79,10 @@ static void write_members(const struct explore *x, struct json_writer *w)
                   x->axis[a].kind == EXPLORE_OPTION      ? "option"
                   : x->axis[a].kind == EXPLORE_PARAMETER ? "parameter"
                                                          : "constant");
+        if (x->axis[a].kind == EXPLORE_CONSTANT) {
+            jw_string(w, "section", x->axis[a].section);
+            jw_string(w, "constant", x->axis[a].key);
+        }
         jw_array_begin(w, "values");
         for (uint32_t i = 0; i < x->axis[a].n; i++)
             jw_string(w, NULL, x->axis[a].value[i]);
@@ -85,7 +92,7 @@ static void write_members(const struct explore *x, struct json_writer *w)
     jw_array_end(w);
     jw_array_begin_line(w, "judged_by");
     for (size_t i = 0; i < N_JUDGES; i++)
-        if (x->used[JUDGES[i].figure] && fits > 0)
+        if (x->used[JUDGES[i].figure])
             jw_string(w, NULL, explore_figure_key[JUDGES[i].figure]);
     jw_array_end(w);
     jw_array_begin_line(w, "front"); /* indices of rows */

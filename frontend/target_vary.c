@@ -26,6 +26,15 @@ static spk_status add_edit(struct edits *edits, const struct yt_node *node, cons
     return text != NULL ? vec_push(edits, ((struct edit){node->span, text})) : SPK_ERR_NOMEM;
 }
 
+/* Whether the description has that value already. */
+static bool is_same(const struct yt_node *root, const struct fe_variation *v)
+{
+    const struct yt_node *section = yt_get(root, v->section);
+    const struct yt_node *node = section ? yt_get(section, v->key) : NULL;
+    const struct yt_node *value = node ? yt_get(node, "value") : NULL;
+    return value != NULL && value->kind == YT_SCALAR && strcmp(value->text, v->value) == 0;
+}
+
 static spk_status edit_constant(const struct yt_node *root, const struct fe_variation *v,
                                 struct arena *arena, struct diag_list *diags, struct edits *edits)
 {
@@ -39,6 +48,8 @@ static spk_status edit_constant(const struct yt_node *root, const struct fe_vari
                           "the target states no %s.%s that one number "
                           "or word could replace",
                           v->section, v->key);
+    if (is_same(root, v))
+        return SPK_OK;
     SPK_TRY(add_edit(edits, value, v->value));
     SPK_TRY(add_edit(edits, basis, "assumed"));
     return add_edit(edits, source,
@@ -48,15 +59,22 @@ static spk_status edit_constant(const struct yt_node *root, const struct fe_vari
                                  value->text));
 }
 
+/* "loihi1_weight_bits_4": names have no other characters than these. */
 static spk_status edit_name(const struct yt_node *root, const struct fe_variation *v, uint32_t n,
                             struct arena *arena, struct edits *edits)
 {
     const struct yt_node *name = yt_get(root, "name");
-    if (name == NULL)
+    if (name == NULL || edits->len == 0)
         return SPK_OK;
-    const char *text = name->text;
+    char *text = arena_strdup(arena, name->text);
     for (uint32_t i = 0; i < n && text != NULL; i++)
-        text = arena_printf(arena, "%s+%s=%s", text, v[i].key, v[i].value);
+        if (!is_same(root, &v[i]))
+            text = arena_printf(arena, "%s_%s_%s", text, v[i].key, v[i].value);
+    for (char *c = text; c != NULL && *c != '\0'; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
+        else if (!((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_'))
+            *c = '-';
     return add_edit(edits, name, text);
 }
 
@@ -94,21 +112,19 @@ spk_status fe_target_vary(const char *name, const char *text, size_t length,
     return status;
 }
 
-uint32_t fe_target_find_constant(const char *name, const char **out_section, const char **out_key)
+bool fe_target_find_constant(const char *name, const char **out_section, const char **out_key)
 {
     const char *dot = strchr(name, '.');
-    uint32_t found = 0;
     for (uint32_t i = 0; i < tf_n_fields; i++) {
         const struct tf_field *f = &tf_fields[i];
-        const bool here = dot != NULL ? strlen(f->section) == (size_t)(dot - name) &&
-                                            strncmp(f->section, name, (size_t)(dot - name)) == 0 &&
-                                            strcmp(f->key, dot + 1) == 0
-                                      : strcmp(f->key, name) == 0;
-        if (!here)
+        const size_t n = strlen(f->section);
+        const bool here =
+            dot != NULL ? n == (size_t)(dot - name) && strncmp(f->section, name, n) == 0 : true;
+        if (!here || strcmp(f->key, dot != NULL ? dot + 1 : name) != 0)
             continue;
         *out_section = f->section;
         *out_key = f->key;
-        found++;
+        return true;
     }
-    return found;
+    return false;
 }
