@@ -176,7 +176,7 @@ class Explore(t.ToolTest):
         t.write_text(labels, "".join(f"{v}\n" for v in best))
         answer = self.explore("--compile", *weights, "--input", image, "--labels", labels,
                               axes={"attention": ["embedded", "and_lif"],
-                                    "weight_bits": ["2", "8"]})
+                                    "weight_bits": ["3", "8"]})
         for row in answer["rows"]:
             self.assertTrue(row["fits"], row)
             self.assertEqual(row["basis"], "simulated")
@@ -197,7 +197,7 @@ class Explore(t.ToolTest):
         os.rename(gone, self.path("elsewhere"))
         again = self.explore("--compile", *weights, "--input", image, "--labels", labels,
                              axes={"attention": ["embedded", "and_lif"],
-                                   "weight_bits": ["2", "8"]})
+                                   "weight_bits": ["3", "8"]})
         self.assertEqual(again["done_before"], 3)
         self.assertTrue(os.path.isdir(gone))
 
