@@ -235,7 +235,7 @@ const struct tool_command tool_commands[] = {
      "Estimates all combinations of --vary side by side, or compiles them. Results are kept in "
      "DIR; "
      "the same command goes on where it was ended.",
-     "mwtcaoigz", 1, 1, cmd_explore},
+     "mwtcaigz", 1, 1, cmd_explore},
     {"check", "DIR", "Check a chip image independently: limits, and every synapse.", NULL, "", 1, 1,
      cmd_check},
     {"simulate", "DIR", "Simulate a chip image and price what every core does.",

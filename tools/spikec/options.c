@@ -140,6 +140,7 @@ static const struct tool_option OPTIONS[] = {
     {'n', "chip", K_CHIP, "N", "only chip N (default: all in use)"},
     {'z', "vary", K_VARY, "NAME=V,V",
      "values of an option, a parameter or a constant (repeatable)"},
+    {'z', "output", 'o', "DIR", "folder that keeps the results; new, empty, or of an exploration"},
     {'z', "compile", K_COMPILE, NULL, "compile every variant instead of estimating it"},
     {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
     {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
