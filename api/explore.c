@@ -75,7 +75,7 @@ static void explore_fini(struct explore *x)
     spk_free(x->rows_path);
     if (x->fd >= 0)
         (void)close(x->fd);
-    pthread_mutex_destroy(&x->lock);
+    lock_destroy(x->lock);
     arena_fini(&x->arena);
 }
 
@@ -86,8 +86,7 @@ int spk_explore(spk_context *c, const struct spk_explore_options *o, spk_result 
     bool keep = false;
     *out_result = NULL;
     api_begin(c);
-    if (pthread_mutex_init(&x.lock, NULL) != 0)
-        return SPK_ERR_NOMEM;
+    SPK_TRY(lock_create(&x.lock));
     arena_init(&x.arena, 0);
     spk_status status = api_report_begin(&r, "explore");
     if (status == SPK_OK)

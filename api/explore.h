@@ -3,11 +3,10 @@
 #ifndef SPIKEC_API_EXPLORE_H
 #define SPIKEC_API_EXPLORE_H
 
-#include <pthread.h>
-
 #include "api/api_internal.h"
 #include "support/arena.h"
 #include "support/json.h"
+#include "support/lock.h"
 #include "support/sha256.h"
 
 #define EXPLORE_MAX_POINTS 10000u
@@ -62,8 +61,8 @@ struct explore {
     uint32_t n_done, n_before;  /* rows there are, and those that were there at the start */
     bool used[EXPLORE_FIGURES]; /* figures of the front: known of every row that fits */
     char *rows_path;
-    int fd;               /* of the rows, open for appending; -1 */
-    pthread_mutex_t lock; /* of fd, n_done and the context's callbacks */
+    int fd;            /* of the rows, open for appending; -1 */
+    struct lock *lock; /* of fd, n_done and the context's callbacks */
 };
 
 /* explore_axes.c: reads --vary, makes the points, their targets (written below the output where a

@@ -172,9 +172,9 @@ static bool is_cancelled(void *user)
     struct explore *x = user;
     if (atomic_load(&x->context->cancel) != 0)
         return true;
-    (void)pthread_mutex_lock(&x->lock);
+    lock_take(x->lock);
     const bool cancelled = api_cancelled(x->context);
-    (void)pthread_mutex_unlock(&x->lock);
+    lock_give(x->lock);
     return cancelled;
 }
 
@@ -257,9 +257,9 @@ static spk_status run_in(struct explore *x, uint32_t at, spk_context *c, struct 
     if (status != SPK_OK && !is_refusal(status))
         return status;
     p->fits = reason == NULL;
-    (void)pthread_mutex_lock(&x->lock);
+    lock_take(x->lock);
     status = finish(x, at, simulated, reason);
-    (void)pthread_mutex_unlock(&x->lock);
+    lock_give(x->lock);
     return status;
 }
 
@@ -275,11 +275,11 @@ spk_status explore_run_point(struct explore *x, uint32_t point)
     spk_status status = run_in(x, point, c, &arena);
     if (status == SPK_ERR_IO || status == SPK_ERR_INTERNAL) {
         const char *text = first_error(&arena, c);
-        (void)pthread_mutex_lock(&x->lock);
+        lock_take(x->lock);
         if (!diag_has_errors(&x->context->diags))
             (void)diag_io(&x->context->diags, spk_span_none, "E0968", "variant %u: %s", point + 1,
                           text ? text : "failed");
-        (void)pthread_mutex_unlock(&x->lock);
+        lock_give(x->lock);
     }
     arena_fini(&arena);
     spk_context_destroy(c);
