@@ -78,7 +78,7 @@
     if (scaling.value === "log" && lo > 0)
       return d3.scaleLog().domain([lo / 1.1, hi * 1.1]).range([from, to]);
     const pad = (hi - lo) * 0.06;
-    return d3.scaleLinear().domain([lo - pad, hi + pad]).nice().range([from, to]);
+    return d3.scaleLinear().domain([lo >= 0 ? Math.max(0, lo - pad) : lo - pad, hi + pad]).nice().range([from, to]);
   };
   const draw = () => {
     const box = document.getElementById("plot");
