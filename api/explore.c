@@ -22,7 +22,7 @@ static spk_status check_options(struct explore *x)
         return diag_usage(d, spk_span_none, "E0956",
                           "images are for compiled variants: give --compile, too");
     if (o->data.labels != NULL && o->data.input == NULL)
-        return diag_usage(d, spk_span_none, "E0956", "labels without images: give --input, too");
+        return diag_usage(d, spk_span_none, "E0976", "labels without images: give --input, too");
     return SPK_OK;
 }
 

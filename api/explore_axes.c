@@ -114,7 +114,7 @@ spk_status explore_axes(struct explore *x)
     for (uint32_t i = 0; i < x->n_axes && status == SPK_OK; i++) {
         status = read_axis(x, &params, x->o->vary[i], &x->axis[i]);
         if (status == SPK_OK && (n *= x->axis[i].n) > EXPLORE_MAX_POINTS)
-            status = diag_usage(&x->context->diags, spk_span_none, "E0957", "more than %u variants",
+            status = diag_usage(&x->context->diags, spk_span_none, "E0978", "more than %u variants",
                                 EXPLORE_MAX_POINTS);
     }
     fe_param_list_fini(&params);
@@ -225,7 +225,7 @@ static spk_status point_target(struct explore *x, uint32_t at)
         if (x->axis[a].kind != EXPLORE_CONSTANT)
             continue;
         if (!is_plain(value))
-            return diag_usage(&x->context->diags, spk_span_none, "E0957",
+            return diag_usage(&x->context->diags, spk_span_none, "E0977",
                               "'%s' is no value of a constant", value);
         v[n++] = (struct fe_variation){x->axis[a].section, x->axis[a].key, value};
     }

@@ -31,7 +31,7 @@ static spk_status set_option(const struct explore *x, const char *name, const ch
     else if (strcmp(name, "seed") == 0) {
         o->seed = value[0] >= '0' && value[0] <= '9' ? strtoull(value, &end, 10) : 0;
         if (end == NULL || *end != '\0')
-            return diag_usage(&x->context->diags, spk_span_none, "E0957",
+            return diag_usage(&x->context->diags, spk_span_none, "E0977",
                               "a seed is a number, not '%s'", value);
     }
     return SPK_OK; /* the target is set by explore_points */

@@ -33,7 +33,7 @@ spk_status explore_folders(struct explore *x)
         const bool empty = names.len == 0;
         file_names_fini(&names);
         if (!empty)
-            return diag_io(&x->context->diags, spk_span_none, "E0959",
+            return diag_io(&x->context->diags, spk_span_none, "E0979",
                            "'%s' is not empty and no folder of an exploration", output);
     }
     SPK_TRY(make_folder(x, output));

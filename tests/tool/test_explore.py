@@ -12,9 +12,11 @@ import subprocess
 import time
 import unittest
 
+import numpy as np
+
 import nir_maker as make
 import spikec_tool as t
-from nir_graphs import affine, chain, lif
+from nir_graphs import affine, chain, full
 
 CASE = "v2-tiny-batch3-exact"
 VARY = {"depth": ["1", "2"], "timesteps": ["1", "2", "4"], "weight_bits": ["4", "8"],
@@ -205,9 +207,13 @@ class Explore(t.ToolTest):
 
     def test_graph(self):
         """A NIR graph has its weights, its step and its number of steps, and no text that tells them."""
+        def neurons(n):  # r differs: the text of the module does not tell the step either
+            return "IF", {"r": np.linspace(100, 300, n, dtype="<f4"), "v_threshold": full((n,), 0.9),
+                          "v_reset": full((n,), 0.0)}
+
         def explore(*more, scale=0.5):
-            nodes, edges = chain((6,), affine(8, 6, scale=scale), lif((8,)), affine(4, 8),
-                                 lif((4,)), out=(4,))
+            nodes, edges = chain((6,), affine(8, 6, scale=scale), neurons(8), affine(4, 8),
+                                 neurons(4), out=(4,))
             make.write(self.path("g.nir"), nodes, edges, {"dt": 0.001})
             return self.run_tool("explore", self.path("g.nir"), "--target", "loihi2", "-o",
                                  self.path("out"), "--json", *vary({"timesteps": ["4", "8"]}),
