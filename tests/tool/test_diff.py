@@ -46,7 +46,13 @@ class Placement(t.ToolTest):
         golden = t.golden(CASE, "weights.safetensors")
         other = other_weights(self.path("other"), 3)
         quiet = other_weights(self.path("quiet"), 4, small=0)
-        for target, more in (("loihi1", ()), ("loihi1", ("--attention", "and_lif")),
+        # cores that are full: a weight of a bias more or less, and tiles are others
+        text, n = re.subn(r"(?m)^(  synapse_bits: {value: )\d+", r"\g<1>65536", t.read_text(
+            os.path.join(t.SOURCE, "backends", "targets", "loihi1.yaml")))
+        self.assertEqual(n, 1)
+        small = self.path("small.yaml")
+        t.write_text(small, text)
+        for target, more in (("loihi1", ()), ("loihi1", ("--attention", "and_lif")), (small, ()),
                              ("loihi2", ()), ("engine-mesh", ()),
                              ("loihi1", ("--objective", "traffic"))):
             with self.subTest(target=target, more=more):
