@@ -83,6 +83,10 @@ struct api_fit_query {
 SPK_CHECKED spk_status api_fits(const struct api_fit_query *q,
                                 const struct spk_model_options *model, bool *out_fits,
                                 uint64_t *out_cores);
+/* compile.c: what compile would cost, cost.json as text, without weights: biases count as zero.
+ * Nothing is written; o->output, calibration and weights are not looked at. */
+SPK_CHECKED spk_status api_expect(spk_context *c, const struct spk_compile_options *o,
+                                  struct strbuf *out_cost);
 /* what_fits.c: adds to the refusal of a model, the last diagnostic, what would fit. */
 SPK_CHECKED spk_status api_note_what_fits(spk_context *c, const char *target_name,
                                           const struct api_fit_query *q,

@@ -53,6 +53,15 @@ void command_number(struct strbuf *out, const char *option, uint64_t value)
     strbuf_u64(out, value);
 }
 
+static void command_real(struct strbuf *out, const char *option, double value)
+{
+    if (value == 0.0)
+        return;
+    command_word(out, option);
+    strbuf_char(out, ' ');
+    strbuf_f64(out, value);
+}
+
 void command_flag(struct strbuf *out, const char *option, bool on)
 {
     if (on)
@@ -82,6 +91,7 @@ void command_model(struct strbuf *out, const struct spk_model_options *model)
         command_text(out, "--set", model->settings[i]);
     for (size_t i = 0; i < model->n_binds; i++)
         command_text(out, "--bind", model->binds[i]);
+    command_real(out, "--dt", model->dt);
     command_file(out, "--weights", model->weights);
     command_flag(out, "--ema", model->ema);
 }

@@ -13,6 +13,7 @@
 #include "passes/pass.h"
 #include "runtime/reference.h"
 #include "support/alloc.h"
+#include "support/checked.h"
 #include "support/file.h"
 
 #define CALIBRATE_DEFAULT 512
@@ -403,6 +404,77 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     }
     paper_write(&r->w, &k->paper);
     paper_text(&k->paper, &r->result->text);
+    return status;
+}
+
+/* ---- an estimate with places and expected costs ---- */
+
+/* Gives params without data zeros: what is expected of a network depends on their shapes alone, but
+ * for biases. */
+static spk_status zero_params(struct ir_module *m, void **out_zeros)
+{
+    size_t largest = 1;
+    for (uint32_t i = 0; i < m->n_params; i++) {
+        size_t bytes;
+        if (m->param[i].data == NULL) {
+            if (!checked_mul_size(ir_param_elements(&m->param[i]), ir_dtype_size(m->param[i].dtype),
+                                  &bytes))
+                return SPK_ERR_NOMEM;
+            largest = bytes > largest ? bytes : largest;
+        }
+    }
+    *out_zeros = spk_alloc_zero(largest);
+    if (*out_zeros == NULL)
+        return SPK_ERR_NOMEM;
+    for (uint32_t i = 0; i < m->n_params; i++)
+        if (m->param[i].data == NULL)
+            m->param[i].data = *out_zeros;
+    return SPK_OK;
+}
+
+static spk_status expected_cost(struct compile *k, struct strbuf *out)
+{
+    struct image im;
+    struct json_writer w;
+    struct chip_prediction prediction;
+    const struct cost_sources sources = {
+        .prediction = &prediction, .measured = k->measured, .paper = &k->paper};
+    memset(&prediction, 0, sizeof prediction);
+    SPK_TRY(chip_emit(&k->mapping, "{}", &k->c->progress, &k->c->diags, &im));
+    spk_status status = chip_predict(&k->mapping, &im, &prediction);
+    if (status == SPK_OK)
+        status = cost_text(&w, &im, k->target, &sources, out);
+    chip_prediction_fini(&prediction);
+    image_fini(&im);
+    return status;
+}
+
+spk_status api_expect(spk_context *c, const struct spk_compile_options *o, struct strbuf *out_cost)
+{
+    struct compile k = {.c = c, .separate_cores = o->separate_cores};
+    void *zeros = NULL;
+    api_begin(c);
+    spk_status status = api_target_load(c, o->target, &k.target);
+    if (status == SPK_OK)
+        status = api_system_check(c, k.target, o->system);
+    if (status == SPK_OK)
+        status = objective_by_name(c, o->objective, k.target, &k.objective);
+    if (status == SPK_OK)
+        status = api_placer(c, o->placer, &k.placer);
+    if (status == SPK_OK)
+        status = api_model_load(c, &o->model, false, &k.model);
+    if (status == SPK_OK)
+        status = compile_passes(&k, o->attention, false);
+    if (status == SPK_OK)
+        status = load_rates(&k, o->rates);
+    if (status == SPK_OK)
+        status = compile_map(&k, o->system, o->seed, false, true);
+    if (status == SPK_OK)
+        status = zero_params(k.module, &zeros);
+    if (status == SPK_OK)
+        status = expected_cost(&k, out_cost);
+    compile_fini(&k);
+    spk_free(zeros);
     return status;
 }
 

@@ -8,6 +8,7 @@
 #ifndef SPIKEC_FRONTEND_TARGET_YAML_H
 #define SPIKEC_FRONTEND_TARGET_YAML_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "ir/target.h"
@@ -26,6 +27,21 @@ SPK_CHECKED spk_status fe_target_load(const char *path_or_name, struct diag_list
 /* The same on text in memory; `name` is for messages and becomes the target's path. */
 SPK_CHECKED spk_status fe_target_parse(const char *name, const char *text, size_t length,
                                        struct diag_list *diags, struct tgt **out_target);
+
+/* Another value of a constant of the description, for experiments. */
+struct fe_variation {
+    const char *section, *key, *value;
+};
+/* Appends the description `text` with these values to out_text. Basis and source of a varied
+ * constant say so, the name gets "_key_value"; a value that is there already changes nothing.
+ * Constants that the text does not state, and lists, are SPK_ERR_INPUT; whether the values are
+ * allowed is seen when the result is read. */
+SPK_CHECKED spk_status fe_target_vary(const char *name, const char *text, size_t length,
+                                      const struct fe_variation *variations, uint32_t n,
+                                      struct diag_list *diags, struct strbuf *out_text);
+/* The constant of the format by the name KEY or SECTION.KEY; of a KEY that several sections have
+ * the first one. */
+bool fe_target_find_constant(const char *name, const char **out_section, const char **out_key);
 
 /* Whether the constants contradict each other (tile against mesh, order of systems, bit widths,
  * what an attention lowering needs, …). Reports all contradictions; SPK_ERR_INPUT when there are

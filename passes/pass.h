@@ -29,6 +29,10 @@
 #define PASS_MAX_OPTIONS 8u
 #define PASS_MAX_CHOICES 8u
 
+/* Distinct thresholds that quantise gives a layer of hard-wired neurons at most. The mapper counts
+ * on all of them, so that a mapping does not depend on the weights. */
+#define PASSES_MAX_THRESHOLDS 16u
+
 /* What the passes of a pipeline may use. Everything is borrowed; NULL members are allowed as
  * stated.                                                                                     */
 struct pass_context {

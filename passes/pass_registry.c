@@ -125,9 +125,9 @@ static const struct pass
                             {
                                 .name = "thresholds",
                                 .kind = PASS_OPTION_INT,
-                                .value = QUANT_MAX_THRESHOLDS,
+                                .value = PASSES_MAX_THRESHOLDS,
                                 .min = 1,
-                                .max = QUANT_MAX_THRESHOLDS,
+                                .max = PASSES_MAX_THRESHOLDS,
                                 .help = "thresholds of a layer of hard-wired neurons at most",
                             },
                     },

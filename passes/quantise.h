@@ -8,8 +8,7 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-#define QUANT_MAX_THRESHOLDS 16u /* distinct thresholds of a layer with hard-wired neurons */
-#define QUANT_MAX_VTH (1 << 20)  /* sums then stay far from the width of the state */
+#define QUANT_MAX_VTH (1 << 20) /* sums then stay far from the width of the state */
 
 /* A leaky integrator with its reset value moved to 0: u <- current_retain*u + gain*input + offset,
  * v <- retain*v + u, fire at theta, v <- 0 or v <- v - theta.                                 */

@@ -48,12 +48,14 @@ int32_t quant_bias_round(const struct tgt_arith *a, double bias)
         double limit = ldexp(1.0, a->state_bits - 1) - 1.0;
         return (int32_t)nearbyint(clamp(bias, limit));
     }
-    /* Multiples of 128: qf * 2^7 + qc * 2^14, -64 <= qf <= 63, -128 <= qc <= 127. */
+    /* Multiples of 128: (qf + qc * h) * 2^7 with h = 2^(weight bits - 1), -h/2 <= qf < h/2 and
+     * -h <= qc < h. */
+    const double h = ldexp(1.0, a->weight_bits - 1);
     double n = nearbyint(bias / 128.0);
-    if (n > 127.0 * 128.0 + 63.0)
-        n = 127.0 * 128.0 + 63.0;
-    if (n < -128.0 * 128.0 - 64.0)
-        n = -128.0 * 128.0 - 64.0;
+    if (n > (h - 1.0) * h + h / 2.0 - 1.0)
+        n = (h - 1.0) * h + h / 2.0 - 1.0;
+    if (n < -h * h - h / 2.0)
+        n = -h * h - h / 2.0;
     return (int32_t)n * 128;
 }
 

@@ -217,13 +217,14 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
     c.n_rows = 1;
     c.row_first = e->rows.len;
     for (uint32_t comp = 0; comp < tile->comps; comp++) {
-        /* bias = qf * 2^fine + qc * 2^(fine + 7), -64 <= qf <= 63; none on padding */
+        /* bias = (qf + qc * h) * 2^fine, -h/2 <= qf < h/2; none on padding */
         const uint32_t neuron = img_group_neuron(&vec_last(&e->groups), tile->comp_first + comp);
         const int32_t bias =
             neuron == IMG_NONE ? 0 : map_pop_bias(e->net, p, tile->c0 + neuron % tile->nc);
         const int32_t units = bias / (1 << fine_shift);
-        int32_t qc = (units + 64) >> 7, qf = units - qc * 128;
-        if (qc < -128 || qc > 127)
+        const int32_t bits = e->target->arith.weight_bits - 1, h = 1 << bits;
+        int32_t qc = (units + h / 2) >> bits, qf = units - qc * h;
+        if (qc < -h || qc >= h)
             return diag_internal(e->diags, p->span, "E0702",
                                  "bias %d of '%s' does not fit two enable weights", units, p->name);
         SPK_TRY(vec_push(&e->weights, (int8_t)(coarse ? qc : qf)));

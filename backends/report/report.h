@@ -120,6 +120,9 @@ bool report_available(void);
 SPK_CHECKED spk_status report_html(const struct rep_folder *f, const struct rep_activity *activity,
                                    struct strbuf *out);
 
+/* The page of an exploration, from the text of its explore.json. */
+SPK_CHECKED spk_status report_explore_html(const char *json, size_t length, struct strbuf *out);
+
 struct floorplan_options {
     int colour_by;       /* enum rep_figure, or -1: layer */
     const char *subject; /* what is drawn, for title and legend */

@@ -10,6 +10,8 @@
 #include "report_css.h"
 #include "report_d3_js.h"
 #include "report_d3_licence.h"
+#include "report_explore_html_part.h"
+#include "report_explore_js.h"
 #include "report_floorplan_js.h"
 #include "report_graph_js.h"
 #include "report_main_js.h"
@@ -49,43 +51,64 @@ static void append_escaped(struct strbuf *out, const char *text, size_t length)
     strbuf_append_n(out, text + from, length - from);
 }
 
-static void append_scripts(struct strbuf *out)
+static void append_d3(struct strbuf *out)
 {
-    static const struct part scripts[] = {PART(report_base_js),     PART(report_floorplan_js),
-                                          PART(report_graph_js),    PART(report_charts_js),
-                                          PART(report_activity_js), PART(report_tables_js),
-                                          PART(report_main_js)};
     strbuf_append(out, "<script>\n/*\n");
     append(out, (struct part)PART(report_d3_licence));
     strbuf_append(out, "*/\n");
     append(out, (struct part)PART(report_d3_js));
-    strbuf_append(out, "</script>\n<script>\n\"use strict\";\n");
-    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++)
-        append(out, scripts[i]);
     strbuf_append(out, "</script>\n");
+}
+
+/* Head, style, skeleton, data. */
+static void begin_page(struct strbuf *out, const char *title, struct part skeleton,
+                       const char *data, size_t length)
+{
+    strbuf_append(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                       "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:\">\n"
+                       "<meta name=\"generator\" content=\"spikec " SPIKEC_VERSION "\">\n");
+    strbuf_printf(out, "<title>%s</title>\n<style>\n", title);
+    append(out, (struct part)PART(report_css));
+    strbuf_append(out, "</style>\n</head>\n<body>\n");
+    append(out, skeleton);
+    strbuf_append(out, "<script type=\"application/json\" id=\"data\">\n");
+    append_escaped(out, data, length);
+    strbuf_append(out, "</script>\n");
+    append_d3(out);
+}
+
+static void end_page(struct strbuf *out, const struct part *scripts, size_t n)
+{
+    strbuf_append(out, "<script>\n\"use strict\";\n");
+    for (size_t i = 0; i < n; i++)
+        append(out, scripts[i]);
+    strbuf_append(out, "</script>\n</body>\n</html>\n");
 }
 
 spk_status report_html(const struct rep_folder *f, const struct rep_activity *activity,
                        struct strbuf *out)
 {
+    static const struct part scripts[] = {PART(report_base_js),     PART(report_floorplan_js),
+                                          PART(report_graph_js),    PART(report_charts_js),
+                                          PART(report_activity_js), PART(report_tables_js),
+                                          PART(report_main_js)};
     struct strbuf data = {0};
-    strbuf_append(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-                       "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:\">\n"
-                       "<meta name=\"generator\" content=\"spikec " SPIKEC_VERSION "\">\n"
-                       "<title>spikec report</title>\n<style>\n");
-    append(out, (struct part)PART(report_css));
-    strbuf_append(out, "</style>\n</head>\n<body>\n");
-    append(out, (struct part)PART(report_page_html));
-    strbuf_append(out, "<script type=\"application/json\" id=\"data\">\n");
     report_data(f, activity, &data);
-    append_escaped(out, strbuf_cstr(&data), data.len);
+    begin_page(out, "spikec report", (struct part)PART(report_page_html), strbuf_cstr(&data),
+               data.len);
     if (data.status != SPK_OK && out->status == SPK_OK)
         out->status = data.status;
     strbuf_fini(&data);
-    strbuf_append(out, "</script>\n");
-    append_scripts(out);
-    strbuf_append(out, "</body>\n</html>\n");
+    end_page(out, scripts, sizeof scripts / sizeof scripts[0]);
+    return out->status;
+}
+
+spk_status report_explore_html(const char *json, size_t length, struct strbuf *out)
+{
+    static const struct part scripts[] = {PART(report_explore_js)};
+    begin_page(out, "spikec explore", (struct part)PART(report_explore_html_part), json, length);
+    end_page(out, scripts, sizeof scripts / sizeof scripts[0]);
     return out->status;
 }

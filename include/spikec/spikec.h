@@ -283,6 +283,28 @@ struct spk_floorplan_options {
 int spk_floorplan(spk_context *context, const struct spk_floorplan_options *options,
                   spk_result **out_result);
 
+/* explore: a model in many variants, all combinations of `vary`, each estimated or compiled, and
+ * the Pareto front of cores, energy, latency and, where labels are given, accuracy. Results are
+ * appended to a file of folder `output` as they come; a call on the same folder skips what is
+ * there. A variant that does not fit is a row with its reason. NAME in "NAME=VALUE[,VALUE...]" is
+ * one of target, system, attention, objective, placer, seed, weights; else a parameter of the
+ * model; else a constant of the target, KEY or SECTION.KEY. Variants run side by side on the
+ * context's threads: its callbacks are then called from them, one at a time. SPIKEC_ERR_CANCELLED
+ * still gives the result of what was finished. */
+struct spk_explore_options {
+    struct spk_compile_options base; /* output: the folder; remarks are not made */
+    const char *const *vary;
+    size_t n_vary;
+    bool compile;                 /* compile every variant instead of estimating it */
+    struct spk_data_options data; /* with compile: images to simulate, labels for accuracy */
+};
+int spk_explore(spk_context *context, const struct spk_explore_options *options,
+                spk_result **out_result);
+
+/* diff: two compiled folders: what changed in model, weights, target, mapping and cost, and which
+ * options, files and constants may have caused it. SPIKEC_DIFFERENCE where they are not equal. */
+int spk_diff(spk_context *context, const char *first, const char *second, spk_result **out_result);
+
 /* The table of layers and cores of a compiled (or simulated) folder, from its cost.json. */
 int spk_cost_table(spk_context *context, const char *folder, size_t max_cores,
                    spk_result **out_result);

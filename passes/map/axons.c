@@ -327,7 +327,8 @@ spk_status map_row_pieces(const struct map_net *net, const struct map_tile *tile
 uint8_t map_enable_shift(const struct map_net *net, bool coarse)
 {
     const struct tgt_arith *a = &net->target->arith;
-    return (uint8_t)(a->current_shift + (a->weight_even ? 1 : 0) + (coarse ? 7 : 0));
+    return (uint8_t)(a->current_shift + (a->weight_even ? 1 : 0) +
+                     (coarse ? a->weight_bits - 1 : 0));
 }
 
 uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons, uint32_t offset)

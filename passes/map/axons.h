@@ -103,7 +103,8 @@ SPK_CHECKED spk_status map_row_pieces(const struct map_net *net, const struct ma
                                       const struct map_axon *axon, uint32_t channel,
                                       map_piece_fn fn, void *ctx);
 
-/* Shift of the weights of an enable spike: a bias is fine * 2^s + coarse * 2^(s + 7). */
+/* Shift of the weights of an enable spike: a bias is fine * 2^s + coarse * 2^(s + b - 1), with b
+ * bits of weights. */
 uint8_t map_enable_shift(const struct map_net *net, bool coarse);
 /* Memory of one enable row: one weight per compartment, `offset` before the first. */
 uint64_t map_enable_bits(const struct map_net *net, uint32_t neurons, uint32_t offset);

@@ -251,7 +251,7 @@ static bool net_unit_weight(const struct tgt *t, int32_t unit, int8_t *weight, u
     if (unit <= 0 || (q << s) != (uint32_t)unit)
         return false;
     for (int e = 0; e <= t->arith.weight_exp_max; e++, s++, q >>= 1) {
-        if (q <= 127) {
+        if (q < 1u << (t->arith.weight_bits - 1)) {
             *weight = (int8_t)q;
             *shift = (uint8_t)s;
             return true;

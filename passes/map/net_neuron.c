@@ -19,22 +19,11 @@ static void net_neuron_program(struct net_builder *b, const struct ir_node *n, s
     p->bias_param = n->n_params > 1 ? n->param[1] : IR_NONE;
 }
 
-/* Bias by enable spikes (hard-wired neurons have no static bias). */
+/* Bias by enable spikes (hard-wired neurons have no static bias): a fine and a coarse weight,
+ * whatever the values are, so that other weights need no other axons. */
 static void net_enable(struct net_builder *b, struct map_pop *p)
 {
-    bool any = false;
-    if (!net_fixed(b) || p->bias_param == IR_NONE || p->host_current)
-        return;
-    if (b->net->module->param[p->bias_param].data == NULL) { /* estimate: assume the larger case */
-        p->enable = p->coarse = true;
-        return;
-    }
-    for (uint32_t c = 0; c < p->channels; c++) {
-        int32_t bias = map_pop_bias(b->net, p, c);
-        any = any || bias != 0;
-        p->coarse = p->coarse || bias < -64 * 128 || bias > 63 * 128;
-    }
-    p->enable = any;
+    p->enable = p->coarse = net_fixed(b) && p->bias_param != IR_NONE && !p->host_current;
 }
 
 /* Modules that were not quantised for the target (netx) may hold integers that it has not. */

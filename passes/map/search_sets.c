@@ -34,11 +34,22 @@ static spk_status class_key(const struct search *s, uint32_t pop, struct key_vec
     SPK_TRY(key_add(k, own, sizeof own / sizeof own[0]));
     for (uint32_t i = 0; i < p->n_projs; i++) {
         const struct map_proj *j = &net->projs.data[p->proj_first + i];
-        const uint32_t proj[] = {
-            (uint32_t)j->pos, (uint32_t)j->chan, j->r,       j->d,
-            j->kernel,        j->kernel_w,       j->stride,  j->stride_w,
-            j->pad,           j->pad_w,          j->view_h,  j->view_w,
-            j->shift,         j->n_sources,      j->plastic, j->block_proj == p->proj_first + i};
+        const uint32_t proj[] = {(uint32_t)j->pos,
+                                 (uint32_t)j->chan,
+                                 j->r,
+                                 j->d,
+                                 j->kernel,
+                                 j->kernel_w,
+                                 j->stride,
+                                 j->stride_w,
+                                 j->pad,
+                                 j->pad_w,
+                                 j->view_h,
+                                 j->view_w,
+                                 j->weight_param == IR_NONE ? j->shift : 0,
+                                 j->n_sources,
+                                 j->plastic,
+                                 j->block_proj == p->proj_first + i};
         SPK_TRY(key_add(k, proj, sizeof proj / sizeof proj[0]));
         for (uint32_t a = 0; a < j->n_sources; a++) {
             const struct map_pop *src = &net->pops.data[j->source[a].pop];

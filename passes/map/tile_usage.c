@@ -13,6 +13,7 @@
 
 #include "passes/attention.h"
 #include "passes/map/map.h"
+#include "passes/pass.h"
 #include "support/alloc.h"
 
 /* Source rows that reach `count` targets with kernel coordinate k at the first: n of them, with
@@ -251,6 +252,17 @@ static void add_format(struct usage_ctx *c, bool conv, uint32_t shift, uint32_t 
     c->formats[format / 64] |= (uint64_t)1 << format % 64;
 }
 
+/* The weights' exponent, which is not known before they are: each projection has its own then. */
+static uint32_t format_shift(const struct usage_ctx *c)
+{
+    const struct map_proj *p = c->proj;
+    const struct map_pop *pop = &c->net->pops.data[c->tile->pop];
+    const uint32_t i = (uint32_t)(p - &c->net->projs.data[pop->proj_first]);
+    if (p->plastic)
+        return 31;
+    return p->weight_param == IR_NONE ? p->shift : 30 - (i < 6 ? i : 6);
+}
+
 static bool delay_seen(const struct map_proj *p, uint32_t source)
 {
     for (uint32_t i = 0; i < source; i++)
@@ -290,7 +302,7 @@ static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
             continue;
         if (p != &c->net->projs.data[p->block_proj])
             continue; /* its blocks are another projection's */
-        add_format(c, map_proj_conv(c->net->target, p), p->plastic ? 31 : p->shift, delay_bits);
+        add_format(c, map_proj_conv(c->net->target, p), format_shift(c), delay_bits);
         if (!shared)
             out->synapse_bits +=
                 proj_bits(c, delay_bits) * (c->net->target->axon_population ? chunks : 1);
@@ -300,34 +312,26 @@ static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
     return SPK_OK;
 }
 
-static int compare_i32(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
-}
-
 bool map_configs_count(const struct map_net *net, const struct map_pop *p)
 {
     return tgt_limit_value(net->target, TGT_CONFIGS) != UINT64_MAX &&
            (p->vth_param != IR_NONE || p->vth_period > 0);
 }
 
-static spk_status count_configs(const struct map_net *net, const struct map_tile *tile,
-                                uint32_t *out)
+/* Configurations of a tile: its distinct thresholds. Those that come from weights count as many as
+ * there may be, whatever the weights are: with others the same tiles still fit, and lie where they
+ * lay. */
+static uint32_t count_configs(const struct map_net *net, const struct map_tile *tile)
 {
     const struct map_pop *p = &net->pops.data[tile->pop];
-    int32_t *v;
-    *out = 1;
+    uint32_t most = tile->nc;
     if (!map_configs_count(net, p))
-        return SPK_OK; /* nobody asks, or all channels are alike */
-    SPK_TRY(spk_alloc_array_raw(tile->nc, sizeof *v, &v));
-    for (uint32_t i = 0; i < tile->nc; i++)
-        v[i] = map_pop_vth(net, p, tile->c0 + i);
-    qsort(v, tile->nc, sizeof *v, compare_i32);
-    for (uint32_t i = 1; i < tile->nc; i++)
-        *out += v[i] != v[i - 1];
-    spk_free(v);
-    return SPK_OK;
+        return 1; /* nobody asks, or all channels are alike */
+    if (p->vth_param == IR_NONE)
+        return most < (uint32_t)p->vth_period ? most : (uint32_t)p->vth_period;
+    if (net->target->arith.neuron == TGT_NEURON_FIXED && most > PASSES_MAX_THRESHOLDS)
+        most = PASSES_MAX_THRESHOLDS;
+    return most;
 }
 
 uint64_t map_engine_task_bits(const struct tgt *t, const struct img_embedded *e)
@@ -384,5 +388,6 @@ spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile
     }
     for (int i = 0; i < 8; i++)
         out->formats += (uint32_t)__builtin_popcountll(c.formats[i]);
-    return count_configs(net, tile, &out->configs);
+    out->configs = count_configs(net, tile);
+    return SPK_OK;
 }

@@ -96,7 +96,7 @@ class Options(unittest.TestCase):
 
 class Members(unittest.TestCase):
     """One small network through all commands; every key of every result must be in files.md."""
-    BY_NAME = ("rates", "energy_pj", "price_basis")  # keyed by values, components, prices
+    BY_NAME = ("rates", "energy_pj", "price_basis", "point")  # keyed by values, components, …
 
     def keys(self, value):
         found = set()
@@ -137,6 +137,9 @@ class Members(unittest.TestCase):
                 "cost": tool("cost", out, "--json"),
                 "report": tool("report", out, "-o", os.path.join(folder, "r.html"), "--json"),
                 "floorplan": tool("floorplan", out, "-o", os.path.join(folder, "f.svg"), "--json"),
+                "diff": tool("diff", out, out, "--json"),
+                "explore": tool("explore", *model, "--target", "loihi1", "--vary", "weight_bits=8",
+                                "-o", os.path.join(folder, "sweep"), "--json"),
                 "weights": tool("weights", "convert", weights[1], os.path.join(folder, "w.pth"),
                                 "--json"),
                 "init": tool("init", os.path.join(folder, "new.spk"), "--json"),

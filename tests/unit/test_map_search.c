@@ -131,7 +131,8 @@ static void test_shared_cores(void **state)
         assert_ok(net_map(&shared, "spikformer_v2", NULL, 0, targets[i], attention, &o));
         assert_limits(&shared.m);
         assert_true(packed < apart.m.n_cores - apart.m.n_engines);
-        assert_true(shared.m.n_cores - shared.m.n_engines < 0.98 * packed);
+        /* on loihi1 weighted tiles may need all configurations of a core, and take no guests */
+        assert_true(shared.m.n_cores - shared.m.n_engines < (i == 0 ? 0.99 : 0.98) * packed);
         assert_true(shared.m.tiles.len > apart.m.tiles.len);
         o.objective = MAP_LATENCY;
         if (i == 0) {

@@ -161,7 +161,7 @@ static void test_layer(void **state)
                 .rate = rate,
                 .lif = &lif,
                 .arith = &t.arith,
-                .max_thresholds = QUANT_MAX_THRESHOLDS,
+                .max_thresholds = PASSES_MAX_THRESHOLDS,
                 .clip = clip,
                 .correct = true,
                 .has_bias = true,
@@ -193,7 +193,7 @@ static void test_layer(void **state)
             .rate = rate,
             .lif = &lif,
             .arith = &t.arith,
-            .max_thresholds = QUANT_MAX_THRESHOLDS,
+            .max_thresholds = PASSES_MAX_THRESHOLDS,
             .clip = true,
             .correct = true,
             .has_bias = true,
@@ -217,7 +217,7 @@ static void test_layer(void **state)
                             .rate = rate,
                             .lif = &lif,
                             .arith = &t.arith,
-                            .max_thresholds = QUANT_MAX_THRESHOLDS};
+                            .max_thresholds = PASSES_MAX_THRESHOLDS};
     assert_int_equal(quant_layer_run(&l, &d), SPK_ERR_INPUT);
     unit_expect_diag(&d, "layer 'x': weight 3 is not finite");
     diag_fini(&d);

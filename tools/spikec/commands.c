@@ -48,7 +48,7 @@ static int cmd_synth(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_synth(c, &o, out);
 }
 
-static int cmd_compile(spk_context *c, struct tool_args *a, spk_result **out)
+static struct spk_compile_options compile_options(const struct tool_args *a)
 {
     struct spk_compile_options o = {.model = a->model,
                                     .target = a->target,
@@ -66,7 +66,23 @@ static int cmd_compile(spk_context *c, struct tool_args *a, spk_result **out)
                                     .separate_cores = a->separate_cores,
                                     .remarks = a->remarks};
     o.model.model = a->positional[0];
+    return o;
+}
+
+static int cmd_compile(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    const struct spk_compile_options o = compile_options(a);
     return spk_compile(c, &o, out);
+}
+
+static int cmd_explore(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    const struct spk_explore_options o = {.base = compile_options(a),
+                                          .vary = a->vary,
+                                          .n_vary = a->n_vary,
+                                          .compile = a->compile,
+                                          .data = a->data};
+    return spk_explore(c, &o, out);
 }
 
 static int cmd_estimate(spk_context *c, struct tool_args *a, spk_result **out)
@@ -188,6 +204,11 @@ static int cmd_floorplan(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_floorplan(c, &o, out);
 }
 
+static int cmd_diff(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    return spk_diff(c, a->positional[0], a->positional[1], out);
+}
+
 static int cmd_target(spk_context *c, struct tool_args *a, spk_result **out)
 {
     const char *verb = a->positional[0];
@@ -275,6 +296,11 @@ const struct tool_command tool_commands[] = {
      1, cmd_compile},
     {"estimate", "MODEL", "Estimate cores and costs; no weights needed.", NULL, "mta", 1, 1,
      cmd_estimate},
+    {"explore", "MODEL", "Try a model in many variants and tell the best: cores, energy, latency.",
+     "Estimates all combinations of --vary side by side, or compiles them. Results are kept in "
+     "DIR; "
+     "the same command goes on where it was ended.",
+     "mwtcaigu", 1, 1, cmd_explore},
     {"check", "DIR", "Check a chip image independently: limits, and every synapse.", NULL, "", 1, 1,
      cmd_check},
     {"simulate", "DIR", "Simulate a chip image and price what every core does.",
@@ -307,6 +333,8 @@ const struct tool_command tool_commands[] = {
      cmd_fmt},
     {"cost", "DIR", "Print the cost of layers and cores, the fullest first.", NULL, "k", 1, 1,
      cmd_cost},
+    {"diff", "DIR1 DIR2", "Compare two compiled folders: what changed, where, and why.",
+     "Exit code 1 where network, weights, constants, mapping or costs differ.", "", 2, 2, cmd_diff},
     {"report", "DIR", "Show a compiled folder as one HTML page that opens offline.",
      "Shows what the folder holds: also what simulate and verify left there.", "r", 1, 1,
      cmd_report},

@@ -132,7 +132,8 @@ static int run_command(const struct tool_command *command, struct tool_args *arg
     if (status == SPIKEC_ERR_NOMEM)
         fprintf(stderr, "spikec: out of memory\n");
     if (status == SPIKEC_ERR_CANCELLED)
-        fprintf(stderr, "spikec: interrupted; nothing was written\n");
+        fprintf(stderr, result != NULL ? "spikec: interrupted; what was done is kept\n"
+                                       : "spikec: interrupted; nothing was written\n");
     if (status == SPIKEC_ERR_INTERNAL)
         report_internal(argc, argv, context);
     if (args->time_report)

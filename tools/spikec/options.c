@@ -71,7 +71,9 @@ enum {
     K_NO_SPLIT,
     K_WRITE,
     K_CLUSTERS,
-    K_MESH
+    K_MESH,
+    K_VARY,
+    K_COMPILE
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -154,6 +156,10 @@ static const struct tool_option OPTIONS[] = {
     {'n', "output", 'o', "FILE", "the drawing to write (.svg)"},
     {'n', "colour-by", K_COLOUR_BY, "NAME", "layer (default), or a figure of the cores"},
     {'n', "chip", K_CHIP, "N", "only chip N (default: all in use)"},
+    {'u', "vary", K_VARY, "NAME=V,V",
+     "values of an option, a parameter or a constant (repeatable)"},
+    {'u', "output", 'o', "DIR", "folder that keeps the results; new, empty, or of an exploration"},
+    {'u', "compile", K_COMPILE, NULL, "compile every variant instead of estimating it"},
     {'f', "in-place", K_IN_PLACE, NULL, "rewrite the file"},
     {'f', "check", K_CHECK, NULL, "exit with 1 where the file is not formatted"},
     {'k', "cores", K_CORES, "N", "list the N fullest cores (default 16)"},
@@ -349,6 +355,8 @@ static bool *flag_option(struct tool_args *a, int key)
         return &a->model.ema;
     case K_NO_SPLIT:
         return &a->no_split;
+    case K_COMPILE:
+        return &a->compile;
     default:
         return NULL;
     }
@@ -432,6 +440,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
     case K_BIND:
         a->binds[a->model.n_binds++] = text;
         return 0;
+    case K_VARY:
+        a->vary[a->n_vary++] = text;
+        return 0;
     case ARGP_KEY_ARG:
         if (a->n_positional >= p->command->max_args)
             argp_error(state, "too many arguments: '%s'", text);
@@ -466,7 +477,8 @@ void tool_parse(const struct tool_command *command, int argc, char **argv, struc
     }
     args->settings = calloc((size_t)argc + 1, sizeof *args->settings);
     args->binds = calloc((size_t)argc + 1, sizeof *args->binds);
-    if (args->settings == NULL || args->binds == NULL) {
+    args->vary = calloc((size_t)argc + 1, sizeof *args->vary);
+    if (args->settings == NULL || args->binds == NULL || args->vary == NULL) {
         fprintf(stderr, "spikec: out of memory\n");
         exit(SPIKEC_ERR_IO);
     }
@@ -486,5 +498,6 @@ void tool_args_fini(struct tool_args *args)
 {
     free(args->settings);
     free(args->binds);
+    free(args->vary);
     memset(args, 0, sizeof *args);
 }

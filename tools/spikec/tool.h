@@ -16,6 +16,8 @@ struct tool_args {
     int n_positional;
     struct spk_model_options model;
     const char **settings, **binds; /* heap; what model.settings and model.binds point at */
+    const char **vary;              /* heap */
+    size_t n_vary;
     struct spk_data_options data;
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
     const char *target_cpu, *quantised;
@@ -27,7 +29,7 @@ struct tool_args {
     double rate;
     uint32_t repeat, threads, segment, segments, chip;
     bool json, quiet, time_report, profile, remarks, separate_cores, in_place, check_only, list,
-        one_chip, no_split;
+        one_chip, no_split, compile;
 };
 
 struct tool_command {
