@@ -1,137 +1,42 @@
-"""Spikformer V2 for small grey images, written out in plain PyTorch.
+"""Spikformer for small images, written out in plain PyTorch.
 
 The parameter names are the ones the compiler's model zoo expects
-(`patch_embed.stage{i}...`, `block.{l}...`, `head...`).
-
-All activations carry time in the leading dimension: a tensor of T time steps and B images
-has T*B rows, step-major, so convolutions and batch norms treat time as more batch.
+(`patch_embed...`, `block.{l}...`, `head...`). Time is in the leading dimension (neuron.py).
 """
 
-import math
+import dataclasses
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-BN_EPS = 1e-5
+from neuron import BN_EPS, Lif
+from stem import Mask, ScsStem, SpsStem
+
 ATTENTION_SCALE = 0.125
 
 
-class LifFunction(torch.autograd.Function):
-    """Leaky integrate-and-fire over T steps, tau 2, decayed input, hard reset to 0.
+@dataclasses.dataclass
+class Config:
+    """The shape of a network; the defaults are the released model's."""
 
-        H[t] = V[t-1] + (X[t] - V[t-1]) * 0.5
-        S[t] = H[t] >= v_th
-        V[t] = 0 where S[t], else H[t]
-
-    Backward uses the arctangent surrogate 1 / (1 + (pi * (H - v_th))^2) for dS/dH and does not
-    differentiate through the reset.
-    """
-
-    @staticmethod
-    def forward(ctx, x, steps, v_th):
-        ctx.steps, ctx.v_th = steps, v_th
-        if steps == 1:
-            h = x * 0.5
-            ctx.save_for_backward(h)
-            return (h >= v_th).to(x.dtype)
-        h, spikes = torch.empty_like(x), torch.empty_like(x)
-        v = None
-        for x_t, h_t, s_t in zip(x.chunk(steps), h.chunk(steps), spikes.chunk(steps)):
-            if v is None:
-                torch.mul(x_t, 0.5, out=h_t)
-            else:
-                torch.sub(x_t, v, out=h_t)
-                h_t.mul_(0.5).add_(v)
-            torch.ge(h_t, v_th, out=s_t)
-            v = h_t * (1.0 - s_t)
-        ctx.save_for_backward(h)
-        return spikes
-
-    @staticmethod
-    def backward(ctx, grad_spikes):
-        (h,) = ctx.saved_tensors
-        u = (h - ctx.v_th).mul_(math.pi)
-        grad = grad_spikes / u.mul_(u).add_(1.0)
-        if ctx.steps > 1:
-            carried = None  # gradient that step t+1 sends into V[t]
-            for g_t, h_t in zip(reversed(grad.chunk(ctx.steps)), reversed(h.chunk(ctx.steps))):
-                if carried is not None:
-                    g_t.add_(carried.mul_(h_t < ctx.v_th))
-                carried = g_t * 0.5
-        return grad.mul_(0.5), None, None
-
-
-class Lif(nn.Module):
-    """A LIF layer. `rate` collects mean spikes when `count` is set."""
-
-    def __init__(self, v_th=1.0):
-        super().__init__()
-        self.v_th, self.count, self.spikes, self.neurons = v_th, False, 0.0, 0
-
-    def forward(self, x, steps):
-        s = LifFunction.apply(x, steps, self.v_th)
-        if self.count:
-            self.spikes += float(s.sum(dtype=torch.float64))
-            self.neurons += s.numel()
-        return s
+    in_channels: int = 1
+    height: int = 28
+    width: int = 28
+    dim: int = 64
+    depth: int = 2
+    heads: int = 4
+    mlp_ratio: int = 4
+    classes: int = 10
+    timesteps: int = 4
+    stem: str = "scs"  # or "sps"
+    stem_stages: int = 2  # each halves the resolution
+    stem_convs: int = 2  # convolutions in a block of the SCS stem: 1, 2 or 3
+    stem_kernel: int = 3  # their size; 1 makes the blocks linear
 
     @property
-    def rate(self):
-        return self.spikes / max(self.neurons, 1)
-
-
-class StemBlock(nn.Module):
-    """conv3x3 C->4C, conv3x3 4C->C, each with batch norm and LIF; the spikes are added to x."""
-
-    def __init__(self, channels, ratio=4):
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, ratio * channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(ratio * channels, eps=BN_EPS)
-        self.lif1 = Lif()
-        self.conv2 = nn.Conv2d(ratio * channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels, eps=BN_EPS)
-        self.lif2 = Lif()
-
-    def forward(self, x, steps):
-        h = self.lif1(self.bn1(self.conv1(x)), steps)
-        return x + self.lif2(self.bn2(self.conv2(h)), steps)
-
-
-class Stage(nn.Module):
-    """Halves the resolution (conv k2 s2), then one StemBlock."""
-
-    def __init__(self, c_in, c_out):
-        super().__init__()
-        self.down_conv = nn.Conv2d(c_in, c_out, 2, stride=2, bias=False)
-        self.down_bn = nn.BatchNorm2d(c_out, eps=BN_EPS)
-        self.down_lif = Lif()
-        self.block0 = StemBlock(c_out)
-
-    def forward(self, x, steps, static=False):
-        x = self.down_bn(self.down_conv(x))
-        if static:  # the same image at every step: convolve once, repeat the result
-            x = x.repeat(steps, 1, 1, 1) if steps > 1 else x
-        return self.block0(self.down_lif(x, steps), steps)
-
-
-class PatchEmbed(nn.Module):
-    """The convolutional stem: channels dim/2 then dim for two stages (dim/2^(n-1) .. dim)."""
-
-    def __init__(self, in_channels, dim, stages):
-        super().__init__()
-        self.names = []
-        c = in_channels
-        for i in range(stages):
-            c_out = dim >> (stages - 1 - i)
-            self.names.append(f"stage{i}")
-            self.add_module(f"stage{i}", Stage(c, c_out))
-            c = c_out
-
-    def forward(self, x, steps):
-        for i, name in enumerate(self.names):
-            x = getattr(self, name)(x, steps, static=i == 0)
-        return x
+    def patch(self):
+        return 2 ** self.stem_stages
 
 
 def pointwise(x, conv, bn, lif, steps):
@@ -201,27 +106,31 @@ class Block(nn.Module):
         return x + self.mlp(x, steps)
 
 
-class SpikformerV2(nn.Module):
-    """The whole network: static image [B, C, H, W] -> logits [B, classes]."""
+class Encoder(nn.Module):
+    """Stem and encoder blocks: static image [B, C, H, W] -> spike sums [T*B, dim, h, w]."""
 
-    def __init__(self, in_channels=1, dim=64, stem_stages=2, depth=2, heads=4, mlp_ratio=4, classes=10, steps=4):
+    def __init__(self, config):
         super().__init__()
-        self.steps = steps
-        self.patch_embed = PatchEmbed(in_channels, dim, stem_stages)
-        self.block = nn.ModuleList(Block(dim, heads, mlp_ratio) for _ in range(depth))
-        self.head = nn.Linear(dim, classes)
+        self.config, self.steps = config, config.timesteps
+        if config.stem == "scs":
+            self.patch_embed = ScsStem(config.in_channels, config.dim, config.stem_stages, config.stem_convs, config.stem_kernel)
+        else:
+            self.patch_embed = SpsStem(config.in_channels, config.dim, config.stem_stages)
+        self.block = nn.ModuleList(Block(config.dim, config.heads, config.mlp_ratio) for _ in range(config.depth))
+
+    def initialise(self):
         for m in self.modules():
             if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(m.weight, nonlinearity="linear")
                 if m.bias is not None:
                     nn.init.zeros_(m.bias)
 
-    def forward(self, x):
-        batch, steps = x.shape[0], self.steps
-        x = self.patch_embed(x.contiguous(memory_format=torch.channels_last), steps)
+    def encode(self, x, visible=None):
+        """`visible`, bool [B, h, w]: the patches that the stem sees (stem.py); all of them by default."""
+        x = self.patch_embed(x.contiguous(memory_format=torch.channels_last), self.steps, None if visible is None else Mask(visible))
         for block in self.block:
-            x = block(x, steps)
-        return self.head(x.mean(dim=(2, 3)).view(steps, batch, -1).mean(dim=0))
+            x = block(x, self.steps)
+        return x
 
     def lif_layers(self):
         """(name, layer) of every LIF layer in the order of the data flow."""
@@ -234,3 +143,17 @@ class SpikformerV2(nn.Module):
             bn = modules.get(name.replace("conv", "bn"))
             if isinstance(conv, (nn.Conv1d, nn.Conv2d)) and bn is not None:
                 yield name, conv, bn
+
+
+class Spikformer(Encoder):
+    """The classifier: static image [B, C, H, W] -> logits [B, classes]."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.head = nn.Linear(config.dim, config.classes)
+        self.initialise()
+
+    def forward(self, x):
+        batch = x.shape[0]
+        x = self.encode(x)
+        return self.head(x.mean(dim=(2, 3)).view(self.steps, batch, -1).mean(dim=0))
