@@ -7,13 +7,14 @@ membranes stay float). --compare counts the images whose class differs from anot
 """
 
 import argparse
+import dataclasses
 
 import numpy as np
 import torch
 
 import data
 import tensorfile
-from model import SpikformerV2
+from model import Config, Spikformer
 from train import predict
 
 
@@ -30,10 +31,17 @@ def parse_args():
     return p.parse_args()
 
 
+def config_of(metadata):
+    """The network that a model file's metadata tell; what they do not tell is as in the released model."""
+    return Config(**{f.name: type(f.default)(metadata[f.name]) for f in dataclasses.fields(Config) if f.name in metadata})
+
+
 def load_model(path, timesteps=None):
     """The network with the weights of a safetensors file, in evaluation mode."""
     tensors, metadata = tensorfile.load(path)
-    model = SpikformerV2(steps=timesteps or int(metadata.get("timesteps", 4)))
+    config = config_of(metadata)
+    config.timesteps = timesteps or config.timesteps
+    model = Spikformer(config)
     state = {n: torch.from_numpy(a.astype("<f4")) for n, a in tensors.items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     missing = [n for n in missing if not n.endswith("num_batches_tracked")]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check model.py: golden cases bit for bit, and the LIF gradient against step-by-step autograd.
 
-Usage: selftest.py [GOLDEN_CASE_FOLDER ...]   (static Spikformer V2 cases)
+Usage: selftest.py [GOLDEN_CASE_FOLDER ...]   (static cases of Spikformer V2)
 """
 
 import json
@@ -12,7 +12,8 @@ import sys
 import torch
 
 import tensorfile
-from model import LifFunction, SpikformerV2
+from model import Config, Spikformer
+from neuron import LifFunction
 
 
 class Step(torch.autograd.Function):
@@ -51,7 +52,8 @@ def check_case(folder):
     with open(os.path.join(folder, "manifest.json")) as f:
         c = json.load(f)["config"]
     load = lambda name: {n: torch.from_numpy(a.copy()) for n, a in tensorfile.load(os.path.join(folder, name))[0].items()}
-    model = SpikformerV2(c["in_ch"], c["dim"], len(c["down"]), c["depth"], c["heads"], c["mlp_ratio"], c["classes"], c["T"])
+    model = Spikformer(Config(in_channels=c["in_ch"], dim=c["dim"], stem_stages=len(c["down"]), depth=c["depth"], heads=c["heads"],
+                              mlp_ratio=c["mlp_ratio"], classes=c["classes"], timesteps=c["T"], stem="scs" if c["variant"] == "v2" else "sps"))
     missing, unexpected = model.load_state_dict(load("weights.safetensors"), strict=False)
     missing = [n for n in missing if not n.endswith("num_batches_tracked")]
     logits = model.eval()(load("input.safetensors")["input"].float())

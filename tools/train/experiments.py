@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""The runs of docs/experiments.md: train them, export them, measure them on the chips, print the tables.
+
+    experiments.py list                   the runs, and the command that trains each
+    experiments.py train RUN...           trains what is missing of the runs; an interrupted one goes on
+    experiments.py export RUN...          checkpoints to models/experiments/RUN.safetensors
+    experiments.py measure RUN...         compiles, verifies and simulates; prints the row, keeps results/RUN.json
+    experiments.py table                  the tables of docs/experiments.md from results/
+
+RUN is the name of a run (scs_t1_s1) or of a recipe (scs_t1: all its seeds). `train` and `export` need PyTorch,
+`measure` a built spikec (--spikec).
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+MODELS = os.path.join(ROOT, "models", "experiments")
+RESULTS = os.path.join(HERE, "results")
+DATA = "/usr/share/datasets/fashion-mnist"
+TARGETS = ("loihi1", "loihi2")
+SEEDS = (1, 2, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Runs that differ in their seed alone."""
+
+    name: str
+    options: str  # of program
+    what: str
+    program: str = "train.py"
+    model: str = "scs.spk"
+    set: tuple = ()  # --set of the model
+    init: str = ""  # the run whose encoder it starts from
+    seeds: tuple = SEEDS
+
+
+RECIPES = [
+    Recipe("mae", "--dim 32 --stages 1:20:2e-3", "masked autoencoder", program="pretrain.py", model="", seeds=(1,)),
+    Recipe("scs_t1", "--dim 32 --stages 1:8:3e-3", "SCS, T = 1"),
+    Recipe("sps_t1", "--dim 56 --stem sps --stages 1:8:3e-3", "SPS, T = 1", model="sps.spk"),
+    Recipe("scs_t4", "--dim 32 --stages 4:8:3e-3", "SCS, T = 4", set=("timesteps=4",)),
+    Recipe("tuned", "--dim 32 --stages 1:8:3e-3", "SCS, T = 1, pre-trained", init="mae_s1"),
+    Recipe("scratch_1000", "--dim 32 --stages 1:100:3e-3 --batch 64 --labels 1000 --test-every 25", "1,000 labels, from scratch"),
+    Recipe("tuned_1000", "--dim 32 --stages 1:100:3e-3 --batch 64 --labels 1000 --test-every 25", "1,000 labels, pre-trained", init="mae_s1"),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    recipe: Recipe
+    seed: int
+
+    @property
+    def name(self):
+        return f"{self.recipe.name}_s{self.seed}"
+
+    @property
+    def checkpoint(self):
+        return os.path.join(HERE, "checkpoints", self.name + ".pt")
+
+    @property
+    def weights(self):
+        return os.path.join(MODELS, self.name + ".safetensors")
+
+    @property
+    def result(self):
+        return os.path.join(RESULTS, self.name + ".json")
+
+    def command(self):
+        """Program and options that train it, with paths as seen from tools/train."""
+        r = self.recipe
+        words = [r.program, *r.options.split(), "--seed", str(self.seed)]
+        words += ["--init", f"checkpoints/{r.init}.pt"] if r.init else []
+        return words + ["--out", f"checkpoints/{self.name}.pt", "--log", f"logs/{self.name}.log"]
+
+
+RUNS = [Run(r, seed) for r in RECIPES for seed in r.seeds]
+
+
+def chosen(names):
+    """The runs that `names` tell, in their order; all of them where none is told."""
+    for n in names:
+        if not any(n in (run.name, run.recipe.name) for run in RUNS):
+            raise SystemExit(f"experiments: no run '{n}'; there are: {', '.join(run.name for run in RUNS)}")
+    return [run for n in names for run in RUNS if n in (run.name, run.recipe.name)] if names else RUNS
+
+
+def train(run, args):
+    words = [sys.executable, *run.command(), "--resume", "--threads", str(args.threads), "--data", args.data]
+    subprocess.run(words, cwd=HERE, check=True)
+
+
+def export(run, args):
+    os.makedirs(MODELS, exist_ok=True)
+    words = [sys.executable, "export.py", run.checkpoint, run.weights, "--threads", str(args.threads), "--data", args.data]
+    if run.recipe.model:  # what PyTorch answers is in the row; the reconstructions of an autoencoder are kept
+        words.append("--no-answers")
+    subprocess.run(words, cwd=HERE, check=True)
+
+
+def measure(run, args):
+    """Levels R, Q and M of one model: everything that its rows in the tables tell."""
+
+    def spikec(*words):
+        done = subprocess.run([args.spikec, *words, "--threads", str(args.threads), "--json"], stdout=subprocess.PIPE, check=True)
+        return json.loads(done.stdout)
+
+    test = ["--input", os.path.join(args.data, "t10k-images-idx3-ubyte.gz"), "--labels", os.path.join(args.data, "t10k-labels-idx1-ubyte.gz")]
+    model = [os.path.join(MODELS, run.recipe.model), "--weights", run.weights]
+    model += [word for setting in run.recipe.set for word in ("--set", setting)]
+    with tempfile.TemporaryDirectory() as folder:
+        rates = os.path.join(folder, "rates.json")
+        r = spikec("run", *model, *test, "--engine", "packed", "--rates-out", rates)
+        row = {"run": run.name, "images": r["images"], "top1_R": r["top1"], "paper_energy": r["paper_energy"],
+               "rates": {n: round(v, 5) for n, v in r["rates"].items()}, "mapped_images": args.mapped, "targets": {}}
+        for target in TARGETS:
+            out = os.path.join(folder, target)
+            spikec("compile", *model, "--target", target, "--rates", rates, "-o", out,
+                   "--calibrate", os.path.join(args.data, "train-images-idx3-ubyte.gz"))
+            q = spikec("run", out, *test, "--level", "Q", "--engine", "packed")
+            v = spikec("verify", out, *test, "--limit", str(args.mapped), "--engine", "packed")
+            s = spikec("simulate", out, *test, "--limit", str(args.mapped))
+            energy = s["totals"]["energy_pj"]
+            row["targets"][target] = {
+                "top1_Q": q["top1"], "top1_M": v["top1_mapped"], "top1_Q_mapped_images": v["top1_quantised"],
+                "values_compared": v["values_compared"],
+                "mismatches": v["mismatches"] + v["sum_mismatches"] + v["logit_mismatches"] + v["spikes_outside_windows"],
+                "cores": s["totals"]["cores"], "latency_steps": s["latency_steps"], "interval_steps": s["interval_steps"],
+                "energy_uJ": energy["total_priced"] and round(energy["total_priced"] / 1e6, 3),
+                "unpriced": s["unpriced"],
+            }
+        with open(os.path.join(folder, TARGETS[0], "mapping.json")) as file:
+            layers = {x["name"]: x["channels"] * x["height"] * x["width"] for x in json.load(file)["layers"]}
+        fired = [(row["rates"][n], size) for n, size in layers.items() if n in row["rates"] and n.endswith("lif")]
+        row["mean_rate"] = round(sum(rate * size for rate, size in fired) / sum(size for _, size in fired), 5)
+        row["neurons"] = sum(size for _, size in fired)
+    os.makedirs(RESULTS, exist_ok=True)
+    with open(run.result, "w") as file:
+        json.dump(row, file, indent=1)
+        file.write("\n")
+    print(table_row(run, row), flush=True)
+    if any(t["mismatches"] for t in row["targets"].values()):
+        raise SystemExit(f"experiments: {run.name}: the mapped network differs from the quantised one")
+
+
+HEAD = """| run | R | Q loihi1 | Q loihi2 | M loihi1 | M loihi2 | mean rate | MSOPs | paper's µJ | cores loihi1 | steps | µJ loihi1 | cores loihi2 | steps |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
+
+
+def table_row(run, row):
+    one, two = (row["targets"][t] for t in TARGETS)
+    percent = lambda x: f"{100 * x:.2f}"
+    steps = lambda t: f"{t['latency_steps']} / {t['interval_steps']}"
+    paper = row["paper_energy"]
+    cells = [f"`{run.name}`", percent(row["top1_R"]), *(percent(t[k]) for k in ("top1_Q", "top1_M") for t in (one, two)),
+             f"{row['mean_rate']:.3f}", f"{paper['SOPs'] / 1e6:.2f}", f"{paper['E_mJ'] * 1e3:.2f}",
+             str(one["cores"]), steps(one), f"{one['energy_uJ']:.1f}", str(two["cores"]), steps(two)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(args):
+    print(HEAD)
+    results = {}
+    for run in RUNS:
+        if os.path.exists(run.result):
+            with open(run.result) as file:
+                results[run] = json.load(file)
+            print(table_row(run, results[run]))
+    print("\n| recipe | seeds | R, mean ± s | Q loihi1, mean ± s | Q loihi2, mean ± s |\n|---|---|---|---|---|")
+    for recipe in RECIPES:
+        rows = [row for run, row in results.items() if run.recipe is recipe]
+        if len(rows) > 1:
+            values = [[r["top1_R"] for r in rows], *([r["targets"][t]["top1_Q"] for r in rows] for t in TARGETS)]
+            print(f"| {recipe.what} (`{recipe.name}`) | {len(rows)} | " + " | ".join(map(spread, values)) + " |")
+
+
+def spread(values):
+    """Mean and sample standard deviation in percent."""
+    mean = sum(values) / len(values)
+    s = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
+    return f"{100 * mean:.2f} ± {100 * s:.2f}"
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("command", choices=("list", "train", "export", "measure", "table"))
+    p.add_argument("run", nargs="*", help="default: all")
+    p.add_argument("--data", default=DATA, help="folder with the four idx .gz files (default: %(default)s)")
+    p.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
+    p.add_argument("--spikec", default=os.path.join(ROOT, "build", "release", "spikec"), help="(default: %(default)s)")
+    p.add_argument("--mapped", type=int, default=2000, metavar="N", help="test images at level M (default: %(default)s)")
+    args = p.parse_args()
+    runs = chosen(args.run)
+    if args.command == "table":
+        return table(args)
+    if args.command == "measure":
+        print(HEAD)
+        runs = [run for run in runs if run.recipe.model]
+    for run in runs:
+        if args.command == "list":
+            print(f"{run.name:16s} {run.recipe.what}\n    {' '.join(run.command())}")
+        else:
+            {"train": train, "export": export, "measure": measure}[args.command](run, args)
+
+
+if __name__ == "__main__":
+    main()
