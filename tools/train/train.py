@@ -40,12 +40,14 @@ def parse_args(argv=None):
 
 
 def load_init(model, path):
-    """The encoder, and a head where there is one, of a checkpoint; any other difference of names is an error."""
-    missing, unexpected = model.load_state_dict(torch.load(path)["model"], strict=False)
-    wrong = [n for n in missing if not n.startswith("head.")]
-    wrong += [n for n in unexpected if not n.startswith(("decoder_", "mask_token"))]
+    """The encoder, and a head where there is one, of a checkpoint; any other difference of names or shapes is an error."""
+    given, own = torch.load(path)["model"], model.state_dict()
+    wrong = [n for n in own if not n.startswith("head.") and n not in given]
+    wrong += [n for n in given if n not in own and not n.startswith(("decoder_", "mask_token"))]
+    wrong += [n for n in own if n in given and given[n].shape != own[n].shape]
     if wrong:
         raise SystemExit(f"train: {path} does not fit the network: {', '.join(wrong)}")
+    model.load_state_dict(given, strict=False)
 
 
 def training_images(folder, labels, seed, limit=0, holdout=0):
