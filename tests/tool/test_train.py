@@ -114,7 +114,9 @@ class Recipes(t.ToolTest):
         self.assertEqual(answers["mask"].sum(1).tolist(), [29] * 8)
         self.assertEqual(parts["decoder_pos_embed"].shape, (1, 49, 64))
         self.recipe("train", "tuned", "--stages", "2:8:5e-3", "--init", self.path("mae.pt"))
-        self.export("tuned")
+        exported = self.export("tuned")
+        self.assertEqual(exported["patch_embed.stage0.down_conv.weight"].dtype, np.float16)
+        self.assertEqual(exported["head.weight"].dtype, np.float32)
         model = self.answers("scs.spk", "tuned", "dim=16", "heads=2", "depth=1", "timesteps=2")
         self.run_tool("compile", *model, "--target", "loihi2", "-o", self.path("out"))
         report = self.run_tool("verify", self.path("out"), "--input", self.images(), "--limit", 3, "--json").json()
@@ -122,8 +124,10 @@ class Recipes(t.ToolTest):
 
     def test_other_checkpoints_are_refused(self):
         self.recipe("pretrain", "mae", "--stages", "1:1:2e-3")
-        said = self.refused("train", "a", "--stages", "1:1:2e-3", "--stem-convs", 3, "--init", self.path("mae.pt"))
-        self.assertIn("does not fit the network: patch_embed.stage0.block0.", said)
+        for options, name in ((("--stem-convs", 3), "stage0.block0.conv3"), (("--dim", 32), "stage0.down_conv"),
+                              (("--stem", "sps"), "proj_conv")):
+            said = self.refused("train", "a", "--stages", "1:1:2e-3", *options, "--init", self.path("mae.pt"))
+            self.assertIn(f"does not fit the network: patch_embed.{name}.weight", said)
 
     def test_stems(self):
         """Every kind of stem, trained for a moment, means the same in spikec."""
