@@ -4,7 +4,7 @@
     experiments.py list                   the runs, and the command that trains each
     experiments.py train RUN...           trains what is missing of the runs; an interrupted one goes on
     experiments.py export RUN...          checkpoints to models/experiments/RUN.safetensors
-    experiments.py measure RUN...         compiles, verifies and simulates; prints the row, keeps results/RUN.json
+    experiments.py measure RUN...         compiles, verifies and simulates; prints its rows, keeps results/RUN.json
     experiments.py table                  the tables of docs/experiments.md from results/
 
 RUN is the name of a run (scs_t1_s1) or of a recipe (scs_t1: all its seeds). `train` and `export` need PyTorch,
@@ -94,11 +94,15 @@ def chosen(names):
 
 
 def train(run, args):
+    if run.recipe.init and not os.path.exists(os.path.join(HERE, "checkpoints", run.recipe.init + ".pt")):
+        raise SystemExit(f"experiments: {run.name} starts from {run.recipe.init}: train that first")
     words = [sys.executable, *run.command(), "--resume", "--threads", str(args.threads), "--data", args.data]
     subprocess.run(words, cwd=HERE, check=True)
 
 
 def export(run, args):
+    if not os.path.exists(run.checkpoint):
+        raise SystemExit(f"experiments: {run.checkpoint} is not there: train the run first")
     os.makedirs(MODELS, exist_ok=True)
     words = [sys.executable, "export.py", run.checkpoint, run.weights, "--threads", str(args.threads), "--data", args.data]
     if run.recipe.model:  # what PyTorch answers is in the row; the reconstructions of an autoencoder are kept
@@ -146,45 +150,64 @@ def measure(run, args):
     with open(run.result, "w") as file:
         json.dump(row, file, indent=1)
         file.write("\n")
-    print(table_row(run, row), flush=True)
+    print(accuracy_row(run, row), cost_row(run, row), sep="\n", flush=True)
     if any(t["mismatches"] for t in row["targets"].values()):
         raise SystemExit(f"experiments: {run.name}: the mapped network differs from the quantised one")
 
 
-HEAD = """| run | R | Q loihi1 | Q loihi2 | M loihi1 | M loihi2 | mean rate | MSOPs | paper's µJ | cores loihi1 | steps | µJ loihi1 | cores loihi2 | steps |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
+ACCURACY = """| run | R | Q loihi1 | Q loihi2 | M loihi1 | M loihi2 | images at M | mismatches |
+|---|---|---|---|---|---|---|---|"""
+COST = """| run | mean rate | SOPs | paper's figure | cores loihi1 | steps loihi1 | energy loihi1 | cores loihi2 | steps loihi2 |
+|---|---|---|---|---|---|---|---|---|"""
+SPREAD = """| recipe | seeds | R | Q loihi1 | Q loihi2 |
+|---|---|---|---|---|"""
 
 
-def table_row(run, row):
+def line(*cells):
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def percent(x):
+    return f"{100 * x:.2f}"
+
+
+def accuracy_row(run, row):
+    on = [row["targets"][t] for t in TARGETS]
+    return line(f"`{run.name}`", percent(row["top1_R"]), *(percent(t["top1_Q"]) for t in on), *(percent(t["top1_M"]) for t in on),
+                f"{row['mapped_images']:,}", sum(t["mismatches"] for t in on))
+
+
+def cost_row(run, row):
     one, two = (row["targets"][t] for t in TARGETS)
-    percent = lambda x: f"{100 * x:.2f}"
     steps = lambda t: f"{t['latency_steps']} / {t['interval_steps']}"
     paper = row["paper_energy"]
-    cells = [f"`{run.name}`", percent(row["top1_R"]), *(percent(t[k]) for k in ("top1_Q", "top1_M") for t in (one, two)),
-             f"{row['mean_rate']:.3f}", f"{paper['SOPs'] / 1e6:.2f}", f"{paper['E_mJ'] * 1e3:.2f}",
-             str(one["cores"]), steps(one), f"{one['energy_uJ']:.1f}", str(two["cores"]), steps(two)]
-    return "| " + " | ".join(cells) + " |"
+    return line(f"`{run.name}`", f"{row['mean_rate']:.3f}", f"{paper['SOPs'] / 1e6:.2f} M", f"{paper['E_mJ'] * 1e3:.2f} µJ",
+                one["cores"], steps(one), f"{one['energy_uJ']:.1f} µJ", two["cores"], steps(two))
 
 
-def table(args):
-    print(HEAD)
+def table():
     results = {}
     for run in RUNS:
         if os.path.exists(run.result):
             with open(run.result) as file:
                 results[run] = json.load(file)
-            print(table_row(run, results[run]))
-    print("\n| recipe | seeds | R, mean ± s | Q loihi1, mean ± s | Q loihi2, mean ± s |\n|---|---|---|---|---|")
+    print(SPREAD)
     for recipe in RECIPES:
         rows = [row for run, row in results.items() if run.recipe is recipe]
-        if len(rows) > 1:
+        if rows:
             values = [[r["top1_R"] for r in rows], *([r["targets"][t]["top1_Q"] for r in rows] for t in TARGETS)]
-            print(f"| {recipe.what} (`{recipe.name}`) | {len(rows)} | " + " | ".join(map(spread, values)) + " |")
+            print(line(f"{recipe.what} (`{recipe.name}`)", len(rows), *map(spread, values)))
+    for head, row_of in ((ACCURACY, accuracy_row), (COST, cost_row)):
+        print("\n" + head)
+        for run, row in results.items():
+            print(row_of(run, row))
 
 
 def spread(values):
-    """Mean and sample standard deviation in percent."""
+    """Mean and sample standard deviation in percent; of one value, that."""
     mean = sum(values) / len(values)
+    if len(values) == 1:
+        return percent(mean)
     s = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
     return f"{100 * mean:.2f} ± {100 * s:.2f}"
 
@@ -200,10 +223,13 @@ def main():
     args = p.parse_args()
     runs = chosen(args.run)
     if args.command == "table":
-        return table(args)
+        return table()
     if args.command == "measure":
-        print(HEAD)
         runs = [run for run in runs if run.recipe.model]
+        for path in (args.spikec, args.data, *(run.weights for run in runs)):
+            if not os.path.exists(path):
+                raise SystemExit(f"experiments: {path} is not there")
+        print(ACCURACY.splitlines()[0], COST.splitlines()[0], sep="\n")
     for run in runs:
         if args.command == "list":
             print(f"{run.name:16s} {run.recipe.what}\n    {' '.join(run.command())}")
