@@ -226,7 +226,7 @@ def main():
     p.add_argument("--data", default=DATA, help="folder with the four idx .gz files (default: %(default)s)")
     p.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
     p.add_argument("--spikec", default=os.path.join(ROOT, "build", "release", "spikec"), help="(default: %(default)s)")
-    p.add_argument("--mapped", type=int, default=2000, metavar="N", help="test images at level M (default: %(default)s)")
+    p.add_argument("--mapped", type=int, default=1000, metavar="N", help="test images at level M (default: %(default)s)")
     args = p.parse_args()
     runs = chosen(args.run)
     if args.command == "table":
