@@ -2,9 +2,10 @@
 # editors. What the tool reads lies in share/spikec (frontend/share.h).
 install(DIRECTORY include/spikec DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.h")
-# The weights of docs/experiments.md stay in the source tree.
+# The classifiers' weights of docs/experiments.md stay in the source tree.
 install(DIRECTORY models DESTINATION ${CMAKE_INSTALL_DATADIR}/spikec
-        PATTERN experiments/*.safetensors EXCLUDE)
+        PATTERN experiments/s*.safetensors EXCLUDE
+        PATTERN experiments/tuned_*.safetensors EXCLUDE)
 install(DIRECTORY backends/targets DESTINATION ${CMAKE_INSTALL_DATADIR}/spikec
         FILES_MATCHING PATTERN "*.yaml")
 install(FILES README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
