@@ -150,7 +150,7 @@ def measure(run, args):
             }
         with open(os.path.join(folder, TARGETS[0], "mapping.json")) as file:
             layers = {x["name"]: x["channels"] * x["height"] * x["width"] for x in json.load(file)["layers"]}
-        fired = [(row["rates"][n], size) for n, size in layers.items() if n in row["rates"] and n.endswith("lif")]
+        fired = [(row["rates"][n], size) for n, size in layers.items() if n in row["rates"] and "lif" in n.rsplit(".", 1)[-1]]
         row["mean_rate"] = round(sum(rate * size for rate, size in fired) / sum(size for _, size in fired), 5)
         row["neurons"] = sum(size for _, size in fired)
     os.makedirs(RESULTS, exist_ok=True)
