@@ -69,7 +69,7 @@ class Listing:
         """[(command, line of it, lines of output expected or None)] of a console or sh listing."""
         out = []
         shell = self.kind == "console"
-        number = self.first
+        number = self.first + 1  # that of the opening ```, from 1
         for line in self.text.splitlines():
             number += 1
             going_on = out and out[-1][0].endswith("\\") and not (shell and out[-1][2])
@@ -116,12 +116,14 @@ def matches(expected, actual):
 
 
 def renewed(expected, actual):
-    """The lines that a page should show, cut where the old ones were (BLESS=1): lines that are still
-    right stay, the others become the line of the output that is most like them."""
-    out, at = [], 0
+    """The lines that a page should show instead (BLESS=1), cut where the old ones were: … stays, lines
+    that are still right stay, the others become the line of the output that is most like them, and what
+    is new between two lines is shown."""
+    out, at, gap = [], 0, False
     for line in expected:
         if line.strip() == ANY:
             out.append(line)
+            gap = True
             continue
         rest = actual[at:]
         hit = next((i for i, a in enumerate(rest) if re.fullmatch(line_pattern(line), a + "\n")), None)
@@ -132,6 +134,8 @@ def renewed(expected, actual):
             hit = rest.index(best[0])
             cut = len(line) - len(ANY) if line.endswith(ANY) else None
             line = best[0][:cut].rstrip() + " " + ANY if cut else best[0]
+        out += [] if gap else rest[:hit]
         out.append(line.rstrip())
         at += hit + 1
-    return out if matches(out, actual) else list(actual)
+        gap = False
+    return out + ([] if gap else actual[at:])

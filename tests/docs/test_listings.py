@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import yaml
@@ -86,7 +87,7 @@ class Page:
     def __init__(self, path, text, folder):
         self.path, self.text, self.folder = path, text, folder
         self.found, self.wrong = listings.listings(path, text)
-        self.skipped, self.ran, self.outputs = [], 0, []
+        self.skipped, self.ran, self.outputs, self.times = [], 0, [], []
         self.session = None
 
     def error(self, listing, text, line=None):
@@ -152,19 +153,25 @@ class Page:
         if code != 0:
             self.error(listing, f"{what}: exit {code}\n" + "\n".join(lines[-20:]))
 
+    def run_command(self, command):
+        start = time.monotonic()
+        result = self.session.run(command)
+        self.times.append((time.monotonic() - start, command))
+        return result
+
     def do_text(self, listing):
         if listing.options.keys() & {"file", "of"}:
             self.save(listing, "listing.txt")
 
     def do_sh(self, listing):
         for command, line, _ in listing.commands():
-            code, lines = self.session.run(command)
+            code, lines = self.run_command(command)
             if code != 0:
                 self.error(listing, f"{command}: exit {code}\n" + "\n".join(lines[-20:]), line)
 
     def do_console(self, listing):
         for command, line, expected in listing.commands():
-            code, actual = self.session.run(command)
+            code, actual = self.run_command(command)
             fails = any(re.search(r"\berror(\[|:)", e) for e in expected)
             wanted = listing.options.get("exit")
             if str(code) != wanted if wanted and not fails else (code != 0) != fails:
@@ -214,12 +221,12 @@ class Page:
         except yaml.YAMLError as error:
             self.error(listing, f"no YAML: {error}")
 
-    def bless(self):
+    def blessed(self):
+        """The page with the outputs that the commands had."""
         lines = self.text.splitlines()
         for first, end, new in sorted(self.outputs, reverse=True):
             lines[first:end] = new
-        with open(os.path.join(SOURCE, self.path), "w", encoding="utf-8") as f:
-            f.write("\n".join(lines) + "\n")
+        return "\n".join(lines) + "\n"
 
 
 def run_page(path, text=None):
@@ -292,16 +299,26 @@ class Rules(unittest.TestCase):
         self.check("```sh needs=root\nspikec compile x --target y && \\\nif\n```\n", "no shell command")
 
     def test_bless(self):
+        page = self.check("# t\n\n```console\n$ echo a; \\\necho b\nb\nc\n$ echo d\n$ echo e\ne\n```\n\nend\n",
+                          "page: c", "tool: d")
+        good = "# t\n\n```console\n$ echo a; \\\necho b\na\nb\n$ echo d\nd\n$ echo e\ne\n```\n\nend\n"
+        self.assertEqual(page.blessed(), good)
+        self.check(good)
         old, new = ["head 1", "…", "row b 2 …"], ["head 2", "row a 1 xyz", "row b 3 xyz", "row c 4 xyz"]
         self.assertEqual(listings.renewed(old + ["…"], new), ["head 2", "…", "row b 3 …", "…"])
         self.assertEqual(listings.renewed(["nothing like it"], new), new)
+        self.assertEqual(listings.renewed(["head 2", "row c 4 xyz"], new), new)
+        self.assertEqual(listings.renewed([], new), new)
 
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1].endswith(".md"):
         done = run_page(sys.argv[1])
         if BLESS:
-            done.bless()
+            with open(os.path.join(SOURCE, done.path), "w", encoding="utf-8") as f:
+                f.write(done.blessed())
+        for seconds, line in sorted(done.times)[-5:]:
+            print(f"{seconds:7.1f} s  {line[:80]}")
         for reason in done.skipped:
             print(f"skipped {reason}")
         print(f"{sys.argv[1]}: {done.ran} listings ran, {len(done.skipped)} skipped, {len(done.wrong)} wrong")
