@@ -28,8 +28,8 @@ NEEDS = {
     "hours": (lambda: False, "takes an hour or more"),
     "itself": (lambda: False, "it is what runs this test"),
 }
-# Figures of the machine of the day: a number with one of these units equals any other.
-MEASURED = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?= (?:s|ms|ns/|KB|MB|GB)\b)")
+# Figures of the machine of the day: a number with one of these units, or after ≈, equals any other.
+MEASURED = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?= (?:s|ms|KB|MB|GB)\b)|≈[\d.]+(?:e[+-]?\d+)?")
 ANY = "…"
 
 
@@ -101,12 +101,17 @@ def listings(page, text):
 
 # ---- expected output ----
 
+def literal(text):
+    return re.sub(r"(?:\\ )+", "[ ]+", re.escape(text)).replace(ANY, ".*")
+
+
 def line_pattern(line):
+    """A regular expression: … any text, measured figures any number, blanks any number of blanks."""
     parts, at = [], 0
     for hit in MEASURED.finditer(line):
-        parts += [re.escape(line[at:hit.start()]).replace(ANY, ".*"), r"[\d.e-]+"]
+        parts += [literal(line[at:hit.start()]), r"[\d.e+-]+"]
         at = hit.end()
-    return "".join(parts) + re.escape(line[at:].rstrip()).replace(ANY, ".*") + r"[ ]*\n"
+    return "".join(parts) + literal(line[at:].rstrip()) + r"[ ]*\n"
 
 
 def matches(expected, actual):

@@ -273,6 +273,8 @@ class Rules(unittest.TestCase):
         self.check(good.replace("\nb 2", "\nb 3"), "page: b 3")
         self.check(good.replace("\nb 2", ""), "another output")
         self.check(good.replace("9.5 s", "9.5 steps"), "another output")
+        self.check(good.replace("a 1\nb 2\nc 9", "a ≈7.5\nb 2\nc 9"))
+        self.check(good.replace("a 1\nb 2\nc 9", "a ≈x\nb 2\nc 9"), "another output")
         self.check("```console\n$ echo a; false\na\n```\n", "exit 1")
         self.check("```console exit=1\n$ echo a; false\na\n```\n")
         self.check("```console exit=1\n$ echo a\na\n```\n", "exit 0")
