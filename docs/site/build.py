@@ -119,7 +119,7 @@ class Site:
                 self.inline(page, token, line)
             elif token.type == "html_block":
                 token.content = self.raw(page, line, token.content)
-            if page.sections and token.type in ("inline", "fence"):
+            if page.sections and token.type in ("inline", "fence") and tokens[i - 1].type != "heading_open":
                 text = plain(token) if token.type == "inline" else token.content
                 page.sections[-1][2].append(text)
             out.append(self.token(page, token, line))

@@ -54,7 +54,8 @@ def help_options(command):
 
 
 def sections(text):
-    """{title: body} of a page's ## sections"""
+    """{title: body} of a page's ## sections, without listings"""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     parts = re.split(r"^## (.*)$", text, flags=re.M)
     return dict(zip(parts[1::2], parts[2::2]))
 
@@ -194,6 +195,10 @@ class Pages(unittest.TestCase):
                             read(os.path.relpath(target, SOURCE)) if path else text))
                 n += 1
         self.assertGreater(n, 20)
+
+    def test_every_target_has_its_facts(self):
+        for name in json.loads(tool("target", "list", "--json"))["targets"]:
+            self.assertRegex(read("docs", "targets.md"), rf"(?m)^## \d+\. {name}$")
 
     def test_index_names_every_page(self):
         index = read("docs", "README.md")
