@@ -5,13 +5,23 @@ of each kind has to do. CONTRIBUTING.md, "Listings in the pages", is the manual 
 """
 import difflib
 import importlib.util
+import json
 import os
 import re
-import shutil
+import subprocess
 
 from markdown_it import MarkdownIt
 
 FASHION = "/usr/share/datasets/fashion-mnist"
+
+
+def doctor(part):
+    """Whether the tool that is tested finds a part."""
+    tool = os.environ.get("SPIKEC_TOOL", "spikec")
+    done = subprocess.run([tool, "doctor", "--json"], capture_output=True, text=True, check=True)
+    return next(p["found"] for p in json.loads(done.stdout)["parts"] if p["name"] == part)
+
+
 # Kinds in which nothing can run; COMMAND finds what would hide there.
 SILENT = ("text", "formula", "grammar")
 KINDS = ("console", "sh", "spk", "sir", "c", "python", "json", "yaml", *SILENT)
@@ -22,8 +32,7 @@ NEEDS = {
     "torch": (lambda: importlib.util.find_spec("torch"), "PyTorch is not installed"),
     "brian": (lambda: importlib.util.find_spec("brian2"), "Brian 2 is not installed"),
     "sanafe": (lambda: os.environ.get("SANAFE_SIM"), "SANA-FE is not installed (SANAFE_SIM)"),
-    "native": (lambda: os.path.exists("/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1")
-               or shutil.which("llvm-config-14"), "LLVM is not installed"),
+    "native": (lambda: doctor("native code") and doctor("LLVM library"), "no native code without LLVM"),
     "root": (lambda: False, "changes the system"),
     "hours": (lambda: False, "takes an hour or more"),
     "itself": (lambda: False, "it is what runs this test"),
