@@ -92,6 +92,9 @@ class Listing:
                 out[-1][2].append(line)
             elif line.strip() and not line.lstrip().startswith("#"):
                 out.append([line, number, None])
+        for command in out:  # empty lines at the end only part commands
+            while command[2] and not command[2][-1].strip():
+                command[2].pop()
         return out
 
 

@@ -29,6 +29,7 @@ SOURCE = os.environ.get(
     "SPIKEC_SOURCE_DIR",
     os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 TOOL = os.environ.get("SPIKEC_TOOL", os.path.join(SOURCE, "build", "release", "spikec"))
+os.environ.setdefault("SPIKEC_TOOL", TOOL)
 SLOW = os.environ.get("SPIKEC_DOCS", "") == "all"
 BLESS = os.environ.get("BLESS", "") == "1"
 LIMIT_S = 1800 if SLOW else 240
@@ -73,7 +74,7 @@ class Session:
             text = f.read()
         for place in (self.folder, SOURCE):
             text = text.replace(place + "/", "").replace(place, ".")
-        return int(status or INTERRUPTED), [line.rstrip() for line in text.splitlines()]
+        return int(status or INTERRUPTED), [line.rstrip() for line in text.rstrip().splitlines()]
 
     def close(self):
         self.shell.stdin.close()
@@ -271,6 +272,8 @@ class Rules(unittest.TestCase):
         self.check(good.replace("\nb 2", "\n…"))
         self.check(good.replace("\nb 2", "\nb …"))
         self.check(good.replace("\nb 2", "\nb 3"), "page: b 3")
+        self.check("```console\n$ printf 'a\\n\\nb\\n\\n'\na\n\nb\n\n\n$ echo c\nc\n\n```\n")
+        self.check("```console\n$ printf 'a\\n\\nb\\n'\na\nb\n```\n", "another output")
         self.check(good.replace("\nb 2", ""), "another output")
         self.check(good.replace("9.5 s", "9.5 steps"), "another output")
         self.check(good.replace("a 1\nb 2\nc 9", "a ≈7.5\nb 2\nc 9"))
