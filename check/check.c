@@ -69,7 +69,7 @@ bool check_neuron_of(const struct check *c, uint32_t core, uint32_t comp, struct
 
         if (at == IMG_NONE)
             continue;
-        *out = (struct source){g->layer, g->c0 + at % g->nc,
+        *out = (struct source){g->layer, img_channel(c->im, g->layer, g->c0 + at % g->nc),
                                (g->y0 + p / g->nx) * c->im->layers[g->layer].width + g->x0 +
                                    p % g->nx};
         if (out_group)

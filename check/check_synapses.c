@@ -52,7 +52,8 @@ bool check_feeder_source(const struct check *c, uint64_t id, uint32_t atom, stru
     if (id < c->im->n_out_axons)
         return check_neuron_of(c, c->out_core[id], check_out_comp(c, id, atom), out, NULL);
     const struct img_injection *j = &c->im->injections[id - c->im->n_out_axons];
-    *out = (struct source){j->layer, j->channel_first + atom, j->position};
+    *out = (struct source){j->layer, img_channel(c->im, j->layer, j->channel_first + atom),
+                           j->position};
     return true;
 }
 
@@ -181,7 +182,7 @@ static bool feeder_is_row(const struct check *c, uint64_t id, uint32_t atoms, st
 
     return check_feeder_source(c, id, 0, out) && check_feeder_source(c, id, atoms - 1, &last) &&
            out->layer == last.layer && out->position == last.position &&
-           last.channel - out->channel == atoms - 1;
+           c->im->layers[out->layer].order == IMG_NONE && last.channel - out->channel == atoms - 1;
 }
 
 static spk_status add_feeder(const struct check *c, const struct img_in_axon *a, uint64_t id,
@@ -272,15 +273,14 @@ static void found(struct core_result *res, uint32_t comp, enum wrong what, int64
     res->wrong++;
 }
 
-/* Compares a compartment of group g, neuron number `at` there (channel, position given by s). */
+/* Compares a compartment of group g, neuron number `at` there (s: the same in the model). */
 static void compare_one(const struct check *c, const struct img_group *g, const struct source *s,
                         uint32_t at, const struct arrivals *a, struct core_result *res)
 {
     const struct image *im = c->im;
     const struct rule *r = &c->rules[g->layer];
-    const struct img_config *f =
-        &im->configs[im->cores[g->core].config_first +
-                     im->channel_config[g->channel_config + s->channel - g->c0]];
+    const struct img_config *f = &im->configs[im->cores[g->core].config_first +
+                                              im->channel_config[g->channel_config + at % g->nc]];
     const uint32_t comp = img_group_comp(g, at);
     bool neuron = r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION ||
                   r->kind == RULE_GATED || r->kind == RULE_PLASTIC || r->kind == RULE_ENGINE;
@@ -290,7 +290,7 @@ static void compare_one(const struct check *c, const struct img_group *g, const 
     bool same;
 
     if (g->channel_bias != IMG_NONE)
-        have += im->biases[g->channel_bias + s->channel - g->c0];
+        have += im->biases[g->channel_bias + at % g->nc];
     if (r->kind == RULE_PROJECT)
         sum.hash[0] = a->expected[at];
     else
@@ -382,7 +382,7 @@ static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
         }
         for (uint32_t at = 0; at < g->ny * g->nx * g->nc; at++) {
             uint32_t p = at / g->nc;
-            struct source s = {g->layer, g->c0 + at % g->nc,
+            struct source s = {g->layer, img_channel(c->im, g->layer, g->c0 + at % g->nc),
                                (g->y0 + p / g->nx) * c->im->layers[g->layer].width + g->x0 +
                                    p % g->nx};
 

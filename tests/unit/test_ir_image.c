@@ -228,7 +228,7 @@ static const struct {
     void (*broken)(struct image *im);
     const char *message;
 } broken[] = {
-    {meta_schema, "meta[0].schema: 9 is not equal to 4"},
+    {meta_schema, "meta[0].schema: 9 is not equal to 5"},
     {meta_interval, "meta[0].interval: 3 is not at least 4"},
     {meta_bits, "meta[0].state_bits: 33"},
     {meta_mesh, "meta[0].cores_x: 0 is not at least 1"},
@@ -322,7 +322,7 @@ static const struct {
     {inject_core, "injections[0].core: 2 is not below 2"},
     {inject_axon, "injections[1].axon: 2 is not below 2"},
     {task_layer, "embedded[0].q_layer: 3 is not below 3"},
-    {task_shape, "embedded[0].tokens: 5 is not equal to 4"},
+    {task_shape, "embedded[0].tokens: 5 is not equal to 5"},
     {task_layer_kind, "embedded[0].layer: 0 is not equal to 1, whether a processor computes"},
     {task_part, "embedded[0].head_first: 6 is not at most 3, the heads"},
     {task_columns, "embedded[0].column_first: 2 is not at most 1, the channels of a head"},
@@ -335,7 +335,7 @@ static const struct {
     {port_position, "embedded_ports[1].position: 4 is not below 4"},
     {host_layer, "host_ports[0].layer: 3 is not below 3"},
     {host_channels, "host_ports[0].channel_first: 4294967298 is not at most 3"},
-    {host_head, "head[0].head_w: 6 is not equal to 4"},
+    {host_head, "head[0].head_w: 6 is not equal to 5"},
     {sum_terms, "sums[0].term_first: 3 is not at most 2"},
     {sum_term, "sum_terms[1].layer: 3 is not below 3"},
     {sum_shapes, "sums[0].channels of a term: 2 is not equal to 3"},

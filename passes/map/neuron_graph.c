@@ -1,0 +1,220 @@
+/* The hypergraph of a network's neurons, from the weights that are not zero. */
+#include "passes/map/neuron_graph.h"
+
+#include <string.h>
+
+#include "support/alloc.h"
+
+/* Above this a partition takes gigabytes: about 100 bytes for each synapse and search. */
+#define MOST_SYNAPSES ((uint64_t)1 << 24)
+
+/* ---- whether the cut applies ---- */
+
+static bool is_vector(const struct map_pop *p)
+{
+    if (!p->has_compartments)
+        return p->kind == IMG_LAYER_INPUT;
+    return p->height == 1 && p->width == 1 && p->engine == 0 && !p->teachers;
+}
+
+static void count_weights(const struct ir_param *w, struct neuron_net *n)
+{
+    const size_t all = ir_param_elements(w);
+    const int8_t *data = w->data;
+    n->weights += all;
+    for (size_t i = 0; i < all; i++)
+        n->synapses += data[i] != 0;
+}
+
+static bool add_projection(const struct map_net *net, const struct map_proj *p,
+                           struct neuron_net *n)
+{
+    const struct map_pop *target = &net->pops.data[p->target];
+    if (p->pos != MAP_POS_WINDOW || p->plastic || p->port != IMG_PORT_MAIN)
+        return false;
+    if (p->chan == MAP_CHAN_SAME) {
+        n->synapses += target->channels;
+        n->weights += target->channels;
+        return p->view_h == 1 && p->view_w == 1;
+    }
+    if (p->chan != MAP_CHAN_FULL || net->module->param[p->weight_param].data == NULL)
+        return false;
+    count_weights(&net->module->param[p->weight_param], n);
+    return true;
+}
+
+struct neuron_net map_neuron_net(const struct map_net *net)
+{
+    struct neuron_net n = {.applies = net->ticks == 1};
+    for (size_t i = 0; i < net->pops.len && n.applies; i++) {
+        const struct map_pop *p = &net->pops.data[i];
+        n.applies = is_vector(p);
+        for (uint32_t k = 0; k < p->n_projs && n.applies; k++)
+            n.applies = add_projection(net, &net->projs.data[p->proj_first + k], &n);
+        n.layer = p->name;
+    }
+    return n;
+}
+
+bool map_neuron_net_is_sparse(const struct neuron_net *n)
+{
+    return n->applies && n->synapses <= n->weights / 2 && n->synapses <= MOST_SYNAPSES;
+}
+
+/* ---- synapses ---- */
+
+/* Source position under a tap of the projection's window, which has one target position. */
+static bool tap_position(const struct map_proj *p, uint32_t tap, uint32_t *out)
+{
+    const uint32_t y = tap / p->kernel_w - p->pad, x = tap % p->kernel_w - p->pad_w;
+    *out = y * p->view_w + x;
+    return y < p->view_h && x < p->view_w;
+}
+
+/* Calls for every synapse, targets rising: counts it behind its row, or puts it there. */
+static void each_synapse(const struct map_net *net, const struct map_proj *p, uint32_t channels,
+                         bool put, struct neuron_links *l)
+{
+    const struct ir_param *w = &net->module->param[p->weight_param];
+    const uint32_t taps = p->kernel * p->kernel_w;
+    const int8_t *data = w->data;
+    for (uint32_t o = 0; o < w->dim[0]; o++) {
+        for (uint32_t c = 0; c < w->dim[1]; c++) {
+            for (uint32_t tap = 0; tap < taps; tap++) {
+                uint32_t at;
+                if (*data++ == 0 || !tap_position(p, tap, &at))
+                    continue;
+                at = at * channels + c;
+                if (put)
+                    l->target[l->first[at]++] = o;
+                else
+                    l->first[at + 1]++;
+            }
+        }
+    }
+}
+
+static spk_status make_links(const struct map_net *net, uint32_t proj, uint32_t source,
+                             struct neuron_links *l)
+{
+    const struct map_proj *p = &net->projs.data[proj];
+    const struct map_pop *s = &net->pops.data[p->source[source].pop];
+    l->proj = proj;
+    l->source = source;
+    l->rows = p->view_h * p->view_w * s->channels;
+    SPK_TRY(spk_alloc_array((size_t)l->rows + 1, sizeof *l->first, &l->first));
+    if (p->chan == MAP_CHAN_SAME) {
+        SPK_TRY(spk_alloc_array_raw(l->rows, sizeof *l->target, &l->target));
+        for (uint32_t i = 0; i < l->rows; i++) {
+            l->target[i] = i;
+            l->first[i + 1] = i + 1;
+        }
+        return SPK_OK;
+    }
+    each_synapse(net, p, s->channels, false, l);
+    for (uint32_t i = 0; i < l->rows; i++)
+        l->first[i + 1] += l->first[i];
+    SPK_TRY(spk_alloc_array_raw(l->first[l->rows], sizeof *l->target, &l->target));
+    each_synapse(net, p, s->channels, true, l); /* moves every row's start to its end */
+    memmove(l->first + 1, l->first, l->rows * sizeof *l->first);
+    l->first[0] = 0;
+    return SPK_OK;
+}
+
+/* ---- graph ---- */
+
+static spk_status make_all_links(const struct map_net *net, struct neuron_graph *g)
+{
+    for (uint32_t i = 0; i < net->projs.len; i++) {
+        for (uint32_t s = 0; s < net->projs.data[i].n_sources; s++) {
+            SPK_TRY(vec_push(&g->links, (struct neuron_links){0}));
+            SPK_TRY(make_links(net, i, s, &vec_last(&g->links)));
+        }
+    }
+    return SPK_OK;
+}
+
+static spk_status number_neurons(const struct map_net *net, struct neuron_graph *g)
+{
+    SPK_TRY(spk_alloc_array(net->pops.len + 1, sizeof *g->first, &g->first));
+    for (size_t i = 0; i < net->pops.len; i++) {
+        const struct map_pop *p = &net->pops.data[i];
+        g->first[i + 1] = g->first[i] + (p->has_compartments ? p->channels : 0);
+    }
+    g->n = g->first[net->pops.len];
+    return SPK_OK;
+}
+
+/* Messages have a place to start from; what the host sends costs nothing. */
+static void fill_edges(const struct map_net *net, struct neuron_graph *g)
+{
+    struct ir_cluster_graph *c = &g->graph;
+    uint64_t pins = 0;
+    for (size_t i = 0; i < g->links.len; i++) {
+        const struct neuron_links *l = &g->links.data[i];
+        const struct map_proj *p = &net->projs.data[l->proj];
+        const uint32_t pop = p->source[l->source].pop, to = g->first[p->target];
+        const struct map_pop *s = &net->pops.data[pop];
+        for (uint32_t r = 0; r < l->rows; r++) {
+            if (l->first[r] == l->first[r + 1])
+                continue;
+            c->source[c->n_edges] = s->has_compartments ? g->first[pop] + r : g->n;
+            c->weight[c->n_edges] = s->has_compartments ? map_pop_sends(s, r, 1) : 0;
+            for (uint64_t k = l->first[r]; k < l->first[r + 1]; k++)
+                c->dest[pins++] = to + l->target[k];
+            c->first[++c->n_edges] = pins;
+        }
+    }
+}
+
+static spk_status make_graph(const struct map_net *net, struct neuron_graph *g)
+{
+    struct ir_cluster_graph *c = &g->graph;
+    size_t edges = 0, pins = 0;
+    bool host = false;
+    for (size_t i = 0; i < g->links.len; i++) {
+        const struct neuron_links *l = &g->links.data[i];
+        edges += l->rows;
+        pins += l->first[l->rows];
+    }
+    for (size_t i = 0; i < net->pops.len; i++)
+        host = host || !net->pops.data[i].has_compartments;
+    if (edges >= UINT32_MAX || g->n >= UINT32_MAX - 1)
+        return SPK_ERR_NOMEM;
+    c->n_clusters = g->n + host;
+    SPK_TRY(spk_alloc_array_raw(c->n_clusters, sizeof *g->size, &g->size));
+    for (uint32_t i = 0; i < c->n_clusters; i++)
+        g->size[i] = i < g->n;
+    SPK_TRY(spk_alloc_array_raw(edges, sizeof *c->source, &c->source));
+    SPK_TRY(spk_alloc_array_raw(edges, sizeof *c->weight, &c->weight));
+    SPK_TRY(spk_alloc_array(edges + 1, sizeof *c->first, &c->first));
+    SPK_TRY(spk_alloc_array_raw(pins, sizeof *c->dest, &c->dest));
+    fill_edges(net, g);
+    return SPK_OK;
+}
+
+spk_status neuron_graph_build(const struct map_net *net, struct neuron_graph *out)
+{
+    memset(out, 0, sizeof *out);
+    spk_status status = number_neurons(net, out);
+    if (status == SPK_OK)
+        status = make_all_links(net, out);
+    if (status == SPK_OK)
+        status = make_graph(net, out);
+    if (status != SPK_OK)
+        neuron_graph_fini(out);
+    return status;
+}
+
+void neuron_graph_fini(struct neuron_graph *g)
+{
+    for (size_t i = 0; i < g->links.len; i++) {
+        spk_free(g->links.data[i].first);
+        spk_free(g->links.data[i].target);
+    }
+    vec_fini(&g->links);
+    spk_free(g->first);
+    spk_free(g->size);
+    ir_cluster_graph_fini(&g->graph);
+    memset(g, 0, sizeof *g);
+}
