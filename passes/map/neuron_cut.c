@@ -24,6 +24,7 @@ struct cutter {
     struct diag_list *diags;
     struct neuron_graph graph;
     struct part_limits limits;
+    bool apart; /* no core has neurons of two populations, until cores are shared */
     uint32_t *part;
     double over[MAP_N_LIMITS]; /* use of the fullest core / limit */
 };
@@ -53,7 +54,8 @@ static void first_limits(struct cutter *c)
 
 /* ---- one round ---- */
 
-static spk_status partition(struct cutter *c)
+static spk_status run(const struct cutter *c, const struct ir_cluster_graph *graph,
+                      const uint32_t *size, uint32_t *part, uint32_t *out_parts)
 {
     const struct map_options *o = c->options;
     const struct part_options p = {.limits = c->limits,
@@ -62,8 +64,35 @@ static spk_status partition(struct cutter *c)
                                    .seed = o->seed,
                                    .pool = o->pool,
                                    .progress = o->progress};
+    return part_run(graph, size, &p, c->diags, part, out_parts);
+}
+
+/* The neurons of each population for themselves: what they hear of others comes from outside. */
+static spk_status run_apart(struct cutter *c, uint32_t *out_parts)
+{
+    spk_status status = SPK_OK;
+    *out_parts = 0;
+    for (uint32_t i = 0; i < c->m->net.pops.len && status == SPK_OK; i++) {
+        const uint32_t first = c->graph.first[i];
+        struct neuron_part_graph sub;
+        uint32_t parts = 0;
+        if (c->graph.first[i + 1] == first)
+            continue;
+        SPK_TRY(neuron_part_graph_build(&c->m->net, &c->graph, i, &sub));
+        status = run(c, &sub.graph, sub.size, sub.part, &parts);
+        for (uint32_t v = first; v < c->graph.first[i + 1] && status == SPK_OK; v++)
+            c->part[v] = *out_parts + sub.part[v - first];
+        *out_parts += parts;
+        neuron_part_graph_fini(&sub);
+    }
+    return status;
+}
+
+static spk_status partition(struct cutter *c)
+{
     uint32_t parts = 0, *number = NULL, n = 0;
-    SPK_TRY(part_run(&c->graph.graph, c->graph.size, &p, c->diags, c->part, &parts));
+    SPK_TRY(c->apart ? run_apart(c, &parts)
+                     : run(c, &c->graph.graph, c->graph.size, c->part, &parts));
     /* a core that would hold nothing but the host is none */
     SPK_TRY(spk_alloc_array(parts, sizeof *number, &number));
     for (uint32_t v = 0; v < c->graph.n; v++) {
@@ -176,6 +205,27 @@ static void tighten(struct cutter *c)
     }
 }
 
+/* Configurations and formats depend on how many populations a core holds. */
+static bool mixes_too_much(const struct cutter *c)
+{
+    for (size_t k = 0; k < MAP_N_LIMITS; k++)
+        if (c->over[k] > 1 &&
+            (map_limits[k].limit == TGT_CONFIGS || map_limits[k].limit == TGT_SYNAPSE_FORMATS))
+            return !c->apart;
+    return false;
+}
+
+/* Cores with one tile each are shared as those of regular tiles are. */
+static spk_status share(struct cutter *c)
+{
+    if (!c->apart || !map_shares_cores(&c->m->net, c->options))
+        return SPK_OK;
+    spk_free(c->m->core_first);
+    spk_free(c->m->core_tile);
+    c->m->core_first = c->m->core_tile = NULL;
+    return map_assign_cores(c->m, c->options);
+}
+
 static spk_status refuse(struct cutter *c)
 {
     size_t worst = 0;
@@ -193,6 +243,7 @@ static spk_status cut(struct cutter *c)
     SPK_TRY(neuron_graph_build(&m->net, &c->graph));
     SPK_TRY(spk_alloc_array_raw(c->graph.graph.n_clusters, sizeof *c->part, &c->part));
     first_limits(c);
+    c->apart = c->options->separate_cores;
     for (int round = 0; round < ROUNDS; round++) {
         SPK_TRY(partition(c));
         SPK_TRY(neuron_order_set(&m->net, &c->graph, c->part));
@@ -201,8 +252,13 @@ static spk_status cut(struct cutter *c)
         SPK_TRY(map_measure(m));
         SPK_TRY(widen(c));
         if (count_over(c))
-            return SPK_OK;
-        tighten(c);
+            return share(c);
+        if (!mixes_too_much(c)) {
+            tighten(c);
+            continue;
+        }
+        c->apart = true;
+        first_limits(c);
     }
     return refuse(c);
 }

@@ -145,52 +145,108 @@ static spk_status number_neurons(const struct map_net *net, struct neuron_graph 
     return SPK_OK;
 }
 
-/* Messages have a place to start from; what the host sends costs nothing. */
-static void fill_edges(const struct map_net *net, struct neuron_graph *g)
+/* Room for all edges and their destinations. */
+static spk_status reserve(size_t edges, size_t pins, struct ir_cluster_graph *c)
 {
-    struct ir_cluster_graph *c = &g->graph;
-    uint64_t pins = 0;
-    for (size_t i = 0; i < g->links.len; i++) {
-        const struct neuron_links *l = &g->links.data[i];
-        const struct map_proj *p = &net->projs.data[l->proj];
-        const uint32_t pop = p->source[l->source].pop, to = g->first[p->target];
-        const struct map_pop *s = &net->pops.data[pop];
-        for (uint32_t r = 0; r < l->rows; r++) {
-            if (l->first[r] == l->first[r + 1])
-                continue;
-            c->source[c->n_edges] = s->has_compartments ? g->first[pop] + r : g->n;
-            c->weight[c->n_edges] = s->has_compartments ? map_pop_sends(s, r, 1) : 0;
-            for (uint64_t k = l->first[r]; k < l->first[r + 1]; k++)
-                c->dest[pins++] = to + l->target[k];
-            c->first[++c->n_edges] = pins;
-        }
+    if (edges >= UINT32_MAX || c->n_clusters >= UINT32_MAX - 1)
+        return SPK_ERR_NOMEM;
+    SPK_TRY(spk_alloc_array_raw(edges, sizeof *c->source, &c->source));
+    SPK_TRY(spk_alloc_array_raw(edges, sizeof *c->weight, &c->weight));
+    SPK_TRY(spk_alloc_array(edges + 1, sizeof *c->first, &c->first));
+    return spk_alloc_array_raw(pins, sizeof *c->dest, &c->dest);
+}
+
+/* Adds the axons of one source of a projection, from cluster `from` (+ 1 for every row where
+ * `each`) to `to` and up. What the host sends has no place and costs nothing. */
+static void add_edges(const struct map_net *net, const struct neuron_links *l, uint32_t from,
+                      bool each, uint32_t to, struct ir_cluster_graph *c)
+{
+    const struct map_pop *s = &net->pops.data[net->projs.data[l->proj].source[l->source].pop];
+    uint64_t pins = c->first[c->n_edges];
+    for (uint32_t r = 0; r < l->rows; r++) {
+        if (l->first[r] == l->first[r + 1])
+            continue;
+        c->source[c->n_edges] = from + (each ? r : 0);
+        c->weight[c->n_edges] = s->has_compartments ? map_pop_sends(s, r, 1) : 0;
+        for (uint64_t k = l->first[r]; k < l->first[r + 1]; k++)
+            c->dest[pins++] = to + l->target[k];
+        c->first[++c->n_edges] = pins;
     }
+}
+
+static spk_status make_sizes(uint32_t neurons, uint32_t clusters, uint32_t **out)
+{
+    SPK_TRY(spk_alloc_array_raw(clusters, sizeof **out, out));
+    for (uint32_t i = 0; i < clusters; i++)
+        (*out)[i] = i < neurons;
+    return SPK_OK;
 }
 
 static spk_status make_graph(const struct map_net *net, struct neuron_graph *g)
 {
-    struct ir_cluster_graph *c = &g->graph;
     size_t edges = 0, pins = 0;
     bool host = false;
     for (size_t i = 0; i < g->links.len; i++) {
-        const struct neuron_links *l = &g->links.data[i];
-        edges += l->rows;
-        pins += l->first[l->rows];
+        edges += g->links.data[i].rows;
+        pins += g->links.data[i].first[g->links.data[i].rows];
     }
     for (size_t i = 0; i < net->pops.len; i++)
         host = host || !net->pops.data[i].has_compartments;
-    if (edges >= UINT32_MAX || g->n >= UINT32_MAX - 1)
-        return SPK_ERR_NOMEM;
-    c->n_clusters = g->n + host;
-    SPK_TRY(spk_alloc_array_raw(c->n_clusters, sizeof *g->size, &g->size));
-    for (uint32_t i = 0; i < c->n_clusters; i++)
-        g->size[i] = i < g->n;
-    SPK_TRY(spk_alloc_array_raw(edges, sizeof *c->source, &c->source));
-    SPK_TRY(spk_alloc_array_raw(edges, sizeof *c->weight, &c->weight));
-    SPK_TRY(spk_alloc_array(edges + 1, sizeof *c->first, &c->first));
-    SPK_TRY(spk_alloc_array_raw(pins, sizeof *c->dest, &c->dest));
-    fill_edges(net, g);
+    g->graph.n_clusters = g->n + host;
+    SPK_TRY(make_sizes(g->n, g->graph.n_clusters, &g->size));
+    SPK_TRY(reserve(edges, pins, &g->graph));
+    for (size_t i = 0; i < g->links.len; i++) {
+        const struct neuron_links *l = &g->links.data[i];
+        const struct map_proj *p = &net->projs.data[l->proj];
+        const uint32_t pop = p->source[l->source].pop;
+        const bool inside = net->pops.data[pop].has_compartments;
+        add_edges(net, l, inside ? g->first[pop] : g->n, inside, g->first[p->target], &g->graph);
+    }
     return SPK_OK;
+}
+
+static spk_status make_part_graph(const struct map_net *net, const struct neuron_graph *all,
+                                  uint32_t pop, struct neuron_part_graph *g)
+{
+    const uint32_t n = all->first[pop + 1] - all->first[pop];
+    size_t edges = 0, pins = 0;
+    g->graph.n_clusters = n + 1;
+    SPK_TRY(make_sizes(n, n + 1, &g->size));
+    SPK_TRY(spk_alloc_array_raw((size_t)n + 1, sizeof *g->part, &g->part));
+    for (int add = 0; add < 2; add++) {
+        for (size_t i = 0; i < all->links.len; i++) {
+            const struct neuron_links *l = &all->links.data[i];
+            const struct map_proj *p = &net->projs.data[l->proj];
+            const bool own = p->source[l->source].pop == pop;
+            if (p->target != pop)
+                continue;
+            if (add)
+                add_edges(net, l, own ? 0 : n, own, 0, &g->graph);
+            edges += l->rows;
+            pins += l->first[l->rows];
+        }
+        if (!add)
+            SPK_TRY(reserve(edges, pins, &g->graph));
+    }
+    return SPK_OK;
+}
+
+spk_status neuron_part_graph_build(const struct map_net *net, const struct neuron_graph *all,
+                                   uint32_t pop, struct neuron_part_graph *out)
+{
+    memset(out, 0, sizeof *out);
+    spk_status status = make_part_graph(net, all, pop, out);
+    if (status != SPK_OK)
+        neuron_part_graph_fini(out);
+    return status;
+}
+
+void neuron_part_graph_fini(struct neuron_part_graph *g)
+{
+    spk_free(g->size);
+    spk_free(g->part);
+    ir_cluster_graph_fini(&g->graph);
+    memset(g, 0, sizeof *g);
 }
 
 spk_status neuron_graph_build(const struct map_net *net, struct neuron_graph *out)

@@ -25,6 +25,17 @@ void neuron_graph_fini(struct neuron_graph *g);
 /* neuron_graph.c: of a net to which the cut applies. */
 SPK_CHECKED spk_status neuron_graph_build(const struct map_net *net, struct neuron_graph *out);
 
+/* The neurons of one population, and behind them one for all that they hear of others. */
+struct neuron_part_graph {
+    struct ir_cluster_graph graph;
+    uint32_t *size; /* [clusters] 1, of the last 0 */
+    uint32_t *part; /* [clusters] for the caller */
+};
+SPK_CHECKED spk_status neuron_part_graph_build(const struct map_net *net,
+                                               const struct neuron_graph *all, uint32_t pop,
+                                               struct neuron_part_graph *out);
+void neuron_part_graph_fini(struct neuron_part_graph *g);
+
 /* neuron_order.c: populations in the order of their cores, their tiles as cut, and the lists of all
  * projections, for neurons on cores part[..]. */
 SPK_CHECKED spk_status neuron_order_set(struct map_net *net, const struct neuron_graph *g,
