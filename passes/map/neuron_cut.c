@@ -7,7 +7,6 @@
  * takes. */
 #include "passes/map/neuron_cut.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "passes/map/neuron_graph.h"
@@ -64,7 +63,7 @@ static spk_status run(const struct cutter *c, const struct ir_cluster_graph *gra
                                    .seed = o->seed,
                                    .pool = o->pool,
                                    .progress = o->progress};
-    return part_run(graph, size, &p, c->diags, part, out_parts);
+    return part_run(graph, size, &p, NULL, part, out_parts);
 }
 
 /* The neurons of each population for themselves: what they hear of others comes from outside. */
@@ -163,17 +162,23 @@ static spk_status widen(struct cutter *c)
     return SPK_OK;
 }
 
-/* Measures the fullest core by each limit. */
+/* Use of a core / limit. */
+static double over_of(const struct cutter *c, uint32_t core, size_t limit)
+{
+    const struct map_usage u = map_core_usage(c->m, core);
+    const uint64_t most = tgt_core_limit(c->m->net.target, map_limits[limit].limit, false);
+    return (double)map_usage_of(&u, map_limits[limit].limit) / (double)most;
+}
+
+/* By how much each limit is exceeded at most. */
 static bool count_over(struct cutter *c)
 {
     bool fits = true;
     for (size_t k = 0; k < MAP_N_LIMITS; k++)
         c->over[k] = 0;
     for (uint32_t i = 0; i < c->m->n_cores; i++) {
-        const struct map_usage u = map_core_usage(c->m, i);
         for (size_t k = 0; k < MAP_N_LIMITS; k++) {
-            const uint64_t most = tgt_core_limit(c->m->net.target, map_limits[k].limit, false);
-            const double over = (double)map_usage_of(&u, map_limits[k].limit) / (double)most;
+            const double over = over_of(c, i, k);
             c->over[k] = over > c->over[k] ? over : c->over[k];
             fits = fits && over <= 1;
         }
@@ -181,28 +186,38 @@ static bool count_over(struct cutter *c)
     return fits;
 }
 
-static uint64_t tightened(uint64_t limit, uint64_t all, double over)
+/* What a core that takes `over` times its share may have, of `have` counted by the partitioner. */
+static void lower(uint64_t *limit, uint64_t have, double over)
 {
-    const double now = limit == 0 ? (double)all : (double)limit;
-    const uint64_t next = (uint64_t)(now / over * TIGHTEN);
-    return next > 0 ? next : 1;
+    const uint64_t next = (uint64_t)((double)have / over * TIGHTEN);
+    if (*limit == 0 || next < *limit)
+        *limit = next > 0 ? next : 1;
 }
 
-static void tighten(struct cutter *c)
+/* Lowers the limit that stands for each resource that some core has too little of. */
+static spk_status tighten(struct cutter *c)
 {
-    struct part_limits *l = &c->limits;
-    for (size_t k = 0; k < MAP_N_LIMITS; k++) {
-        const bool discrete = !c->m->net.target->axon_population;
-        if (c->over[k] <= 1)
-            continue;
-        if (map_limits[k].limit == TGT_SYNAPSE_BITS)
-            l->synapses =
-                tightened(l->synapses, c->graph.graph.first[c->graph.graph.n_edges], c->over[k]);
-        else if (map_limits[k].limit == TGT_IN_AXONS && discrete)
-            l->axons = tightened(l->axons, c->graph.graph.n_edges, c->over[k]);
-        else
-            l->neurons = tightened(l->neurons, c->graph.n, c->over[k]);
+    const struct ir_cluster_graph *g = &c->graph.graph;
+    struct part_metrics metrics;
+    struct part_limits next = c->limits;
+    SPK_TRY(part_measure(g, c->graph.size, &c->limits, c->part, c->m->n_cores, &metrics));
+    for (uint32_t i = 0; i < c->m->n_cores; i++) {
+        for (size_t k = 0; k < MAP_N_LIMITS; k++) {
+            const enum tgt_limit l = map_limits[k].limit;
+            const double over = over_of(c, i, k);
+            if (over <= 1)
+                continue;
+            if (l == TGT_SYNAPSE_BITS)
+                lower(&next.synapses, metrics.core[i].synapses, over);
+            else if (l == TGT_IN_AXONS && !c->m->net.target->axon_population)
+                lower(&next.axons, metrics.core[i].axons, over);
+            else
+                lower(&next.neurons, metrics.core[i].neurons, over);
+        }
     }
+    c->limits = next;
+    part_metrics_fini(&metrics);
+    return SPK_OK;
 }
 
 /* Configurations and formats depend on how many populations a core holds. */
@@ -237,6 +252,27 @@ static spk_status refuse(struct cutter *c)
                       c->m->net.target->name, c->over[worst], map_limits[worst].what);
 }
 
+/* Not even one neuron fits, with as much as is known of what it takes. */
+static spk_status refuse_neuron(const struct cutter *c)
+{
+    const struct ir_cluster_graph *g = &c->graph.graph;
+    const struct map_net *net = &c->m->net;
+    uint32_t *inputs, most = 0, pop = 0;
+    SPK_TRY(spk_alloc_array(g->n_clusters, sizeof *inputs, &inputs));
+    for (uint64_t i = 0; i < g->first[g->n_edges]; i++)
+        inputs[g->dest[i]]++;
+    for (uint32_t v = 1; v < c->graph.n; v++)
+        most = inputs[v] > inputs[most] ? v : most;
+    while (c->graph.first[pop + 1] <= most)
+        pop++;
+    spk_status status = diag_nofit(
+        c->diags, net->pops.data[pop].span, "E0677",
+        "layer '%s' does not fit '%s': channel %u hears %u neurons, which takes more than a core",
+        net->pops.data[pop].name, net->target->name, most - c->graph.first[pop], inputs[most]);
+    spk_free(inputs);
+    return status;
+}
+
 static spk_status cut(struct cutter *c)
 {
     struct mapping *m = c->m;
@@ -245,7 +281,10 @@ static spk_status cut(struct cutter *c)
     first_limits(c);
     c->apart = c->options->separate_cores;
     for (int round = 0; round < ROUNDS; round++) {
-        SPK_TRY(partition(c));
+        spk_status status = partition(c);
+        if (status == SPK_ERR_NOFIT)
+            return refuse_neuron(c);
+        SPK_TRY(status);
         SPK_TRY(neuron_order_set(&m->net, &c->graph, c->part));
         SPK_TRY(map_make_tiles(m));
         SPK_TRY(assign(c));
@@ -254,7 +293,7 @@ static spk_status cut(struct cutter *c)
         if (count_over(c))
             return share(c);
         if (!mixes_too_much(c)) {
-            tighten(c);
+            SPK_TRY(tighten(c));
             continue;
         }
         c->apart = true;
