@@ -69,29 +69,28 @@ static spk_status is_better(const struct map_options *options, const struct mapp
     return SPK_OK;
 }
 
-/* A sparse network is cut both ways. `m` is built; tiles are made again where they are chosen, to
- * be explained. */
-static spk_status cut_either(const struct job *j, struct mapping *m)
+/* Vectors of neurons for which tiles do not fit, or that are sparse, are cut neuron by neuron, too.
+ * `m` is built; tiles are made again where they are chosen or nothing fits, to be explained. */
+static spk_status cut_either(const struct job *j, bool sparse, struct mapping *m)
 {
     struct map_options quiet = *j->options;
-    struct mapping neurons, tiles;
-    bool better = true;
+    struct mapping neurons = {0}, tiles;
+    bool better = false;
     quiet.remarks = false;
-    SPK_TRY(build(j, &neurons));
-    spk_status status = cut_neurons(&quiet, NULL, &neurons);
-    if (status == SPK_OK) {
-        status = build(j, &tiles);
+    SPK_TRY(build(j, &tiles));
+    spk_status status = cut_tiles(&quiet, NULL, &tiles);
+    const bool tiled = status == SPK_OK;
+    if (status == SPK_ERR_NOFIT || (tiled && sparse)) {
+        status = build(j, &neurons);
         if (status == SPK_OK)
-            status = cut_tiles(&quiet, NULL, &tiles);
-        if (status == SPK_OK)
+            status = cut_neurons(&quiet, NULL, &neurons);
+        better = status == SPK_OK;
+        if (better && tiled)
             status = is_better(&quiet, &neurons, &tiles, &better);
-        else if (status == SPK_ERR_NOFIT)
+        if (status == SPK_ERR_NOFIT)
             status = SPK_OK;
-        map_fini(&tiles);
-    } else if (status == SPK_ERR_NOFIT) {
-        better = false;
-        status = SPK_OK;
     }
+    map_fini(&tiles);
     if (status == SPK_OK && better) {
         map_fini(m);
         *m = neurons;
@@ -108,7 +107,8 @@ static spk_status cut(const struct job *j, struct mapping *m)
         return cut_tiles(o, j->diags, m);
     const struct neuron_net n = map_neuron_net(&m->net);
     if (o->cut == MAP_CUT_AUTO)
-        return map_neuron_net_is_sparse(&n) ? cut_either(j, m) : cut_tiles(o, j->diags, m);
+        return map_neuron_net_is_small(&n) ? cut_either(j, map_neuron_net_is_sparse(&n), m)
+                                           : cut_tiles(o, j->diags, m);
     if (n.applies)
         return cut_neurons(o, j->diags, m);
     return diag_nofit(j->diags, spk_span_none, "E0670",

@@ -276,6 +276,8 @@ static spk_status refuse_neuron(const struct cutter *c)
 static spk_status cut(struct cutter *c)
 {
     struct mapping *m = c->m;
+    SPK_TRY(neuron_links_build(&m->net, &c->graph));
+    SPK_TRY(neuron_split(&m->net, &c->graph, c->diags));
     SPK_TRY(neuron_graph_build(&m->net, &c->graph));
     SPK_TRY(spk_alloc_array_raw(c->graph.graph.n_clusters, sizeof *c->part, &c->part));
     first_limits(c);

@@ -16,8 +16,8 @@ struct neuron_net {
     uint64_t synapses, weights; /* weights other than zero, and all that are stored */
 };
 struct neuron_net map_neuron_net(const struct map_net *net);
-/* Whether few enough weights are other than zero, and few enough in all, that the cut by neurons is
- * worth its time and memory. */
+/* Whether it applies and takes no more than a few gigabytes; whether most weights are zero. */
+bool map_neuron_net_is_small(const struct neuron_net *n);
 bool map_neuron_net_is_sparse(const struct neuron_net *n);
 
 /* Tiles, usage and cores of a mapping whose net was just built and applies. SPK_ERR_NOFIT where no

@@ -56,9 +56,14 @@ struct neuron_net map_neuron_net(const struct map_net *net)
     return n;
 }
 
+bool map_neuron_net_is_small(const struct neuron_net *n)
+{
+    return n->applies && n->synapses <= MOST_SYNAPSES;
+}
+
 bool map_neuron_net_is_sparse(const struct neuron_net *n)
 {
-    return n->applies && n->synapses <= n->weights / 2 && n->synapses <= MOST_SYNAPSES;
+    return n->synapses <= n->weights / 2;
 }
 
 /* ---- synapses ---- */
@@ -249,17 +254,19 @@ void neuron_part_graph_fini(struct neuron_part_graph *g)
     memset(g, 0, sizeof *g);
 }
 
-spk_status neuron_graph_build(const struct map_net *net, struct neuron_graph *out)
+spk_status neuron_links_build(const struct map_net *net, struct neuron_graph *out)
 {
     memset(out, 0, sizeof *out);
-    spk_status status = number_neurons(net, out);
-    if (status == SPK_OK)
-        status = make_all_links(net, out);
-    if (status == SPK_OK)
-        status = make_graph(net, out);
+    spk_status status = make_all_links(net, out);
     if (status != SPK_OK)
         neuron_graph_fini(out);
     return status;
+}
+
+spk_status neuron_graph_build(const struct map_net *net, struct neuron_graph *g)
+{
+    SPK_TRY(number_neurons(net, g));
+    return make_graph(net, g);
 }
 
 void neuron_graph_fini(struct neuron_graph *g)

@@ -22,8 +22,16 @@ struct neuron_graph {
     struct ir_cluster_graph graph;  /* an edge for every source neuron of every projection */
 };
 void neuron_graph_fini(struct neuron_graph *g);
-/* neuron_graph.c: of a net to which the cut applies. */
-SPK_CHECKED spk_status neuron_graph_build(const struct map_net *net, struct neuron_graph *out);
+/* neuron_graph.c: of a net to which the cut applies; its links first, then all else from them. */
+SPK_CHECKED spk_status neuron_links_build(const struct map_net *net, struct neuron_graph *out);
+SPK_CHECKED spk_status neuron_graph_build(const struct map_net *net, struct neuron_graph *g);
+
+/* neuron_split.c: neurons that hear more than a core can hold get partial sums: populations
+ * NAME.sum0, NAME.sum1, ... of as many graded neurons, each with a range of the inputs, that send
+ * their sums on. Takes a step more; delays and starts follow. Changes nothing where all neurons
+ * fit; SPK_ERR_NOFIT where the chip cannot do it. */
+SPK_CHECKED spk_status neuron_split(struct map_net *net, struct neuron_graph *links,
+                                    struct diag_list *diags);
 
 /* The neurons of one population, and behind them one for all that they hear of others. */
 struct neuron_part_graph {
