@@ -220,13 +220,16 @@ static spk_status tighten(struct cutter *c)
     return SPK_OK;
 }
 
-/* Configurations and formats depend on how many populations a core holds. */
+/* Configurations, formats and in-axons for whole populations depend on how many of those a core
+ * holds. */
 static bool mixes_too_much(const struct cutter *c)
 {
-    for (size_t k = 0; k < MAP_N_LIMITS; k++)
-        if (c->over[k] > 1 &&
-            (map_limits[k].limit == TGT_CONFIGS || map_limits[k].limit == TGT_SYNAPSE_FORMATS))
+    for (size_t k = 0; k < MAP_N_LIMITS; k++) {
+        const enum tgt_limit l = map_limits[k].limit;
+        if (c->over[k] > 1 && (l == TGT_CONFIGS || l == TGT_SYNAPSE_FORMATS ||
+                               (l == TGT_IN_AXONS && c->m->net.target->axon_population)))
             return !c->apart;
+    }
     return false;
 }
 

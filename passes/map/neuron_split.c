@@ -43,6 +43,13 @@ static uint64_t most_positions(const struct map_net *net)
     return axons == UINT64_MAX ? axons : axons > 4 ? axons - 4 : 1;
 }
 
+/* Shift of a weight with exponent 0 into the membrane. */
+static uint8_t unit_shift(const struct map_net *net)
+{
+    const struct tgt_arith *a = &net->target->arith;
+    return (uint8_t)(a->current_shift + (a->weight_even ? 1 : 0));
+}
+
 struct range {
     uint64_t from, to; /* rows, counted over all links of the population */
 };
@@ -179,6 +186,7 @@ static spk_status fill_sum(struct splitter *s, uint32_t pop, struct range r)
         const uint32_t id = (uint32_t)s->projs.len;
         proj.target = (uint32_t)net->pops.len - 1;
         proj.block_proj = id;
+        proj.shift = (uint8_t)(proj.shift - unit_shift(net)); /* sums count in such units */
         proj.n_sources = 1;
         proj.source = arena_memdup(&net->arena, &proj.source[l->source], sizeof *proj.source,
                                    _Alignof(struct map_source));
@@ -218,6 +226,7 @@ static spk_status hear_sums(struct splitter *s, uint32_t pop, uint32_t parts)
     proj.view_h = proj.view_w = 1;
     proj.weight_param = IR_NONE;
     proj.weight = 1;
+    proj.shift = unit_shift(net);
     proj.block_proj = (uint32_t)s->projs.len;
     proj.n_sources = parts;
     proj.source = ARENA_NEW_ARRAY(&net->arena, struct map_source, parts);
