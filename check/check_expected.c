@@ -34,7 +34,8 @@ uint64_t check_hash_place(uint32_t layer, uint32_t position)
 
 uint64_t check_hash(const struct check *c, const struct source *s)
 {
-    (void)c;
+    if (c->rules[s->layer].kind == RULE_PARTIAL)
+        return c->partial[s->layer][s->channel];
     return check_hash_channel(s->channel) * check_hash_place(s->layer, s->position);
 }
 

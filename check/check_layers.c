@@ -138,6 +138,7 @@ static enum img_layer_kind expected_kind(const struct rule *r)
     case RULE_THERM:
     case RULE_GATE:
     case RULE_ACC:
+    case RULE_PARTIAL:
         return IMG_LAYER_AUX;
     default:
         return IMG_LAYER_NEURON;

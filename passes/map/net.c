@@ -236,7 +236,7 @@ static spk_status net_pool_or_relay(struct net_builder *b, uint32_t id)
         status = net_sources(b, n->operand[i], &sources);
     if (status == SPK_OK) {
         uint32_t after = net_start_after(b, &sources);
-        const bool graded = !pool && n->type.bound > 1;
+        const bool graded = !pool && n->type.kind != IR_SPIKE; /* counts, of events without bound */
         p.start = pool ? after : after - 1 + n->a.delay.steps;
         if (graded && t->arith.payload_bits == 0)
             status =
@@ -244,7 +244,7 @@ static spk_status net_pool_or_relay(struct net_builder *b, uint32_t id)
                            "a count relay needs graded spikes, which '%s' does not have", t->name);
         if (graded) {
             p.program = IMG_PROG_SUM;
-            p.payload_bound = n->type.bound;
+            p.payload_bound = n->type.bound ? n->type.bound : NET_EVENT_BOUND;
         } else {
             net_gate_program(b, &p, (1 << t->arith.threshold_shift) + 1);
         }

@@ -193,6 +193,50 @@ class Sparse(Base):
                 f["orders"][:] = twice
             self.run_tool("check", folder, expect=t.BAD_INPUT, says=("layers", "order"))
 
+    def test_fan_in_is_split(self):
+        """400 and 60 dense inputs where a core has 150 in-axons: partial sums, a step later."""
+        nodes, edges = chain((400,), affine(30, 400, scale=0.2), lif((30,)), affine(20, 30),
+                             lif((20,)), out=(20,))
+        nodes["skip"] = affine(20, 400, seed=7, scale=0.2)  # has to wait for the other path
+        edges += [("input", "skip"), ("skip", "n3")]
+        path = self.write(nodes, edges)
+        folder = self.path("f")
+        frames = counts((400,), images=2)
+        m = self.compile(path, "small", folder)
+        self.assertEqual(m["cut"], "neurons")
+        sums = [l["name"] for l in m["layers"] if ".sum" in l["name"]]
+        self.assertEqual(sums, [f"n1.sum{i}" for i in range(3)] + [f"n3.sum{i}" for i in range(3)])
+        self.verify(folder, frames)
+        self.run_tool("simulate", folder, "--input", self.path("x.st"), "--spikes",
+                      self.path("s.st"), "--quiet")
+        chip = Chip(os.path.join(folder, "image.h5"))
+        values, _ = chip.run(list(frames.reshape(*frames.shape, 1, 1)))
+        self.assertEqual(chip.outside, 0)
+        for value, got in t.read_tensors(self.path("s.st")).items():
+            if value in values:
+                np.testing.assert_array_equal(got.ravel(), values[value].ravel(), value)
+        # the checker adds up what partial sums hear
+        with h5py.File(os.path.join(folder, "image.h5"), "r+") as f:
+            weights = f["weights"][:]
+            weights[np.nonzero(np.abs(weights.astype(int)) > 2)[0][5]] += 1
+            f["weights"][:] = weights
+        self.run_tool("check", folder, expect=t.DIFFERENCE, says=("E0945", "partial sums"))
+
+    def test_fan_in_is_not_split(self):
+        """Spikes without payload carry no sums; a loop of one step has no time for them."""
+        nodes, edges = chain((400,), affine(30, 400, scale=0.2), lif((30,)), out=(30,))
+        path = self.write(nodes, edges)
+        more = ("-o", self.path("c"), "--set", f"timesteps={STEPS}")
+        self.run_tool("compile", path, "--target", self.target("small-binary"), *more, "--cut",
+                      "neurons", expect=t.NO_FIT, says=("E0678", "graded"))
+        self.run_tool("compile", path, "--target", self.target("small-binary"), *more,
+                      expect=t.NO_FIT, says=("E0672", "n1"))
+        nodes["back"] = affine(30, 30, seed=3)
+        edges += [("n1", "back"), ("back", "n1")]
+        self.run_tool("compile", self.write(nodes, edges), "--target", self.target("small"), *more,
+                      "--cut", "neurons", expect=t.NO_FIT, says=("E0679", "loop"))
+        self.assertFalse(os.path.exists(self.path("c")))
+
     def test_refused(self):
         nodes, edges = chain((2, 6, 7), conv((2, 2, 3, 3)), lif((2, 6, 7)), out=(2, 6, 7))
         path = self.write(nodes, edges)
@@ -209,7 +253,7 @@ class Sparse(Base):
             f.write(re.sub(r"(\n  synapse_bits: {value: )[^,]*", r"\g<1>128", text))
         (nodes, edges), _ = NETS["chain"]
         self.run_tool("compile", self.write(nodes, edges), "--target", tiny, *more, "neurons",
-                      expect=t.NO_FIT, says=("E0677", "hears 8 neurons"))
+                      expect=t.NO_FIT, says=("E0677", "more than a core"))
 
 
 if __name__ == "__main__":
