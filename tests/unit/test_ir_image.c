@@ -198,6 +198,9 @@ BREAK(inject_channels, im->injections[0].channel_first = 2)
 BREAK(inject_core, im->injections[0].core = 2)
 BREAK(inject_axon, im->injections[1].axon = 2)
 BREAK(task_layer, im->embedded[0].q_layer = 3)
+BREAK(layer_order, im->layers[1].order = 2)
+BREAK(order_channel, im->orders[3] = 3)
+BREAK(order_twice, im->orders[3] = 0)
 BREAK(task_shape, im->embedded[0].tokens = 5)
 BREAK(task_layer_kind, im->embedded[0].layer = 1)
 BREAK(task_heads, im->embedded[0].heads = 2)
@@ -322,7 +325,10 @@ static const struct {
     {inject_core, "injections[0].core: 2 is not below 2"},
     {inject_axon, "injections[1].axon: 2 is not below 2"},
     {task_layer, "embedded[0].q_layer: 3 is not below 3"},
-    {task_shape, "embedded[0].tokens: 5 is not equal to 5"},
+    {layer_order, "layers[1].order: 5 is not at most 4, the number of orders"},
+    {order_channel, "layers[1].order: 3 is not below 3, the channels of the layer"},
+    {order_twice, "layers[1].order: 1 is not equal to 0, how often its channel was named before"},
+    {task_shape, "embedded[0].tokens: 5 is not equal to 4"},
     {task_layer_kind, "embedded[0].layer: 0 is not equal to 1, whether a processor computes"},
     {task_part, "embedded[0].head_first: 6 is not at most 3, the heads"},
     {task_columns, "embedded[0].column_first: 2 is not at most 1, the channels of a head"},
@@ -335,7 +341,7 @@ static const struct {
     {port_position, "embedded_ports[1].position: 4 is not below 4"},
     {host_layer, "host_ports[0].layer: 3 is not below 3"},
     {host_channels, "host_ports[0].channel_first: 4294967298 is not at most 3"},
-    {host_head, "head[0].head_w: 6 is not equal to 5"},
+    {host_head, "head[0].head_w: 6 is not equal to 4"},
     {sum_terms, "sums[0].term_first: 3 is not at most 2"},
     {sum_term, "sum_terms[1].layer: 3 is not below 3"},
     {sum_shapes, "sums[0].channels of a term: 2 is not equal to 3"},
