@@ -56,32 +56,45 @@ def from_map():
         near(40, 90, 8, 5), lif((40,)), out=(40,))
 
 
+def wide():
+    """More inputs than cores have axons; one path has to wait for the other."""
+    nodes, edges = chain((400,), affine(30, 400, scale=0.2), lif((30,)), affine(20, 30), lif((20,)),
+                         out=(20,))
+    nodes["skip"] = affine(20, 400, seed=7, scale=0.2)
+    return nodes, edges + [("input", "skip"), ("skip", "n3")]
+
+
 NETS = {"chain": (layers((60, 200, 150, 20)), (60,)), "loop": (looped(), (60,)),
         "shortcut": (shortcut(), (60,)), "map": (from_map(), (2, 9, 8)),
-        "current": (layers((60, 200, 50), neuron=cuba), (60,))}
+        "current": (layers((60, 200, 50), neuron=cuba), (60,)), "wide": (wide(), (400,))}
 ON = {"loihi2": NETS, "loihi1": ("chain", "shortcut", "map"),
       "sanafe-loihi": ("chain", "shortcut"), "small": NETS, "small-binary": ("chain", "map")}
 
 
+def sparse_target(test, name):
+    """A built-in one, or one of small cores with an axon for every neuron."""
+    path = test.path(name + ".yaml")
+    if not name.startswith("small"):
+        return name
+    if os.path.exists(path):
+        return path
+    test.run_tool("target", "new", path, "--from",
+                  "loihi1" if name == "small-binary" else "loihi2")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    for key, value in (("neurons", 48), ("in_axons", 150), ("out_axons", 110),
+                       ("synapse_bits", 16000), ("population", "false"), ("sharing", "none"),
+                       ("lowerings", "[and_lif]")):
+        text, n = re.subn(rf"(\n  {key}: {{value: )(\[[^]]*\]|[^,]*)", rf"\g<1>{value}", text)
+        test.assertEqual(n, 1, key)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    return path
+
+
 class Sparse(Base):
     def target(self, name):
-        """A built-in one, or one of small cores with an axon for every neuron."""
-        if not name.startswith("small"):
-            return name
-        path = self.path(name + ".yaml")
-        if not os.path.exists(path):
-            self.run_tool("target", "new", path, "--from",
-                          "loihi1" if name == "small-binary" else "loihi2")
-            text = self.text(path)
-            for key, value in (("neurons", 48), ("in_axons", 150), ("out_axons", 110),
-                               ("synapse_bits", 16000), ("population", "false"),
-                               ("sharing", "none"), ("lowerings", "[and_lif]")):
-                text, n = re.subn(rf"(\n  {key}: {{value: )(\[[^]]*\]|[^,]*)", rf"\g<1>{value}",
-                                  text)
-                self.assertEqual(n, 1, key)
-            with open(path, "w", encoding="utf-8") as f:
-                f.write(text)
-        return path
+        return sparse_target(self, name)
 
     @staticmethod
     def text(path):
@@ -195,10 +208,7 @@ class Sparse(Base):
 
     def test_fan_in_is_split(self):
         """400 and 60 dense inputs where a core has 150 in-axons: partial sums, a step later."""
-        nodes, edges = chain((400,), affine(30, 400, scale=0.2), lif((30,)), affine(20, 30),
-                             lif((20,)), out=(20,))
-        nodes["skip"] = affine(20, 400, seed=7, scale=0.2)  # has to wait for the other path
-        edges += [("input", "skip"), ("skip", "n3")]
+        (nodes, edges), _ = NETS["wide"]
         path = self.write(nodes, edges)
         folder = self.path("f")
         frames = counts((400,), images=2)
