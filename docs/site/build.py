@@ -214,9 +214,11 @@ class Site:
         at = pages.index(current)
         out = ""
         if at > 0:
-            out += f'<a rel="prev" href="{pages[at - 1].name}.html">← {html.escape(pages[at - 1].title)}</a>'
+            page = pages[at - 1]
+            out += f'<a rel="prev" href="{page.name}.html">← {html.escape(page.title)}</a>'
         if at + 1 < len(pages):
-            out += f'<a rel="next" href="{pages[at + 1].name}.html">{html.escape(pages[at + 1].title)} →</a>'
+            page = pages[at + 1]
+            out += f'<a rel="next" href="{page.name}.html">{html.escape(page.title)} →</a>'
         return out
 
     def search_index(self):

@@ -54,8 +54,8 @@ class Session:
                        "SPIKEC_BUILD_DIR": os.path.dirname(TOOL)}
         for name in ("SPIKEC_MODELS", "SPIKEC_TARGETS"):
             environment.pop(name, None)
-        self.shell = subprocess.Popen(["bash"], cwd=folder, stdin=subprocess.PIPE, text=True, pass_fds=(end,),
-                                      env=environment, start_new_session=True)
+        self.shell = subprocess.Popen(["bash"], cwd=folder, stdin=subprocess.PIPE, text=True,
+                                      pass_fds=(end,), env=environment, start_new_session=True)
         os.close(end)
         self.end = end
 
@@ -115,7 +115,8 @@ class Page:
                 self.unrun(listing)
             else:
                 self.ran += 1
-                getattr(self, "do_" + (listing.kind if listing.kind not in listings.SILENT else "text"))(listing)
+                kind = "text" if listing.kind in listings.SILENT else listing.kind
+                getattr(self, f"do_{kind}")(listing)
 
     def unrun(self, listing):
         """A listing that does not run here still has to be shell, with commands and options that exist."""
@@ -178,7 +179,8 @@ class Page:
             if str(code) != wanted if wanted and not fails else (code != 0) != fails:
                 self.error(listing, f"{command}: exit {code}\n" + "\n".join(actual[-20:]), line)
             elif not listings.matches(expected, actual):
-                shown = "".join(f"\n  page: {e}" for e in expected) + "".join(f"\n  tool: {a}" for a in actual[:60])
+                shown = "".join([*(f"\n  page: {e}" for e in expected),
+                                 *(f"\n  tool: {a}" for a in actual[:60])])
                 self.error(listing, f"{command}: the page shows another output{shown}", line)
                 first = line + command.count("\n")
                 self.outputs.append((first, first + len(expected), listings.renewed(expected, actual)))
@@ -201,8 +203,8 @@ class Page:
     def do_c(self, listing):
         path = self.save(listing, f"listing_{listing.first}.c")
         if "of" not in listing.options:
-            self.need(listing, f"cc -std=c11 -Wall -Werror -Wno-unused-function -fsyntax-only -I'{SOURCE}/include' -I'{SOURCE}' '{path}'",
-                      "no C")
+            options = f"-Wall -Werror -Wno-unused-function -I'{SOURCE}/include' -I'{SOURCE}'"
+            self.need(listing, f"cc -std=c11 -fsyntax-only {options} '{path}'", "no C")
 
     def do_python(self, listing):
         path = self.save(listing, f"listing_{listing.first}.py")
@@ -327,7 +329,8 @@ if __name__ == "__main__":
             print(f"{seconds:7.1f} s  {line[:80]}")
         for reason in done.skipped:
             print(f"skipped {reason}")
-        print(f"{sys.argv[1]}: {done.ran} listings ran, {len(done.skipped)} skipped, {len(done.wrong)} wrong")
+        print(f"{done.path}: {done.ran} listings ran, {len(done.skipped)} skipped, "
+              f"{len(done.wrong)} wrong")
         for error in done.wrong:
             print(error)
         sys.exit(1 if done.wrong else 0)

@@ -19,8 +19,8 @@ lacking = [m for m in NEEDED if not importlib.util.find_spec(m)]
 if lacking:
     print(f"skipped: no {', '.join(lacking)}; tools/setup --check installs it")
     sys.exit(77)
-COPIED = ("docs", "editors", "examples", "tools/train/README.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md",
-          "LICENSE", "CMakeLists.txt")
+COPIED = ("docs", "editors", "examples", "tools/train/README.md", "README.md", "CONTRIBUTING.md",
+          "CHANGELOG.md", "LICENSE", "CMakeLists.txt")
 
 
 def build(out, source=SOURCE):
@@ -84,7 +84,8 @@ class Build(Scratch):
             "files.md": ("\n[x](nowhere.md)\n", "the link 'nowhere.md' leads nowhere"),
             "cost.md": ("\n[x](files.md#no-such-place)\n", "docs/files.md has no anchor '#no-such-place'"),
             "nir.md": ("\n[x](#no-such-place)\n", "docs/nir.md has no anchor '#no-such-place'"),
-            "native.md": ("\n<img src=\"pictures/none.png\">\n", "the link 'pictures/none.png' leads nowhere"),
+            "native.md": ("\n<img src=\"pictures/none.png\">\n",
+                          "the link 'pictures/none.png' leads nowhere"),
             "netx.md": ("\n```klingon\nx\n```\n", "a listing of unknown language 'klingon'"),
             "engines.md": ("\n    spikec run\n", "an indented listing"),
             "passes.md": ("\n[x](../../outside.md)\n", "the link '../../outside.md' leads nowhere"),
@@ -129,8 +130,9 @@ class Build(Scratch):
         import highlight
         html = highlight.Highlighter(SOURCE).html
         spk = html("spk", 'neuron lif() { fire v >= 1.5; } // x\nlet a = "b.{l}"; y = conv2d(x);\n')
-        for piece in ('<span class="kd">neuron</span>', '<span class="k">fire</span>', '<span class="m">1.5</span>',
-                      '<span class="c">// x</span>', '<span class="nv">{l}</span>', '<span class="nf">conv2d</span>'):
+        for piece in ('<span class="kd">neuron</span>', '<span class="k">fire</span>',
+                      '<span class="m">1.5</span>', '<span class="c">// x</span>',
+                      '<span class="nv">{l}</span>', '<span class="nf">conv2d</span>'):
             self.assertIn(piece, spk)
         sir = html("sir", '%2 = neuron %1 {program=0} : spike f32 name "lif" recorded\n')
         for piece in ('<span class="nv">%2</span>', '<span class="nf">neuron</span>',
@@ -196,7 +198,8 @@ class Browser(unittest.TestCase):
         self.assertEqual(found[0].find_element("css selector", "b").text, "doctor")
         found[0].click()
         self.assertEqual(self.place(), "commands.html#doctor")
-        self.assertLess(abs(self.js("return document.getElementById('doctor').getBoundingClientRect().top")), 120)
+        top = self.js("return document.getElementById('doctor').getBoundingClientRect().top")
+        self.assertLess(abs(top), 120)
 
     def test_search_by_keys(self):
         self.at("body").send_keys("/")
@@ -215,8 +218,8 @@ class Browser(unittest.TestCase):
 
     def test_search_finds_words_of_every_page(self):
         """Addresses, constants, options, codes: each from the page that has it alone or first."""
-        for word, page in (("E0710", "export.html"), ("pop16_slots", "targets.html"), ("Kapoho", "targets.html"),
-                           ("hypergraph", "files.html"), ("xyzzy", None), ("ntegers", None)):
+        for word, page in (("E0710", "export.html"), ("pop16_slots", "targets.html"),
+                           ("Kapoho", "targets.html"), ("hypergraph", "files.html"), ("xyzzy", None), ("ntegers", None)):
             pages = [a.get_attribute("href").split("/")[-1].split("#")[0] for a in self.search(word)]
             if page is None:
                 self.assertEqual(pages, [], word)
@@ -235,7 +238,8 @@ class Browser(unittest.TestCase):
             self.driver.get(url)
             name = url.split("/")[-1]
             self.assertNotEqual(self.at("h1").text, "")
-            self.assertEqual(self.js("return [...document.images].filter(i => !i.naturalWidth).length"), 0, name)
+            lacking = self.js("return [...document.images].filter(i => !i.naturalWidth).length")
+            self.assertEqual(lacking, 0, name)
             anchors[name] = set(self.js("return [...document.querySelectorAll('[id]')].map(e => e.id)"))
             links += [(name, h) for h in self.js(
                 "return [...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")]
@@ -268,7 +272,8 @@ class Browser(unittest.TestCase):
         self.open("cost.html")
         self.assertEqual(self.js(colour), after)  # it is kept
         for _ in range(2):  # both can be read: contrast 4.5 as WCAG 2 defines it
-            for selector in ("main p", "nav h2", "pre .m, pre .mf, pre .mi", "pre .k, pre .kn", "pre .nb, pre .nf, pre .s2"):
+            for selector in ("main p", "nav h2", "pre .m, pre .mf, pre .mi", "pre .k, pre .kn",
+                             "pre .nb, pre .nf, pre .s2"):
                 self.assertGreater(self.contrast(selector), 4.5, selector)
             self.at("#theme").click()
 
@@ -278,8 +283,9 @@ class Browser(unittest.TestCase):
             const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 :
                 ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
             const e = document.querySelector(arguments[0]);
+            const clear = e => /, 0\\)$|transparent/.test(getComputedStyle(e).backgroundColor);
             let back = e;
-            while (back && /, 0\\)$|transparent/.test(getComputedStyle(back).backgroundColor)) back = back.parentElement;
+            while (back && clear(back)) back = back.parentElement;
             const a = light(rgb(getComputedStyle(e).color)),
                   b = light(rgb(getComputedStyle(back).backgroundColor));
             return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);""", selector)
