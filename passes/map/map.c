@@ -27,7 +27,10 @@ spk_status map_run(const struct ir_module *module, const struct tgt *target,
     spk_free(rates);
     SPK_TRY(status);
     out->seed = options->seed;
-    status = map_partition(out, options, diags);
+    if (options->constraints != NULL)
+        status = map_constrain(out, options->constraints, diags);
+    if (status == SPK_OK)
+        status = map_partition(out, options, diags);
     if (status == SPK_OK)
         status = map_assign_cores(out, options);
     if (status == SPK_OK && options->remarks)

@@ -108,6 +108,7 @@ struct map_pop {
     bool pad_y, pad_x;                  /* padding along that axis */
     uint32_t fewest_tiles, recut_saves; /* cut finer (recut.c): tiles before, cores saved; else 0 */
     uint32_t tile_first;
+    uint32_t pin_class; /* cores are shared within a class only; 0: nothing is pinned */
 };
 
 /* A recorded sum and the populations it is formed from. */

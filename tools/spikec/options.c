@@ -73,7 +73,9 @@ enum {
     K_CLUSTERS,
     K_MESH,
     K_VARY,
-    K_COMPILE
+    K_COMPILE,
+    K_CONSTRAINTS,
+    K_TIME_LIMIT
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -113,6 +115,8 @@ static const struct tool_option OPTIONS[] = {
     {'a', "rates", K_RATES, "FILE", "firing rates by value name (JSON, or a manifest)"},
     {'c', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'c', "seed", K_SEED, "N", "seed of the placement (default 0)"},
+    {'a', "constraints", K_CONSTRAINTS, "FILE", "places to avoid, pins of layers, bits of weights"},
+    {'x', "constraints", K_CONSTRAINTS, "FILE", "cells to avoid, pins of clusters"},
     {'a', "separate-cores", K_SEPARATE, NULL, "one tile of one layer per core"},
     {'a', "remarks", K_REMARKS, NULL, "say why every layer was quantised and cut as it was"},
     {'l', "rates-out", K_RATES_OUT, "FILE", "write measured rates per channel (JSON)"},
@@ -171,6 +175,7 @@ static const struct tool_option OPTIONS[] = {
     {'g', "aedat", K_AEDAT, "NAME", "addresses of AEDAT files: dvs128 (default), cifar10dvs"},
     {'F', "from", K_FROM, "T", "of 'new': the target to begin with"},
     {'*', "threads", K_THREADS, "N", "threads (default: all processors)"},
+    {'*', "time-limit", K_TIME_LIMIT, "SECONDS", "end after so long with the best result so far"},
     {'*', "json", K_JSON, NULL, "machine-readable result on stdout, the rest on stderr"},
     {'*', "quiet", K_QUIET, NULL, "no progress, no text"},
     {'*', "time-report", K_TIME, NULL, "time and peak memory on stderr at the end"},
@@ -223,12 +228,12 @@ static double fraction(struct argp_state *state, const char *text, const char *o
     return v;
 }
 
-static double time_step(struct argp_state *state, const char *text)
+static double seconds(struct argp_state *state, const char *text, const char *option)
 {
     char *end = NULL;
     double v = (text[0] >= '0' && text[0] <= '9') || text[0] == '.' ? strtod(text, &end) : -1.0;
     if (end == NULL || *end != '\0' || !(v > 0.0 && v <= 1e6))
-        argp_error(state, "--dt takes a number of seconds above 0, not '%s'", text);
+        argp_error(state, "--%s takes a number of seconds above 0, not '%s'", option, text);
     return v;
 }
 
@@ -287,6 +292,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->system;
     case K_RATES:
         return &a->rates;
+    case K_CONSTRAINTS:
+        return &a->constraints;
     case K_RATES_OUT:
         return &a->rates_out;
     case K_INPUT_OUT:
@@ -393,10 +400,13 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         segment(state, text, a);
         return 0;
     case K_DT:
-        a->model.dt = time_step(state, text);
+        a->model.dt = seconds(state, text, "dt");
         return 0;
     case K_EFFORT:
         a->effort = effort(state, text);
+        return 0;
+    case K_TIME_LIMIT:
+        a->time_limit = seconds(state, text, "time-limit");
         return 0;
     case K_CHIP:
         a->chip = (uint32_t)number(state, text, "chip", UINT32_MAX);

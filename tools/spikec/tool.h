@@ -24,7 +24,8 @@ struct tool_args {
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
     const char *print_after, *placer, *to, *dtype, *colour_by, *from;
     const char *source, *partitioner, *write, *clusters, *mesh;
-    double effort;
+    double effort, time_limit;
+    const char *constraints;
     uint64_t calibrate_limit, seed, cores, neurons, axons, synapses;
     double rate;
     uint32_t repeat, threads, segment, segments, chip;
