@@ -118,6 +118,8 @@ struct api_data {
 void api_data_fini(struct api_data *d);
 SPK_CHECKED spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
                                      const struct ir_module *module, struct api_data *out);
+/* Leaves only the first n images, at most as many as there are. */
+void api_data_keep_first(struct api_data *d, uint32_t n);
 /* Fraction of images whose largest logit (the first of equals) is the label's. */
 double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes);
 uint32_t api_classes(const struct ir_module *m);

@@ -26,7 +26,7 @@ struct run {
     double **channel_sum;
     uint64_t *flips, *outside, *wraps;
     double load_seconds, seconds;
-    uint32_t channels;
+    uint32_t channels, done; /* images of the run at hand */
 };
 
 static void run_fini(struct run *r)
@@ -93,6 +93,30 @@ static spk_status run_prepare(struct run *r)
     return SPK_OK;
 }
 
+static void run_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    struct run *r = ctx;
+    r->done = (uint32_t)done;
+    api_progress(r->c, done, total);
+}
+
+static bool run_cancelled(void *ctx)
+{
+    struct run *r = ctx;
+    return api_cancelled(r->c);
+}
+
+/* Images that a run finished before it was cancelled are a result: those are all there are then. */
+static spk_status keep_finished(struct run *r, spk_status status)
+{
+    if (status != SPK_ERR_CANCELLED || r->done == 0 || !api_end_early(r->c))
+        return status;
+    api_data_keep_first(&r->data, r->done);
+    if (r->record != NULL)
+        record_keep_first(r->record, r->done);
+    return SPK_OK;
+}
+
 static spk_status run_once(struct run *r, bool full)
 {
     const bool quantised = r->module->stage == IR_STAGE_QUANTISED;
@@ -107,9 +131,9 @@ static spk_status run_once(struct run *r, bool full)
                              .logits = r->logits,
                              .features_f32 = quantised ? NULL : r->features,
                              .pool = r->c->pool,
-                             .cancelled = api_cancelled,
-                             .progress = api_progress,
-                             .progress_ctx = r->c};
+                             .cancelled = run_cancelled,
+                             .progress = run_progress,
+                             .progress_ctx = r};
     if (r->teacher != NULL) {
         teacher = record_teacher_engine(r->teacher);
         run.teacher = &teacher;
@@ -121,6 +145,7 @@ static spk_status run_once(struct run *r, bool full)
             run.recorder = &recorder;
         }
     }
+    r->done = 0;
     api_progress_begin(r->c, "running", run.input.n_images);
     return r->vtable->run(r->engine, &run, &r->c->diags);
 }
@@ -131,20 +156,27 @@ static int compare_f64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The first run collects everything; where several are asked for, the others are bare. */
+/* The first run collects everything; where several are asked for, the others are bare, and one that
+ * is cancelled counts for nothing. */
 static spk_status run_execute(struct run *r)
 {
     const uint32_t repeats = r->o->repeat ? r->o->repeat : 1;
+    uint32_t n = 0;
     double *seconds;
     SPK_TRY(spk_alloc_array(repeats, sizeof *seconds, &seconds));
     spk_status status = SPK_OK;
-    for (uint32_t i = 0; i < repeats && status == SPK_OK; i++) {
+    while (n < repeats && status == SPK_OK && api_ended(r->c) == NULL) {
         uint64_t start = spk_time_ns();
-        status = run_once(r, i == 0);
-        seconds[i] = (double)(spk_time_ns() - start) * 1e-9;
+        status = run_once(r, n == 0);
+        if (n == 0)
+            status = keep_finished(r, status);
+        seconds[n] = (double)(spk_time_ns() - start) * 1e-9;
+        n += status == SPK_OK;
     }
-    qsort(seconds, repeats, sizeof *seconds, compare_f64);
-    r->seconds = seconds[repeats / 2];
+    if (status == SPK_ERR_CANCELLED && n > 0 && api_end_early(r->c))
+        status = SPK_OK;
+    qsort(seconds, n, sizeof *seconds, compare_f64);
+    r->seconds = n > 0 ? seconds[n / 2] : 0;
     spk_free(seconds);
     return status;
 }
@@ -316,5 +348,5 @@ int spk_run(spk_context *c, const struct spk_run_options *o, spk_result **out_re
     if (status == SPK_OK)
         status = run_all(&r, &rep);
     run_fini(&r);
-    return api_report_end(&rep, status, false, out_result);
+    return api_report_end_early(c, &rep, status, "only so many images were run", out_result);
 }

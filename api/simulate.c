@@ -48,10 +48,12 @@ static spk_status take_value(void *ctx, uint32_t image, const struct sim_value *
 static spk_status simulate_run(struct simulate *s)
 {
     const uint32_t n = s->data.input.input.n_images;
+    uint32_t done = n;
     struct sim_recorder recorder = {s, take_value};
     struct sim_run run = {.input = s->data.input.input,
                           .pool = s->c->pool,
                           .cancelled = api_cancelled,
+                          .out_images = s->c->whole ? NULL : &done,
                           .recorder = &recorder,
                           .progress = api_progress,
                           .progress_ctx = s->c};
@@ -67,6 +69,11 @@ static spk_status simulate_run(struct simulate *s)
     uint64_t start = spk_time_ns();
     SPK_TRY(sim_run(s->sim, &run, &s->c->diags));
     s->seconds = (double)(spk_time_ns() - start) * 1e-9;
+    if (done < n && api_end_early(s->c)) {
+        api_data_keep_first(&s->data, done);
+        if (s->record != NULL)
+            record_keep_first(s->record, done);
+    }
     return SPK_OK;
 }
 
@@ -153,5 +160,5 @@ int spk_simulate(spk_context *c, const struct spk_simulate_options *o, spk_resul
     if (status == SPK_OK)
         status = simulate_all(&s, &r);
     simulate_fini(&s);
-    return api_report_end(&r, status, false, out_result);
+    return api_report_end_early(c, &r, status, "only so many images were simulated", out_result);
 }

@@ -48,6 +48,9 @@ struct sim_run {
     const struct sim_recorder *recorder; /* may be NULL */
     struct pool *pool;                   /* NULL: serial */
     bool (*cancelled)(void *ctx);        /* may be NULL; polled before each step */
+    /* NULL: cancelling is SPK_ERR_CANCELLED. Else, once an image is finished, no more are begun and
+     * those under way are finished: everything is then as of a run of so many images. */
+    uint32_t *out_images;
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* may be NULL */
     void *progress_ctx;                                         /* handed to both */
 };

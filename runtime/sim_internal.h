@@ -191,6 +191,7 @@ struct sim {
 
     /* one run */
     const struct sim_run *run;
+    uint32_t n_images; /* of the run: fewer than its input has where it was cancelled */
     uint64_t step, n_steps;
     int32_t *frame;        /* [n_layers] valid frame at this step, or -1 */
     uint32_t *image;       /* [n_layers] its image */

@@ -27,6 +27,7 @@
 #define LARGE 65536 /* nodes above which moves are made window by window */
 #define WINDOW 64u  /* columns and rows */
 #define MAX_SWEEPS 64
+#define LAST_SWEEPS 8 /* where the search was ended early */
 
 struct spot {
     int32_t x, y;
@@ -377,21 +378,45 @@ static void descend(struct annealer *an, double moves)
     }
 }
 
+/* What is left to do where the moves were ended: too hot a state is worth less than the one that it
+ * came from, and a little is gained by neighbours. */
+static spk_status end_early(struct annealer *an, const struct place_xy *before)
+{
+    if (an->change > 0) {
+        memset(an->at, 0xff, (size_t)an->axes->w * an->axes->h * sizeof *an->at);
+        for (uint32_t v = 0; v < an->l->n; v++) {
+            const struct place_xy p = an->pos[v] = before[v];
+            an->spot[v] = (struct spot){an->axes->x[p.x], an->axes->y[p.y]};
+            an->at[(size_t)p.y * an->axes->w + p.x] = v;
+        }
+        an->change = 0;
+        spk_free(an->slope);
+        an->slope = NULL;
+        SPK_TRY(make_slopes(an));
+    }
+    if (an->l->n <= LARGE)
+        descend(an, LAST_SWEEPS * 2.0 * an->axes->w * an->axes->h);
+    return SPK_OK;
+}
+
 static spk_status cool(struct annealer *an, const struct place_schedule *s,
-                       const struct progress *progress)
+                       const struct progress *progress, bool *out_early)
 {
     const uint32_t side = an->axes->w > an->axes->h ? an->axes->w : an->axes->h;
     const double end = 0.005 * (double)an->l->mean_weight * an->axes->scale;
     double range = s->range < side ? s->range : side, t;
-    if (progress_cancelled(progress))
+    *out_early = progress_cancelled(progress);
+    if (*out_early)
         return SPK_OK;
     SPK_TRY(first_temperature(an, (uint32_t)range, s->acceptance, &t));
     const double rounds = log(100) / -log(s->cooling) + 1;
     const uint64_t moves = (uint64_t)(s->moves / rounds) + 1;
     for (uint32_t round = 0; round < MAX_ROUNDS && t > end; round++) {
         const double done = round < rounds ? round / rounds : 1;
-        if (progress_update(progress, s->progress_base +
-                                          (uint64_t)(done * (double)s->progress_span)) != SPK_OK)
+        *out_early =
+            progress_update(progress, s->progress_base +
+                                          (uint64_t)(done * (double)s->progress_span)) != SPK_OK;
+        if (*out_early)
             return SPK_OK;
         const double accepted = round_of_moves(an, moves, t, (uint32_t)range);
         if (accepted < 0.03 && range <= 1)
@@ -426,13 +451,22 @@ spk_status place_anneal(const struct place_level *level, bool one_chip,
                         struct place_state *state, int64_t *out_change)
 {
     struct annealer an;
+    struct place_xy *before = NULL;
+    bool early = false;
     spk_status status = init(&an, level, state, schedule->seed);
     an.one_chip = one_chip;
     an.regions = level->regions;
-    if (status == SPK_OK && level->n > 0 && level->axes.n_free > 1)
-        status = cool(&an, schedule, progress);
+    if (status == SPK_OK)
+        status = spk_alloc_array_raw(level->n, sizeof *before, &before);
+    if (status == SPK_OK && level->n > 0 && level->axes.n_free > 1) {
+        memcpy(before, state->pos, level->n * sizeof *before);
+        status = cool(&an, schedule, progress, &early);
+    }
+    if (status == SPK_OK && early)
+        status = end_early(&an, before);
     if (out_change != NULL)
         *out_change = an.change;
+    spk_free(before);
     spk_free(an.slope);
     spk_free(an.spot);
     spk_free(an.threshold);

@@ -207,7 +207,8 @@ static void set_cells(const struct run *r, struct start *s, const uint32_t *cell
     }
 }
 
-/* Takes the line along a Hilbert curve instead of what the levels found if it costs less. */
+/* Takes the line along a Hilbert curve instead of what the levels found if it costs less: of large
+ * graphs, and where the levels had no time to find much. */
 static spk_status try_line(const struct run *r, struct start *s)
 {
     const uint32_t n = r->graph->n_clusters, width = r->grid->width;
@@ -215,7 +216,7 @@ static spk_status try_line(const struct run *r, struct start *s)
     struct place_state line = {0};
     int64_t found = 0, cost = 0;
     uint32_t *cell = NULL;
-    if (n <= MIDDLING || r->options->regions != NULL)
+    if (r->options->regions != NULL || (n <= MIDDLING && !progress_cancelled(r->options->progress)))
         return SPK_OK;
     SPK_TRY(place_level_cost(l, &s->state, &found));
     spk_status status = spk_alloc_array_raw(n, sizeof *cell, &cell);
