@@ -32,7 +32,9 @@ struct verify {
     uint32_t put;                         /* values of rec_m put so far for its image */
     bool have_mq, have_rq;
     struct compare mq, rq;
-    uint64_t *flips; /* Q taught by R, per node of the quantised module */
+    bool have_batch_rq;
+    struct compare batch_rq; /* of the batch at hand, not in rq yet */
+    uint64_t *flips;         /* Q taught by R, per node of the quantised module */
     uint64_t *wraps;
     uint64_t *before; /* both before the batch at hand */
 };
@@ -51,6 +53,8 @@ static void verify_fini(struct verify *v)
         compare_fini(&v->mq);
     if (v->have_rq)
         compare_fini(&v->rq);
+    if (v->have_batch_rq)
+        compare_fini(&v->batch_rq);
     spk_free(v->logits_r);
     spk_free(v->logits_q);
     spk_free(v->logits_m);
@@ -160,16 +164,27 @@ static spk_status run_images(struct verify *v, uint32_t first, uint32_t n)
         return SPK_OK;
     SPK_TRY(run_level(v, v->r, v->r_module, &v->rec_r, v->logits_r + (size_t)first * v->classes,
                       &in, NULL, NULL));
-    struct compare c;
-    SPK_TRY(compare_records(v->rec_r, 0, v->rec_q, 0, in.n_images, &v->c->diags, &c));
-    SPK_TRY(merge(v->f.quantised, &v->rq, &v->have_rq, &c, first));
+    SPK_TRY(compare_records(v->rec_r, 0, v->rec_q, 0, in.n_images, &v->c->diags, &v->batch_rq));
+    v->have_batch_rq = true;
     return run_forced(v, &in);
 }
 
-/* Counts of a batch that was cut short. */
+/* The batch at hand counts. */
+static spk_status keep_batch(struct verify *v)
+{
+    if (!v->have_batch_rq)
+        return SPK_OK;
+    v->have_batch_rq = false;
+    return merge(v->f.quantised, &v->rq, &v->have_rq, &v->batch_rq, v->batch_first);
+}
+
+/* It does not: it was cut short, or holds images that are not compared. */
 static void forget_batch(struct verify *v)
 {
     const uint32_t n = v->f.quantised->n_nodes;
+    if (v->have_batch_rq)
+        compare_fini(&v->batch_rq);
+    v->have_batch_rq = false;
     memcpy(v->flips, v->before, n * sizeof *v->before);
     memcpy(v->wraps, v->before + n, n * sizeof *v->before);
 }
@@ -180,6 +195,7 @@ static spk_status run_batch(struct verify *v, uint32_t first)
     const uint32_t left = v->data.input.input.n_images - first;
     const size_t size = v->f.quantised->n_nodes * sizeof *v->before;
     const uint32_t n = v->ending ? 1 : left < BATCH_IMAGES ? left : BATCH_IMAGES;
+    SPK_TRY(keep_batch(v));
     memcpy(v->before, v->flips, size);
     memcpy(v->before + v->f.quantised->n_nodes, v->wraps, size);
     spk_status status = run_images(v, first, n);
@@ -244,9 +260,14 @@ static spk_status run_mapped(struct verify *v)
         return diag_error(&v->c->diags, spk_span_none, "E0917",
                           "the image records %u of the %u values that the quantised module has",
                           v->put, record_count(v->rec_m));
-    if (done < n && api_end_early(v->c))
-        api_data_keep_first(&v->data, done);
-    return SPK_OK;
+    if (done == n || !api_end_early(v->c))
+        return keep_batch(v);
+    api_data_keep_first(&v->data, done);
+    if (v->batch_first + v->batch_n > done) {
+        forget_batch(v);
+        SPK_TRY(run_images(v, v->batch_first, done - v->batch_first));
+    }
+    return keep_batch(v);
 }
 
 static spk_status run_unmapped(struct verify *v)
@@ -263,7 +284,7 @@ static spk_status run_unmapped(struct verify *v)
         SPK_TRY(status);
         api_progress(v->c, i + v->batch_n, n);
     }
-    return SPK_OK;
+    return keep_batch(v);
 }
 
 /* ---- report ---- */
