@@ -205,7 +205,7 @@ static spk_status compile_or_explain(struct compile *k, const struct spk_model_o
                                      bool places)
 {
     spk_status status = compile_map(k, q->system, seed, remarks, places);
-    if (status == SPK_ERR_NOFIT)
+    if (status == SPK_ERR_NOFIT && k->constraints == NULL)
         SPK_TRY(api_note_what_fits(k->c, k->target->name, q, model));
     return status;
 }

@@ -43,6 +43,15 @@ bool map_chip_pinned(const struct mapping *m, uint32_t chip)
     return false;
 }
 
+bool map_pinned_beyond(const struct mapping *m, uint64_t n)
+{
+    const struct constraints *c = m->constraints;
+    for (uint32_t i = 0; c != NULL && i < c->n_pins; i++)
+        if (!ctr_is_any(c->pin[i].area.chip) && c->pin[i].area.chip.last >= n)
+            return true;
+    return false;
+}
+
 /* ---- what the file names ---- */
 
 static spk_status check_range(const struct mapping *m, struct ctr_range r, const char *what,

@@ -147,8 +147,10 @@ struct map_mesh;
 SPK_CHECKED spk_status map_pin_cores(const struct mapping *m, const struct map_mesh *mesh,
                                      struct diag_list *diags, struct place_regions *out);
 void map_pins_fini(struct place_regions *pins);
-/* Whether a chip must be in use because something is pinned to it; 0 <= chip < the system's. */
+/* Whether a chip must be in use because something is pinned to it, and whether a chip beyond the
+ * first n must. */
 bool map_chip_pinned(const struct mapping *m, uint32_t chip);
+bool map_pinned_beyond(const struct mapping *m, uint64_t n);
 /* Whether a place is forbidden or reserved, and of a chip, all of it. */
 bool map_forbidden(const struct mapping *m, uint32_t chip, uint32_t x, uint32_t y);
 bool map_chip_forbidden(const struct mapping *m, uint32_t chip);

@@ -129,7 +129,6 @@ struct sums {
 static spk_status make_sums(const struct mapping *m, const struct tgt_system *s, struct sums *out)
 {
     out->wide = s->chips_x + 1;
-    out->all_pinned = 0;
     SPK_TRY(spk_alloc_array((size_t)out->wide * (s->chips_y + 1), sizeof *out->room, &out->room));
     SPK_TRY(
         spk_alloc_array((size_t)out->wide * (s->chips_y + 1), sizeof *out->pinned, &out->pinned));
@@ -144,9 +143,10 @@ static spk_status make_sums(const struct mapping *m, const struct tgt_system *s,
             out->room[at] = out->room[at - out->wide];
             add_room(&out->room[at], &row);
             out->pinned[at] = out->pinned[at - out->wide] + pins;
-            out->all_pinned = out->pinned[at];
         }
     }
+    out->all_pinned = out->pinned[(size_t)out->wide * (s->chips_y + 1) - 1] +
+                      map_pinned_beyond(m, (uint64_t)s->chips_x * s->chips_y);
     return SPK_OK;
 }
 
@@ -261,7 +261,9 @@ static spk_status refuse_constraints(const struct mapping *m, const struct tgt_s
         (unsigned long long)need->cores, (unsigned long long)need->engines,
         (unsigned long long)need->processors, (unsigned long long)all->cores,
         (unsigned long long)all->engines, (unsigned long long)all->processors, s->name);
-    diag_help_set(diags, "a larger system, or fewer places that are forbidden or reserved in '%s'",
+    diag_help_set(diags,
+                  "a larger system, fewer places that are forbidden or reserved, or pins to chips "
+                  "that it has, in '%s'",
                   m->constraints->path);
     return status;
 }
