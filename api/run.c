@@ -1,8 +1,10 @@
 /* run: level R of a model, R or Q of a compiled folder. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/api_internal.h"
 #include "api/paper.h"
+#include "api/probes.h"
 #include "api/run_profile.h"
 #include "runtime/compare.h"
 #include "runtime/packed.h"
@@ -19,6 +21,7 @@ struct run {
     const struct engine_vtable *vtable;
     struct engine *engine;
     struct api_data data;
+    struct api_probes probes;
     struct record *record, *expected;
     struct record_teacher *teacher;
     float *logits, *features;
@@ -41,6 +44,7 @@ static void run_fini(struct run *r)
             spk_free(r->channel_sum[i]);
     spk_free(r->channel_sum);
     api_data_fini(&r->data);
+    probes_fini(&r->probes);
     api_network_fini(&r->net);
     spk_free(r->logits);
     spk_free(r->features);
@@ -57,6 +61,30 @@ static uint32_t feature_channels(const struct ir_module *m)
         if (m->node[i].op == IR_OP_MEAN || m->node[i].op == IR_OP_READOUT)
             return m->node[m->node[i].operand[0]].type.channels;
     return 0;
+}
+
+static uint32_t timesteps_of(const struct ir_module *m)
+{
+    uint32_t most = 1;
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        if (m->node[i].op == IR_OP_NEURON && m->node[i].type.timesteps > most)
+            most = m->node[i].type.timesteps;
+    return most;
+}
+
+static spk_status prepare_probes(struct run *r)
+{
+    const struct spk_probe_options *p = &r->o->probes;
+    SPK_TRY(probes_check(r->c, p));
+    if (p->n_probes == 0)
+        return SPK_OK;
+    if (r->module->stage != IR_STAGE_QUANTISED || strcmp(r->vtable->name, "reference") != 0)
+        return diag_usage(&r->c->diags, spk_span_none, "E0980",
+                          "probes are of level Q (a compiled folder and --level Q) and engine "
+                          "'reference'");
+    SPK_TRY(probe_layers_of_module(r->module, &r->probes));
+    return probes_read(r->c, p->probe, p->n_probes, r->data.input.input.n_images,
+                       timesteps_of(r->module), &r->probes);
 }
 
 static spk_status run_prepare(struct run *r)
@@ -85,6 +113,7 @@ static spk_status run_prepare(struct run *r)
         SPK_TRY(record_open(r->o->teacher, &r->c->diags, &r->expected));
         SPK_TRY(record_teacher_create(r->expected, m, 0, n, &r->c->diags, &r->teacher));
     }
+    SPK_TRY(prepare_probes(r));
     if (r->o->profile)
         SPK_TRY(profile_check(r->c, r->vtable, n));
     SPK_TRY(api_engine_create(r->c, r->vtable, r->o->target_cpu, m, &r->engine));
@@ -140,6 +169,7 @@ static spk_status run_once(struct run *r, bool full)
     }
     if (full) {
         run.stats = &stats;
+        run.probe = r->o->probes.n_probes > 0 ? &r->probes.run : NULL;
         if (r->record != NULL) {
             recorder = record_recorder(r->record);
             run.recorder = &recorder;
@@ -255,6 +285,9 @@ static spk_status write_files(const struct run *r)
         out.features = r->features;
     if (r->o->rates_out != NULL)
         SPK_TRY(write_rates_file(r));
+    if (r->o->probes.n_probes > 0)
+        SPK_TRY(
+            probes_write(r->c, &r->probes, r->data.input.input.n_images, "Q", r->o->probes.output));
     if (r->record != NULL)
         SPK_TRY(record_save(r->record, &out, r->o->spikes, &r->c->diags));
     if (r->o->out == NULL)

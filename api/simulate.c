@@ -4,6 +4,7 @@
 #include "api/command_text.h"
 #include "api/cost.h"
 #include "api/paper.h"
+#include "api/probes.h"
 #include "api/sim_rates.h"
 #include "runtime/compare.h"
 #include "runtime/record.h"
@@ -20,6 +21,7 @@ struct simulate {
     struct sim *sim;
     struct record *record; /* NULL: spikes are not asked for */
     struct sim_rates rates;
+    struct api_probes probes;
     float *logits;
     double seconds;
 };
@@ -29,6 +31,7 @@ static void simulate_fini(struct simulate *s)
     sim_destroy(s->sim);
     record_destroy(s->record);
     sim_rates_fini(&s->rates);
+    probes_fini(&s->probes);
     spk_free(s->logits);
     api_data_fini(&s->data);
     api_folder_fini(&s->f);
@@ -64,6 +67,12 @@ static spk_status simulate_run(struct simulate *s)
         SPK_TRY(record_create(n, 0, &s->record));
         SPK_TRY(record_add_module(s->record, s->f.quantised, &s->c->diags));
     }
+    if (s->o->probes.n_probes > 0) {
+        const struct spk_probe_options *p = &s->o->probes;
+        SPK_TRY(probe_layers_of_image(&s->f.image, &s->probes));
+        SPK_TRY(probes_read(s->c, p->probe, p->n_probes, n, s->f.image.meta.timesteps, &s->probes));
+        run.probe = &s->probes.run;
+    }
     SPK_TRY(sim_create(&s->f.image, &s->c->diags, &s->sim));
     api_progress_begin(s->c, "simulating", n);
     uint64_t start = spk_time_ns();
@@ -83,6 +92,9 @@ static spk_status save(struct simulate *s)
     struct record *empty = NULL;
     if (s->record != NULL)
         SPK_TRY(record_save(s->record, &out, s->o->spikes, &s->c->diags));
+    if (s->o->probes.n_probes > 0)
+        SPK_TRY(
+            probes_write(s->c, &s->probes, s->data.input.input.n_images, "M", s->o->probes.output));
     if (s->o->out == NULL)
         return SPK_OK;
     SPK_TRY(record_create(s->data.input.input.n_images, 0, &empty));
@@ -141,6 +153,7 @@ static spk_status simulate_report(struct simulate *s, struct api_report *r)
 
 static spk_status simulate_all(struct simulate *s, struct api_report *r)
 {
+    SPK_TRY(probes_check(s->c, &s->o->probes));
     SPK_TRY(api_folder_open(
         s->c, s->o->folder,
         API_FOLDER_MODEL | API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET, &s->f));

@@ -142,6 +142,8 @@ spk_status sim_run(struct sim *s, const struct sim_run *r, struct diag_list *d)
     s->run = r;
     s->n_images = r->input.n_images;
     status = reset(s);
+    if (status == SPK_OK)
+        status = sim_probe_begin(s, d);
     s->n_steps = steps_of(m, s->n_images);
     for (s->step = 0; s->step < s->n_steps && status == SPK_OK; s->step++) {
         int64_t image = completed(s);

@@ -96,6 +96,14 @@ struct spk_data_options {
     struct spk_input_form form;
 };
 
+/* Neurons whose membranes and spikes are wanted, "LAYER[NEURONS]" each (docs/commands.md, simulate),
+ * and the file for them: .csv, or safetensors. */
+struct spk_probe_options {
+    const char *const *probe;
+    size_t n_probes;
+    const char *output; /* needed where there are probes */
+};
+
 /* run: computes level R or Q; writes `out` (logits) and `spikes` where asked. */
 struct spk_run_options {
     struct spk_model_options model;
@@ -107,6 +115,7 @@ struct spk_run_options {
     const char *out, *spikes, *rates_out;
     uint32_t repeat; /* timed runs; 0: one */
     bool profile;    /* time and additions of every projection; one image, engine packed */
+    struct spk_probe_options probes; /* level Q, engine reference */
 };
 int spk_run(spk_context *context, const struct spk_run_options *options, spk_result **out_result);
 
@@ -181,6 +190,7 @@ struct spk_simulate_options {
     const char *folder;
     struct spk_data_options data;
     const char *out, *spikes;
+    struct spk_probe_options probes;
 };
 int spk_simulate(spk_context *context, const struct spk_simulate_options *options,
                  spk_result **out_result);

@@ -75,7 +75,9 @@ enum {
     K_VARY,
     K_COMPILE,
     K_CONSTRAINTS,
-    K_TIME_LIMIT
+    K_TIME_LIMIT,
+    K_PROBE,
+    K_PROBE_OUT
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -106,6 +108,9 @@ static const struct tool_option OPTIONS[] = {
     {'v', "engine", K_ENGINE, "NAME", "reference (default), packed or native, for levels R and Q"},
     {'y', "out", K_OUT, "FILE", "write logits (safetensors)"},
     {'y', "spikes", K_SPIKES, "FILE", "write every named value (safetensors)"},
+    {'P', "probe", K_PROBE, "LAYER[N]",
+     "record membranes and spikes of these neurons (repeatable)"},
+    {'P', "probe-out", K_PROBE_OUT, "FILE", "file for the probes: .safetensors or .csv"},
     {'c', "calibrate", K_CALIBRATE, "FILE", "images that set the scales of quantisation"},
     {'c', "calibrate-limit", K_CALIBRATE_LIMIT, "N", "use the first N of them (default 512)"},
     {'c', "schedule", K_SCHEDULE, "NAME", "pipelined (default)"},
@@ -292,6 +297,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->system;
     case K_RATES:
         return &a->rates;
+    case K_PROBE_OUT:
+        return &a->probe_out;
     case K_CONSTRAINTS:
         return &a->constraints;
     case K_RATES_OUT:
@@ -453,6 +460,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
     case K_VARY:
         a->vary[a->n_vary++] = text;
         return 0;
+    case K_PROBE:
+        a->probes[a->n_probes++] = text;
+        return 0;
     case ARGP_KEY_ARG:
         if (a->n_positional >= p->command->max_args)
             argp_error(state, "too many arguments: '%s'", text);
@@ -488,7 +498,9 @@ void tool_parse(const struct tool_command *command, int argc, char **argv, struc
     args->settings = calloc((size_t)argc + 1, sizeof *args->settings);
     args->binds = calloc((size_t)argc + 1, sizeof *args->binds);
     args->vary = calloc((size_t)argc + 1, sizeof *args->vary);
-    if (args->settings == NULL || args->binds == NULL || args->vary == NULL) {
+    args->probes = calloc((size_t)argc + 1, sizeof *args->probes);
+    if (args->probes == NULL || args->settings == NULL || args->binds == NULL ||
+        args->vary == NULL) {
         fprintf(stderr, "spikec: out of memory\n");
         exit(SPIKEC_ERR_IO);
     }
@@ -509,5 +521,6 @@ void tool_args_fini(struct tool_args *args)
     free(args->settings);
     free(args->binds);
     free(args->vary);
+    free(args->probes);
     memset(args, 0, sizeof *args);
 }
