@@ -1,4 +1,4 @@
-/* Probes: reading what to probe, writing what was seen (docs/files.md, section 12).
+/* Probes: reading what to probe, writing what was seen (docs/files.md, section 11).
  *
  * NEURONS is a list of items between semicolons: "7" or "3-9", the index in the recorded value;
  * "channel,token", or "channel,row,column", each a number, a range or *. */

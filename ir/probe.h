@@ -1,4 +1,4 @@
-/* Probes: membranes and spikes of chosen neurons, step by step (docs/files.md, section 12).
+/* Probes: membranes and spikes of chosen neurons, step by step (docs/files.md, section 11).
  *
  * A point is one neuron of one layer. Its membrane in frame t is the one that is compared with the
  * threshold: after decay and input, before a reset. Both levels that compute in integers fill the
