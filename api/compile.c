@@ -121,6 +121,7 @@ static struct pass_context pass_context_of(struct compile *k, bool remarks)
     return (struct pass_context){
         .target = k->target,
         .engine = &rt_reference_engine,
+        .constraints = k->constraints,
         .calibration = k->calibration.input.input.n_images ? &k->calibration.input.input : NULL,
         .diags = &k->c->diags,
         .pool = k->c->pool,

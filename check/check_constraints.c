@@ -108,6 +108,45 @@ static void check_pin(struct check *c, const struct ctr_pin *pin, const struct s
                         pin->layer ? pin->layer : "(a cluster)");
 }
 
+/* Whether a layer is a neuron behind projections (sums of them included), whose synapses are
+ * weights of the model; those of all others are constants. */
+static bool has_weights(const struct check *c, uint32_t layer)
+{
+    const uint32_t id = c->m ? ir_find_value(c->m, check_layer_name(c, layer)) : IR_NONE;
+    if (id == IR_NONE || c->m->node[id].op != IR_OP_NEURON)
+        return false;
+    const struct ir_node *n = &c->m->node[c->m->node[id].operand[0]];
+    while (n->op == IR_OP_ADD)
+        n = &c->m->node[n->operand[0]];
+    return n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR;
+}
+
+/* Bits of weights: blocks of a layer, but for those that carry its bias, have no more than allowed
+ * (that the weights fit them is checked elsewhere). */
+static void check_bits(struct check *c, const struct constraints *k)
+{
+    for (uint32_t core = 0; core < c->im->n_cores; core++) {
+        const struct img_core *at = &c->im->cores[core];
+        for (uint32_t i = at->in_axon_first; i < at->in_axon_first + at->n_in_axons; i++) {
+            const struct img_in_axon *a = &c->im->in_axons[i];
+            const struct ctr_bits *bits = NULL;
+            bool enable = false;
+            if (a->block == IMG_NONE || c->im->blocks[a->block].kind == IMG_BLOCK_PLASTIC)
+                continue;
+            for (uint64_t f = c->feeder_first[i]; f < c->feeder_first[i + 1]; f++)
+                enable = enable || check_is_enable(c, c->feeders[f]);
+            const uint32_t layer = c->im->groups[img_axon_group(c->im, core, a)].layer;
+            for (uint32_t b = 0; b < k->n_bits && !enable; b++)
+                if (matches(k->bits[b].layer, check_layer_name(c, layer)))
+                    bits = &k->bits[b];
+            if (bits != NULL && has_weights(c, layer) &&
+                c->im->blocks[a->block].weight_bits > bits->bits)
+                check_violation(c, "E0926", layer, core, "weights of %u bits, %u are asked for",
+                                c->im->blocks[a->block].weight_bits, bits->bits);
+        }
+    }
+}
+
 spk_status check_constraints(struct check *c)
 {
     const struct constraints *k = c->o.constraints;
@@ -118,6 +157,8 @@ spk_status check_constraints(struct check *c)
         return SPK_OK;
     for (uint32_t i = 0; i < k->n_forbid; i++)
         check_forbidden(c, &k->forbid[i]);
+    if (k->n_bits > 0)
+        check_bits(c, k);
     SPK_TRY(spk_alloc_array(im->n_groups, sizeof *seat, &seat));
     for (uint64_t i = 0; i < im->n_groups; i++) {
         const struct img_group *g = &im->groups[i];

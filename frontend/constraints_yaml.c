@@ -174,9 +174,9 @@ static void read_bits(struct reader *r, const struct yt_node *map, struct ctr_bi
         fail(r, diag_error(r->diags, map->span, "E0554", "an entry of weight_bits names no layer"));
     if (yt_get(map, "bits") == NULL)
         fail(r, diag_error(r->diags, map->span, "E0554", "an entry of weight_bits has no bits"));
-    else if (single(r, map, "bits", MAX_BITS, &out->bits) && out->bits < 1)
+    else if (single(r, map, "bits", MAX_BITS, &out->bits) && out->bits < 2)
         fail(r, diag_error(r->diags, yt_get(map, "bits")->span, "E0552",
-                           "'bits' takes a number from 1 to %u", MAX_BITS));
+                           "'bits' takes a number from 2 to %u", MAX_BITS));
 }
 
 /* The list under a key; NULL where there is none. */

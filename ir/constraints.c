@@ -57,6 +57,15 @@ bool ctr_name_matches(const char *pattern, const char *name)
     return *pattern == '\0';
 }
 
+uint32_t ctr_bits_of(const struct constraints *c, const char *name, uint32_t most)
+{
+    uint32_t bits = most;
+    for (uint32_t i = 0; c != NULL && name != NULL && i < c->n_bits; i++)
+        if (ctr_name_matches(c->bits[i].layer, name))
+            bits = c->bits[i].bits;
+    return bits < most ? bits : most;
+}
+
 static void range_text(struct strbuf *out, const char *name, struct ctr_range r, bool *io_any)
 {
     if (ctr_is_any(r))

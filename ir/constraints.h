@@ -73,6 +73,8 @@ bool ctr_area_has(const struct ctr_area *a, uint32_t cores_x, uint32_t chip, uin
                   uint32_t y);
 /* Places that both hold; false where the ranges alone leave none. */
 bool ctr_area_meet(const struct ctr_area *a, const struct ctr_area *b, struct ctr_area *out);
+/* Bits of the weights that feed layer `name`; `most` where c is NULL or says nothing of it. */
+uint32_t ctr_bits_of(const struct constraints *c, const char *name, uint32_t most);
 bool ctr_name_matches(const char *pattern, const char *name);
 /* "chip 0, x 3, y 4-7". */
 void ctr_area_text(const struct ctr_area *a, struct strbuf *out);

@@ -86,34 +86,40 @@ static bool has_neuron_cores(const struct map_pop *p)
     return p->has_compartments && p->engine == 0;
 }
 
+static spk_status unknown_layer(const struct mapping *m, const char *name, struct spk_span span,
+                                struct diag_list *diags)
+{
+    struct name_hint hint;
+    name_hint_init(&hint, name);
+    for (size_t i = 0; i < m->net.pops.len; i++)
+        name_hint_offer(&hint, m->net.pops.data[i].name);
+    spk_status status = diag_error(diags, span, "E0646", "there is no layer '%s'", name);
+    if (name_hint_best(&hint) != NULL)
+        diag_help_set(diags, "did you mean '%s'?", name_hint_best(&hint));
+    else
+        diag_help_set(diags, "'spikec estimate' lists the layers; * stands for any letters");
+    return status;
+}
+
 static spk_status check_layer(const struct mapping *m, const struct ctr_pin *pin,
                               struct diag_list *diags)
 {
-    struct name_hint hint;
     bool known = false, placed = false;
     if (pin->layer == NULL)
         return diag_error(diags, pin->span, "E0646",
                           "a pin of clusters is for 'place', which reads plain graphs");
-    name_hint_init(&hint, pin->layer);
     for (size_t i = 0; i < m->net.pops.len; i++) {
         const struct map_pop *p = &m->net.pops.data[i];
         const bool match = ctr_name_matches(pin->layer, p->name);
         known = known || match;
         placed = placed || (match && has_neuron_cores(p));
-        name_hint_offer(&hint, p->name);
     }
     if (placed)
         return SPK_OK;
     if (known)
         return diag_error(diags, pin->layer_span, "E0647",
                           "'%s' has no neuron cores that could be pinned", pin->layer);
-    spk_status status =
-        diag_error(diags, pin->layer_span, "E0646", "there is no layer '%s'", pin->layer);
-    if (name_hint_best(&hint) != NULL)
-        diag_help_set(diags, "did you mean '%s'?", name_hint_best(&hint));
-    else
-        diag_help_set(diags, "'spikec estimate' lists the layers; * stands for any letters");
-    return status;
+    return unknown_layer(m, pin->layer, pin->layer_span, diags);
 }
 
 /* Which pins hold for which populations, [pops][pins]. */
@@ -148,6 +154,37 @@ static void set_classes(struct mapping *m, const struct constraints *c, const ui
     }
 }
 
+/* Bits of the weights that feed the layers; later entries of the file win. */
+static spk_status set_bits(struct mapping *m, const struct ctr_bits *b, struct diag_list *diags)
+{
+    const uint32_t most = m->net.target->arith.weight_bits;
+    bool known = false, weighted = false;
+    if (b->bits > most) {
+        spk_status status = diag_error(diags, b->span, "E0669", "%u bits of weights, '%s' has %u",
+                                       b->bits, m->net.target->name, most);
+        diag_help_set(diags, "2 to %u", most);
+        return status;
+    }
+    for (size_t i = 0; i < m->net.pops.len; i++) {
+        const struct map_pop *p = &m->net.pops.data[i];
+        const bool match = ctr_name_matches(b->layer, p->name);
+        known = known || match;
+        for (uint32_t k = 0; match && k < p->n_projs; k++) {
+            struct map_proj *j = &m->net.projs.data[p->proj_first + k];
+            if (j->weight_name == NULL || j->plastic)
+                continue;
+            j->weight_bits = b->bits < most ? (uint8_t)b->bits : 0;
+            weighted = true;
+        }
+    }
+    if (known && weighted)
+        return SPK_OK;
+    if (known)
+        return diag_error(diags, b->layer_span, "E0670", "'%s' has no weights on the chip",
+                          b->layer);
+    return unknown_layer(m, b->layer, b->layer_span, diags);
+}
+
 spk_status map_constrain(struct mapping *m, const struct constraints *c, struct diag_list *diags)
 {
     uint8_t *match;
@@ -162,6 +199,8 @@ spk_status map_constrain(struct mapping *m, const struct constraints *c, struct 
         status = status == SPK_OK ? s : status;
     }
     SPK_TRY(status);
+    for (uint32_t i = 0; i < c->n_bits; i++)
+        SPK_TRY(set_bits(m, &c->bits[i], diags));
     m->constraints = c;
     SPK_TRY(match_pins(m, c, &match));
     set_classes(m, c, match);

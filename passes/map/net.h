@@ -53,6 +53,7 @@ struct map_proj {
     uint8_t shift;           /* weight q stands for q << shift membrane units */
     uint8_t port;            /* enum img_port */
     bool plastic;            /* learning synapses: weights are state */
+    uint8_t weight_bits;     /* fewer than the target's, or 0 */
     uint32_t block_proj;     /* projection whose blocks it addresses: itself, or the one that reads
                                 what this one learns */
     uint32_t n_sources;

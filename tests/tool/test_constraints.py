@@ -109,6 +109,61 @@ class Constrained(t.ToolTest):
                      self.write(pin=[{"layer": layer, "part": n, "x": 3}]), expect=t.BAD_INPUT,
                      says=("E0648", f"no part {n}"))
 
+    def test_bits_of_weights(self):
+        """Fewer bits: the integers fit them, cores have less memory in use, levels agree, the
+        checker sees blocks that are wider."""
+        layer = "block.0.mlp.fc1_lif"
+        for target in ("loihi1", "loihi2"):
+            self.mapped(target, folder="all")
+            self.mapped(target, weight_bits=[{"layer": "block.*", "bits": 5},
+                                             {"layer": layer, "bits": 3}])
+            weights = t.read_tensors(self.path("d", "quantised.safetensors"))
+            whole = t.read_tensors(self.path("all", "quantised.safetensors"))
+            self.assertEqual(sorted(weights), sorted(whole))
+            most = {}
+            for name, w in weights.items():
+                if w.dtype == "i1":
+                    most[name] = int(abs(w.astype(int)).max())
+            few = [v for n, v in most.items() if n.startswith("block.0.mlp.fc1")]
+            self.assertEqual(few, [3], most)
+            self.assertTrue(all(v <= 15 for n, v in most.items() if n.startswith("block.")), most)
+            self.assertTrue(all(v > 15 for n, v in most.items()
+                                if n.startswith("patch_embed") and "down" not in n), most)
+            def bits(folder):
+                cost = json.loads(t.read_text(self.path(folder, "cost.json")))
+                return {x["name"]: x["synapse_bits"] for x in cost["layers"]}
+            now, before = bits("d"), bits("all")
+            self.assertLess(now[layer], 0.75 * before[layer])
+            self.assertLess(now["block.1.mlp.fc1_lif"], before["block.1.mlp.fc1_lif"])
+            self.assertEqual(now["patch_embed.stage0.down_lif"],
+                             before["patch_embed.stage0.down_lif"])
+            self.run_tool("verify", self.path("d"), "--input", t.golden(CASE, "input.safetensors"),
+                          "--levels", "Q,M")
+            with h5py.File(self.path("d", "image.h5"), "r+") as f:
+                rows = f["blocks"][...]
+                self.assertEqual(set(rows["weight_bits"]), {3, 5, 8})
+                rows["weight_bits"][rows["weight_bits"] == 3] = 4
+                f["blocks"][...] = rows
+            self.run_tool("check", self.path("d"), expect=t.DIFFERENCE,
+                          says=("E0926", layer, "weights of 4 bits, 3 are asked for"))
+
+    def test_bits_refused(self):
+        def refused(*says, **lists):
+            self.run_tool("estimate", *t.model_arguments(CASE), "--target", "loihi2",
+                          "--constraints", self.write(**lists), expect=t.BAD_INPUT, says=says)
+        refused("E0552", "2 to 8", weight_bits=[{"layer": "block.*", "bits": 1}])
+        refused("E0552", weight_bits=[{"layer": "block.*", "bits": 9}])
+        refused("E0554", weight_bits=[{"layer": "block.*"}])
+        refused("E0554", weight_bits=[{"bits": 4}])
+        refused("E0646", "did you mean", weight_bits=[{"layer": "block.0.attn.q_li", "bits": 4}])
+        refused("E0670", "no weights", weight_bits=[{"layer": "*.attn_lif", "bits": 4}])
+        self.run_tool("target", "new", self.path("four.yaml"), "--from", "loihi2")
+        text = t.read_text(self.path("four.yaml"))
+        t.write_text(self.path("four.yaml"), text.replace("weight_bits: {value: 8", "weight_bits: {value: 4"))
+        self.run_tool("estimate", *t.model_arguments(CASE), "--target", self.path("four.yaml"),
+                      "--constraints", self.write(weight_bits=[{"layer": "block.*", "bits": 5}]),
+                      expect=t.BAD_INPUT, says=("E0669", "2 to 4"))
+
     def test_checker(self):
         """The image is moved where it may not be; constraints are changed behind it."""
         self.mapped("loihi2", pin=[{"layer": "block.0.*", "y": "3-9"}], forbid=[{"y": 15}])
