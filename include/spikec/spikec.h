@@ -162,6 +162,7 @@ struct spk_compile_options {
     const char *system, *rates;
     const char *placer;      /* as of spk_place_options */
     const char *constraints; /* file of places to avoid, pins, bits of weights (YAML), or NULL */
+    const char *cut;         /* "auto" (default), "tiles", "neurons" */
     uint64_t seed;
     bool separate_cores; /* no core holds more than one tile */
     bool remarks;
@@ -175,6 +176,7 @@ struct spk_estimate_options {
     struct spk_model_options model;
     const char *target, *attention, *objective, *system, *rates;
     const char *constraints; /* as of spk_compile_options */
+    const char *cut; /* as of spk_compile_options */
     bool separate_cores;
     bool remarks;
 };

@@ -180,7 +180,7 @@ static spk_status set_bits(struct mapping *m, const struct ctr_bits *b, struct d
     if (known && weighted)
         return SPK_OK;
     if (known)
-        return diag_error(diags, b->layer_span, "E0670", "'%s' has no weights on the chip",
+        return diag_error(diags, b->layer_span, "E0647", "'%s' has no weights on the chip",
                           b->layer);
     return unknown_layer(m, b->layer, b->layer_span, diags);
 }

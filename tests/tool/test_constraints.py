@@ -156,7 +156,7 @@ class Constrained(t.ToolTest):
         refused("E0554", weight_bits=[{"layer": "block.*"}])
         refused("E0554", weight_bits=[{"bits": 4}])
         refused("E0646", "did you mean", weight_bits=[{"layer": "block.0.attn.q_li", "bits": 4}])
-        refused("E0670", "no weights", weight_bits=[{"layer": "*.attn_lif", "bits": 4}])
+        refused("E0647", "no weights", weight_bits=[{"layer": "*.attn_lif", "bits": 4}])
         self.run_tool("target", "new", self.path("four.yaml"), "--from", "loihi2")
         text = t.read_text(self.path("four.yaml"))
         t.write_text(self.path("four.yaml"), text.replace("weight_bits: {value: 8", "weight_bits: {value: 4"))

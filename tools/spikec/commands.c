@@ -64,6 +64,7 @@ static struct spk_compile_options compile_options(const struct tool_args *a)
                                     .rates = a->rates,
                                     .placer = a->placer,
                                     .constraints = a->constraints,
+                                    .cut = a->cut,
                                     .seed = a->seed,
                                     .separate_cores = a->separate_cores,
                                     .remarks = a->remarks};
@@ -96,6 +97,7 @@ static int cmd_estimate(spk_context *c, struct tool_args *a, spk_result **out)
                                      .system = a->system,
                                      .rates = a->rates,
                                      .constraints = a->constraints,
+                                     .cut = a->cut,
                                      .separate_cores = a->separate_cores,
                                      .remarks = a->remarks};
     o.model.model = a->positional[0];

@@ -42,6 +42,7 @@ enum {
     K_TIME,
     K_REMARKS,
     K_SEPARATE,
+    K_CUT,
     K_IN_PLACE,
     K_CHECK,
     K_LIST,
@@ -122,6 +123,7 @@ static const struct tool_option OPTIONS[] = {
     {'c', "seed", K_SEED, "N", "seed of the placement (default 0)"},
     {'a', "constraints", K_CONSTRAINTS, "FILE", "places to avoid, pins of layers, bits of weights"},
     {'x', "constraints", K_CONSTRAINTS, "FILE", "cells to avoid, pins of clusters"},
+    {'a', "cut", K_CUT, "NAME", "auto (default), tiles, or neurons: neuron by neuron"},
     {'a', "separate-cores", K_SEPARATE, NULL, "one tile of one layer per core"},
     {'a', "remarks", K_REMARKS, NULL, "say why every layer was quantised and cut as it was"},
     {'l', "rates-out", K_RATES_OUT, "FILE", "write measured rates per channel (JSON)"},
@@ -311,6 +313,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->print_after;
     case K_PLACER:
         return &a->placer;
+    case K_CUT:
+        return &a->cut;
     case K_TO:
         return &a->to;
     case K_DTYPE:
