@@ -193,6 +193,23 @@ class Constrained(t.ToolTest):
         os.remove(self.path("d", "constraints.yaml"))
         self.run_tool("check", self.path("d"), expect=t.BAD_INPUT, says="E0906")
 
+    def test_floor_plan(self):
+        mapping = self.mapped("loihi2", forbid=[{"x": "0-1", "y": 2}], reserve=[{"y": 15}],
+                              pin=[{"layer": "block.0.mlp.*", "y": "3-9"}])
+        self.run_tool("floorplan", self.path("d"), "-o", self.path("f.svg"))
+        drawing = t.read_text(self.path("f.svg"))
+        marks = drawing.split('id="forbidden"')[1].split("</g>")[0]
+        self.assertEqual((marks.count("<path"), marks.count("M")), (2 + 8, 2 * 2 + 8))
+        cores = {tile["core"] for tile in mapping["tiles"]
+                 if tile["layer"].startswith("block.0.mlp.")}
+        self.assertEqual(drawing.count('class="pin"'), len(cores))
+        self.assertIn("crossed out: forbidden", drawing)
+        self.compile(CASE, "loihi2", self.path("plain"))
+        self.run_tool("floorplan", self.path("plain"), "-o", self.path("f.svg"))
+        drawing = t.read_text(self.path("f.svg"))
+        self.assertNotIn('class="pin"', drawing)
+        self.assertNotIn("forbidden", drawing)
+
     def test_same_bytes_at_any_number_of_threads(self):
         lists = {"pin": [{"layer": "block.0.*", "x": "4-7"}], "forbid": [{"y": 0}]}
         for n in (1, 2):
