@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "backends/chip/emit_internal.h"
+#include "passes/map/neuron_cut.h"
 #include "support/alloc.h"
 
 /* One row under construction; the last run is open until the next begins. */
 struct row_builder {
     struct emit *e;
     const struct map_proj *p;
+    const struct map_axon *axon;
     uint32_t channel;    /* of the source */
     uint32_t start, end; /* compartment offsets of the open run; its weights are e->pieces */
     bool open;
@@ -69,6 +71,15 @@ static spk_status push_piece(void *ctx, const struct map_piece *piece)
     if (b->p->weight_param == IR_NONE)
         return SPK_OK;
     struct emit_piece weights = {.length = piece->length};
+    if (b->p->chan == MAP_CHAN_LIST) { /* a piece is a run: there is none like it next to it */
+        const uint64_t first = e->weights.len;
+        SPK_TRY(vec_reserve(&e->weights, first + piece->length));
+        for (uint32_t i = 0; i < piece->length; i++)
+            e->weights.data[e->weights.len++] =
+                map_list_weight(e->net, b->axon, b->channel, piece->target_channel + i);
+        SPK_TRY(emit_store_bytes(e, first, &weights.from));
+        return vec_push(&e->pieces, weights);
+    }
     /* The pieces of a row at neighbouring positions are parts of one kernel. */
     if (b->length != piece->length || b->target != piece->target_channel) {
         SPK_TRY(emit_store_kernel(e, b->p, b->channel, piece->target_channel, piece->length,
@@ -86,8 +97,10 @@ static spk_status make_list(struct emit *e, const struct map_tile *tile, const s
     c->kind = e->net->projs.data[a->proj].plastic ? IMG_BLOCK_PLASTIC : IMG_BLOCK_LIST;
     c->row_first = e->rows.len;
     for (uint32_t i = 0; i < a->n_rows; i++) {
-        struct row_builder b = {
-            .e = e, .p = &e->net->projs.data[a->proj], .channel = a->first_row_channel + i};
+        struct row_builder b = {.e = e,
+                                .p = &e->net->projs.data[a->proj],
+                                .axon = a,
+                                .channel = a->first_row_channel + i};
         SPK_TRY(vec_push(&e->rows, (struct img_row){e->runs.len, 0}));
         SPK_TRY(map_row_pieces(e->net, tile, a, b.channel, push_piece, &b));
         SPK_TRY(close_run(&b));
@@ -146,18 +159,19 @@ static spk_status content_of(struct emit *e, const struct map_tile *tile, const 
 }
 
 /* Core-local number of a synapse format. */
-static spk_status format_of(struct emit *e, uint32_t shift, uint32_t delay_bits, uint32_t kind,
-                            uint32_t *out)
+static spk_status format_of(struct emit *e, uint32_t shift, uint32_t weight_bits,
+                            uint32_t delay_bits, uint32_t kind, uint32_t *out)
 {
-    const uint32_t id = (kind << 16) | (delay_bits << 8) | shift;
+    const uint32_t id = (kind << 24) | (weight_bits << 16) | (delay_bits << 8) | shift;
     for (*out = 0; *out < e->core_formats.len; (*out)++)
         if (e->core_formats.data[*out] == id)
             return SPK_OK;
     return vec_push(&e->core_formats, id);
 }
 
+/* weight_bits 0: the target's. */
 static spk_status push_block(struct emit *e, uint32_t content, uint32_t kind, uint32_t shift,
-                             uint32_t delay_bits)
+                             uint8_t weight_bits, uint32_t delay_bits)
 {
     struct img_block b;
     memset(&b, 0, sizeof b);
@@ -165,10 +179,11 @@ static spk_status push_block(struct emit *e, uint32_t content, uint32_t kind, ui
     b.content = content;
     b.kind = (uint8_t)kind;
     b.shift = (uint8_t)shift;
-    b.weight_bits =
-        kind == IMG_BLOCK_PLASTIC ? e->target->arith.plastic_bits : e->target->arith.weight_bits;
+    b.weight_bits = kind == IMG_BLOCK_PLASTIC ? e->target->arith.plastic_bits
+                    : weight_bits > 0         ? weight_bits
+                                              : e->target->arith.weight_bits;
     b.delay_bits = (uint8_t)delay_bits;
-    SPK_TRY(format_of(e, shift, delay_bits, kind, &b.format));
+    SPK_TRY(format_of(e, shift, b.weight_bits, delay_bits, kind, &b.format));
     return vec_push(&e->blocks, b);
 }
 
@@ -185,7 +200,7 @@ static spk_status block_for_key(struct emit *e, const struct map_tile *tile,
     if (!fresh)
         return SPK_OK;
     SPK_TRY(content_of(e, tile, a, key, &content));
-    return push_block(e, content, e->contents.data[content].kind, p->shift,
+    return push_block(e, content, e->contents.data[content].kind, p->shift, p->weight_bits,
                       map_delay_bits(key->delay));
 }
 
@@ -234,5 +249,5 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
     SPK_TRY(vec_push(&e->runs, (struct img_run){offset, tile->comps, first}));
     SPK_TRY(emit_store_content(e, &c, &content));
     *out_block = (uint32_t)e->blocks.len;
-    return push_block(e, content, IMG_BLOCK_LIST, map_enable_shift(e->net, coarse), 0);
+    return push_block(e, content, IMG_BLOCK_LIST, map_enable_shift(e->net, coarse), 0, 0);
 }
