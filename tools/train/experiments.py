@@ -46,10 +46,10 @@ FEW = "--dim 32 --stages 1:{}:3e-3 --batch 64 --labels 1000 --test-every 25"
 
 RECIPES = [
     Recipe("mae", "--dim 32 --stages 1:20:2e-3", "masked autoencoder", program="pretrain.py", model="", seeds=(1,)),
-    Recipe("scs_t1", "--dim 32 --stages 1:8:3e-3", "SCS, T = 1"),
-    Recipe("sps_t1", "--dim 56 --stem sps --stages 1:8:3e-3", "SPS, T = 1", model="sps.spk"),
-    Recipe("scs_t4", "--dim 32 --stages 4:8:3e-3", "SCS, T = 4", set=("timesteps=4",)),
-    Recipe("tuned", "--dim 32 --stages 1:8:3e-3", "SCS, T = 1, pre-trained", init="mae_s1"),
+    Recipe("scs_t1", "--dim 32 --stages 1:8:3e-3", "SCS, T = 1", seeds=(1, 2)),
+    Recipe("sps_t1", "--dim 56 --stem sps --stages 1:8:3e-3", "SPS, T = 1", model="sps.spk", seeds=(1, 2)),
+    Recipe("scs_t4", "--dim 32 --stages 4:8:3e-3", "SCS, T = 4", set=("timesteps=4",), seeds=(1,)),
+    Recipe("tuned", "--dim 32 --stages 1:8:3e-3", "SCS, T = 1, pre-trained", init="mae_s1", seeds=(1, 2)),
     Recipe("scratch_1000", FEW.format(100), "1,000 labels, from scratch"),
     Recipe("tuned_1000", FEW.format(100), "1,000 labels, pre-trained", init="mae_s1"),
     Recipe("scratch_short", FEW.format(25), "1,000 labels, a quarter of the epochs, from scratch"),
