@@ -68,6 +68,17 @@ SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);
 
+/* With weights where they are given (not as "") or shipped; else without. On an error, too, *out is
+ * released with api_model_fini. */
+SPK_CHECKED spk_status api_model_load_shipped(spk_context *c, const struct spk_model_options *o,
+                                              struct api_model *out);
+/* The same of a description in memory; out is zero but for its path. */
+SPK_CHECKED spk_status api_model_parse(spk_context *c, const char *name, const char *text,
+                                       size_t length, const struct spk_model_options *o,
+                                       struct api_model *out);
+/* Whether every param has data. */
+bool api_has_data(const struct ir_module *m);
+
 /* fe_target_load, with an error where no target was named. */
 SPK_CHECKED spk_status api_target_load(spk_context *c, const char *name, struct tgt **out);
 /* name NULL: the smallest that fits is chosen later. */
@@ -97,11 +108,18 @@ struct api_data {
     struct fe_labels labels; /* n = 0: none given */
 };
 void api_data_fini(struct api_data *d);
+/* Warns of input values that the integer encoder of a quantised module has to clip. */
+void api_warn_clipped(spk_context *c, const struct ir_module *m, const struct engine_input *in);
 SPK_CHECKED spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
                                      const struct ir_module *module, struct api_data *out);
 /* Fraction of images whose largest logit (the first of equals) is the label's. */
 double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes);
 uint32_t api_classes(const struct ir_module *m);
+
+struct st_tensor;
+/* weights_job.c: writes tensors as the form that the path's ending names. */
+SPK_CHECKED spk_status api_tensors_save(spk_context *c, const struct st_tensor *tensor, size_t n,
+                                        const char *path);
 
 /* ---- compiled folders (docs/architecture.md) ---- */
 
@@ -125,9 +143,20 @@ bool api_is_folder(const char *path);
 /* An error where `path` is no folder that compile made: it has neither its marker nor an image. */
 SPK_CHECKED spk_status api_folder_check(spk_context *c, const char *path);
 
+/* inspect.c: checks the image against target and quantised module; members and text of the result.
+ */
+SPK_CHECKED spk_status api_check_folder(spk_context *c, const struct api_folder *f,
+                                        struct api_report *r);
+
+/* verify_job.c: levels R, Q and M of a folder on images, both borrowed; as of spk_verify but for
+ * the command line. engine: as of api_engine. */
+SPK_CHECKED spk_status api_verify_folder(spk_context *c, const struct api_folder *f,
+                                         struct api_data *data, const char *engine,
+                                         struct api_report *rep);
+
 /* Writes every part of a compiled folder through a directory writer. */
 struct api_compiled {
-    const struct api_model *model;
+    const struct ir_module *model;
     const struct ir_module *quantised;
     const struct image *image;
     const struct tgt *target;

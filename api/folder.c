@@ -170,7 +170,7 @@ static spk_status write_parts(spk_context *c, const struct dir_writer *dir,
 {
     char *file = NULL;
     SPK_TRY(write_target(c, dir, p->target));
-    SPK_TRY(write_module(c, dir, "model", p->model->module));
+    SPK_TRY(write_module(c, dir, "model", p->model));
     SPK_TRY(api_poll(c));
     SPK_TRY(write_module(c, dir, "quantised", p->quantised));
     SPK_TRY(write_text(c, dir, "mapping.json", p->mapping_json, strlen(p->mapping_json)));

@@ -173,23 +173,29 @@ int spk_format(spk_context *c, const char *path, spk_result **out_result)
 
 /* ---- check ---- */
 
+spk_status api_check_folder(spk_context *c, const struct api_folder *f, struct api_report *r)
+{
+    struct check_report report = {0};
+    const struct check_options options = {.pool = c->pool, .progress = &c->progress};
+    spk_status status =
+        check_image(&f->image, f->target, f->quantised, &options, &c->diags, &report);
+    if (status != SPK_OK && status != SPK_DIFFERENCE)
+        return status;
+    jw_u64(&r->w, "cores", f->image.n_cores);
+    jw_u64(&r->w, "violations", report.violations);
+    jw_u64(&r->w, "synapses_checked", report.synapses);
+    strbuf_printf(&r->result->text, "%llu cores, %llu synapses checked: %llu violations\n",
+                  (unsigned long long)f->image.n_cores, (unsigned long long)report.synapses,
+                  (unsigned long long)report.violations);
+    return report.violations > 0 ? SPK_DIFFERENCE : SPK_OK;
+}
+
 static spk_status check_all(spk_context *c, const char *folder, struct api_report *r)
 {
     struct api_folder f;
-    struct check_report report = {0};
     SPK_TRY(api_folder_open(c, folder, API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET,
                             &f));
-    const struct check_options options = {.pool = c->pool, .progress = &c->progress};
-    spk_status status = check_image(&f.image, f.target, f.quantised, &options, &c->diags, &report);
-    if (status == SPK_OK || status == SPK_DIFFERENCE) {
-        jw_u64(&r->w, "cores", f.image.n_cores);
-        jw_u64(&r->w, "violations", report.violations);
-        jw_u64(&r->w, "synapses_checked", report.synapses);
-        strbuf_printf(&r->result->text, "%llu cores, %llu synapses checked: %llu violations\n",
-                      (unsigned long long)f.image.n_cores, (unsigned long long)report.synapses,
-                      (unsigned long long)report.violations);
-        status = report.violations > 0 ? SPK_DIFFERENCE : SPK_OK;
-    }
+    spk_status status = api_check_folder(c, &f, r);
     api_folder_fini(&f);
     return status;
 }

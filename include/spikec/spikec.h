@@ -1,4 +1,5 @@
-/* spikec: public C API.
+/* spikec: public C API. This header has contexts and jobs; objects.h, which it includes, has
+ * networks, chips and mappings as objects in memory.
  *
  * A context holds diagnostics, threads and callbacks; one call does one job of the command line
  * (compile, run, simulate, verify, ...). Every job takes a struct of options, whose zero value is
@@ -327,5 +328,7 @@ int spk_model_list(spk_context *context, spk_result **out_result);
 #ifdef __cplusplus
 }
 #endif
+
+#include "objects.h"
 
 #endif
