@@ -3,7 +3,7 @@
 
 #include "api/object_internal.h"
 
-int spk_mapping_info(const spk_mapping *m, struct spk_mapping_info *out)
+int spk_mapping_describe(const spk_mapping *m, struct spk_mapping_info *out)
 {
     if (m == NULL)
         return SPK_ERR_USAGE;

@@ -12,7 +12,7 @@ static const struct ir_node *input_of(const struct ir_module *m)
     return NULL;
 }
 
-int spk_model_info(const spk_model *model, struct spk_model_info *out)
+int spk_model_describe(const spk_model *model, struct spk_model_info *out)
 {
     static const char *const stages[] = {"model", "lowered", "quantised"};
     if (model == NULL)

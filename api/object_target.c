@@ -42,7 +42,7 @@ int spk_target_load(spk_context *c, const char *name, spk_target **out)
     return status;
 }
 
-int spk_target_info(const spk_target *target, struct spk_target_info *out)
+int spk_target_describe(const spk_target *target, struct spk_target_info *out)
 {
     if (target == NULL)
         return SPK_ERR_USAGE;

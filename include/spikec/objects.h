@@ -154,7 +154,7 @@ struct spk_model_info {
     bool normalised;       /* the description normalises bytes: U8 input is raw pixels */
     uint32_t channels, height, width; /* of the input */
 };
-int spk_model_info(const spk_model *model, struct spk_model_info *out);
+int spk_model_describe(const spk_model *model, struct spk_model_info *out);
 
 /* A value of the network, in the order in which they are computed. */
 struct spk_value {
@@ -187,7 +187,7 @@ struct spk_target_info {
     uint32_t n_systems; /* spk_target_system */
     uint32_t n_facts;   /* spk_target_fact */
 };
-int spk_target_info(const spk_target *target, struct spk_target_info *out);
+int spk_target_describe(const spk_target *target, struct spk_target_info *out);
 
 /* Chips in a grid, the smallest first. */
 struct spk_system {
@@ -245,7 +245,7 @@ struct spk_mapping_info {
     uint32_t latency;  /* steps from an image to its result */
     uint64_t neurons, synapses;
 };
-int spk_mapping_info(const spk_mapping *mapping, struct spk_mapping_info *out);
+int spk_mapping_describe(const spk_mapping *mapping, struct spk_mapping_info *out);
 
 /* Counted from the chip image. A limit of UINT64_MAX: the target states none. */
 struct spk_core {
