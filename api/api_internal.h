@@ -28,8 +28,13 @@ struct spk_context {
     struct strbuf rendered;
 };
 
-/* Clears the diagnostics; every job begins with it. */
+/* Clears the diagnostics. */
 void api_begin(spk_context *c);
+/* Begins a call: SPK_ERR_USAGE, with a message (E1050) where there is a context, where an argument
+ * is missing; `all` is false where a pointer that the call needs is NULL. */
+SPK_CHECKED spk_status api_call(spk_context *c, bool all, const char *call);
+/* The same of a job; *out becomes NULL. */
+SPK_CHECKED spk_status api_job(spk_context *c, spk_result **out, bool all, const char *call);
 /* Engine callbacks that forward to the context; label names the work. */
 void api_progress_begin(spk_context *c, const char *label, uint64_t total);
 void api_progress(void *context, uint64_t done, uint64_t total);

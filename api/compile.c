@@ -430,8 +430,7 @@ int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result 
 {
     struct compile k = {.c = c};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_compile"));
     spk_status status = api_report_begin(&r, "compile");
     if (status == SPK_OK)
         status = compile_all(&k, o, &r);
@@ -567,8 +566,7 @@ int spk_estimate(spk_context *c, const struct spk_estimate_options *o, spk_resul
     struct compile k = {.c = c};
     struct api_report r;
     bool keep = false;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_estimate"));
     spk_status status = api_report_begin(&r, "estimate");
     if (status == SPK_OK)
         status = estimate_all(&k, o, &r, &keep);

@@ -131,8 +131,7 @@ int spk_opt(spk_context *c, const struct spk_opt_options *o, spk_result **out_re
 {
     struct opt k = {.c = c, .o = o};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_opt"));
     spk_status status = api_report_begin(&r, "opt");
     if (status == SPK_OK)
         status = opt_all(&k, &r);
@@ -163,8 +162,7 @@ static spk_status format_all(spk_context *c, const char *path, struct api_report
 int spk_format(spk_context *c, const char *path, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, path != NULL, "spk_format"));
     spk_status status = api_report_begin(&r, "fmt");
     if (status == SPK_OK)
         status = format_all(c, path, &r);
@@ -203,8 +201,7 @@ static spk_status check_all(spk_context *c, const char *folder, struct api_repor
 int spk_check(spk_context *c, const char *folder, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, folder != NULL, "spk_check"));
     spk_status status = api_report_begin(&r, "check");
     if (status == SPK_OK)
         status = check_all(c, folder, &r);
@@ -230,8 +227,7 @@ static spk_status target_list(spk_context *c, struct api_report *r)
 int spk_target_list(spk_context *c, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, true, "spk_target_list"));
     spk_status status = api_report_begin(&r, "target list");
     if (status == SPK_OK)
         status = target_list(c, &r);
@@ -264,8 +260,7 @@ static spk_status target_show(spk_context *c, const char *name, bool show, struc
 int spk_target_show(spk_context *c, const char *target, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, target != NULL, "spk_target_show"));
     spk_status status = api_report_begin(&r, "target show");
     if (status == SPK_OK)
         status = target_show(c, target, true, &r);
@@ -275,8 +270,7 @@ int spk_target_show(spk_context *c, const char *target, spk_result **out_result)
 int spk_target_check(spk_context *c, const char *target, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, target != NULL, "spk_target_check"));
     spk_status status = api_report_begin(&r, "target check");
     if (status == SPK_OK)
         status = target_show(c, target, false, &r);
@@ -302,8 +296,7 @@ static spk_status model_list(spk_context *c, struct api_report *r)
 int spk_model_list(spk_context *c, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, true, "spk_model_list"));
     spk_status status = api_report_begin(&r, "model list");
     if (status == SPK_OK)
         status = model_list(c, &r);

@@ -44,16 +44,6 @@ bool api_drop(atomic_uint *owners)
 
 /* ---- calls ---- */
 
-spk_status api_call(spk_context *c, bool all, const char *call)
-{
-    if (c == NULL)
-        return SPK_ERR_USAGE;
-    api_begin(c);
-    if (all)
-        return SPK_OK;
-    return diag_usage(&c->diags, spk_span_none, "E1050", "%s: an argument is NULL", call);
-}
-
 /* Copies sources in their order, so that their numbers stay. */
 static spk_status copy_sources(const struct diag_list *from, struct diag_list *to)
 {

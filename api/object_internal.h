@@ -66,9 +66,6 @@ bool api_drop(atomic_uint *owners);
 
 /* ---- calls ---- */
 
-/* Begins a call: SPK_ERR_USAGE (E1050) with a message where an argument is missing. `all` is
- * false where one of the call's pointers is NULL. Without a context there is no message. */
-SPK_CHECKED spk_status api_call(spk_context *c, bool all, const char *call);
 /* Copies the sources that the context knows now, in their order, to an empty list, or back. */
 SPK_CHECKED spk_status api_sources_keep(const spk_context *c, struct diag_list *out);
 SPK_CHECKED spk_status api_sources_adopt(spk_context *c, const struct diag_list *sources);

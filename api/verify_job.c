@@ -486,8 +486,7 @@ int spk_verify(spk_context *c, const struct spk_verify_options *o, spk_result **
 {
     struct verify v = {.c = c};
     struct api_report rep;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_verify"));
     spk_status status = api_report_begin(&rep, "verify");
     if (status == SPK_OK)
         status = verify_all(&v, o, &rep);

@@ -79,8 +79,7 @@ int spk_weights_list(spk_context *c, const struct spk_weights_options *o, spk_re
 {
     struct weights w = {.c = c, .o = o};
     struct api_report report;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_weights_list"));
     spk_status status = api_report_begin(&report, "weights");
     if (status == SPK_OK)
         status = open_input(&w);
@@ -215,8 +214,7 @@ int spk_weights_convert(spk_context *c, const struct spk_weights_options *o,
 {
     struct weights w = {.c = c, .o = o};
     struct api_report report;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_weights_convert"));
     spk_status status = api_report_begin(&report, "weights");
     if (status == SPK_OK)
         status = convert(&w, &report);
