@@ -69,6 +69,8 @@ struct api_model {
 };
 void api_model_fini(struct api_model *m);
 SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
+/* The error where a job's model is NULL. */
+SPK_CHECKED spk_status api_no_model(spk_context *c);
 /* need_weights: error where there are none (neither given nor shipped). */
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);

@@ -92,6 +92,8 @@ static spk_status open_target(spk_context *c, const char *path, struct api_folde
 
 spk_status api_folder_check(spk_context *c, const char *path)
 {
+    if (path == NULL)
+        return diag_usage(&c->diags, spk_span_none, "E1060", "no folder was named");
     char *marker = path_join(path, DIR_MARKER), *image = path_join(path, "image.h5");
     spk_status status = marker && image ? SPK_OK : SPK_ERR_NOMEM;
     if (status == SPK_OK && !file_exists(path))

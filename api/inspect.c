@@ -44,6 +44,8 @@ static spk_status check_print_after(struct opt *k)
 static spk_status opt_load(struct opt *k)
 {
     const struct spk_model_options *mo = &k->o->model;
+    if (mo->model == NULL)
+        return api_no_model(k->c);
     if (!path_has_suffix(mo->model, ".sir")) {
         SPK_TRY(api_model_load(k->c, mo, mo->weights != NULL, &k->model));
         k->module = k->model.module;

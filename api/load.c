@@ -22,10 +22,10 @@ static spk_status split_pair(spk_context *c, struct arena *arena, const char *te
                              const char *option, const char *form, const char **out_name,
                              const char **out_value)
 {
-    const char *eq = strchr(text, '=');
+    const char *eq = text != NULL ? strchr(text, '=') : NULL;
     if (eq == NULL || eq == text)
         return diag_usage(&c->diags, spk_span_none, "E0901", "%s '%s' is not of the form %s",
-                          option, text, form);
+                          option, text != NULL ? text : "", form);
     *out_name = arena_strndup(arena, text, (size_t)(eq - text));
     *out_value = arena_strdup(arena, eq + 1);
     return *out_name && *out_value ? SPK_OK : SPK_ERR_NOMEM;
@@ -80,12 +80,17 @@ bool api_has_data(const struct ir_module *m)
     return all;
 }
 
+spk_status api_no_model(spk_context *c)
+{
+    return diag_usage(&c->diags, spk_span_none, "E0927", "no model was named");
+}
+
 static spk_status load_model(spk_context *c, const struct spk_model_options *o,
                              const struct fe_options *options, bool bind, struct api_model *out)
 {
     struct fe_model model = {0};
     if (o->model == NULL)
-        return diag_usage(&c->diags, spk_span_none, "E0927", "no model was named");
+        return api_no_model(c);
     SPK_TRY(fe_model_open(o->model, options, &c->diags, &model));
     out->module = model.module;
     out->path = model.path;

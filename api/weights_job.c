@@ -79,7 +79,7 @@ int spk_weights_list(spk_context *c, const struct spk_weights_options *o, spk_re
 {
     struct weights w = {.c = c, .o = o};
     struct api_report report;
-    SPK_TRY(api_job(c, out_result, o != NULL, "spk_weights_list"));
+    SPK_TRY(api_job(c, out_result, o != NULL && o->input != NULL, "spk_weights_list"));
     spk_status status = api_report_begin(&report, "weights");
     if (status == SPK_OK)
         status = open_input(&w);
@@ -214,7 +214,8 @@ int spk_weights_convert(spk_context *c, const struct spk_weights_options *o,
 {
     struct weights w = {.c = c, .o = o};
     struct api_report report;
-    SPK_TRY(api_job(c, out_result, o != NULL, "spk_weights_convert"));
+    SPK_TRY(api_job(c, out_result, o != NULL && o->input != NULL && o->output != NULL,
+                    "spk_weights_convert"));
     spk_status status = api_report_begin(&report, "weights");
     if (status == SPK_OK)
         status = convert(&w, &report);
