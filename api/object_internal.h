@@ -42,9 +42,8 @@ struct spk_model {
 
 struct spk_target {
     atomic_uint owners;
-    struct tgt *target;
+    struct tgt *target; /* its spans are not used: nothing is reported of it after loading */
     char *named;
-    struct diag_list sources;
 };
 
 struct spk_mapping {

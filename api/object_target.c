@@ -12,7 +12,6 @@ void spk_target_destroy(spk_target *t)
     if (t->target != NULL)
         tgt_destroy(t->target);
     spk_free(t->named);
-    diag_fini(&t->sources);
     spk_free(t);
 }
 
@@ -20,9 +19,7 @@ static spk_status load(spk_context *c, const char *name, spk_target *t)
 {
     SPK_TRY(api_target_load(c, name, &t->target));
     t->named = spk_strdup(name);
-    if (t->named == NULL)
-        return SPK_ERR_NOMEM;
-    return api_sources_keep(c, &t->sources);
+    return t->named != NULL ? SPK_OK : SPK_ERR_NOMEM;
 }
 
 int spk_target_load(spk_context *c, const char *name, spk_target **out)
@@ -33,7 +30,6 @@ int spk_target_load(spk_context *c, const char *name, spk_target **out)
     SPK_TRY(api_call(c, out != NULL && name != NULL, "spk_target_load"));
     SPK_TRY(spk_alloc_array(1, sizeof *t, &t));
     atomic_init(&t->owners, 1);
-    diag_init(&t->sources);
     spk_status status = load(c, name, t);
     if (status == SPK_OK)
         *out = t;

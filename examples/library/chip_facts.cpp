@@ -35,8 +35,8 @@ int main(int argc, char **argv)
         spk_fact fact{};
         fact.struct_size = sizeof fact;
         spk_target_fact(target.get(), i, &fact);
-        std::cout << fact.section << "." << fact.key << " = " << fact.text << " " << fact.unit << " ("
-                  << fact.basis << ")\n";
+        std::cout << fact.section << "." << fact.key << " = " << fact.text << " " << fact.unit
+                  << " (" << fact.basis << ")\n";
     }
     return SPIKEC_OK;
 }

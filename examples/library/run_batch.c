@@ -52,13 +52,13 @@ static int run(spk_context *context, spk_model *model, uint32_t n)
     spk_outputs *outputs = NULL;
     spk_model_describe(model, &info);
     unsigned char *pixels = ramps(n, &info);
-    const struct spk_tensor images = {
-        .struct_size = sizeof images,
-        .dtype = SPIKEC_U8,
-        .rank = 4,
-        .shape = {n, info.channels, info.height, info.width},
-        .data = pixels,
-        .size = (uint64_t)n * info.channels * info.height * info.width};
+    const struct spk_tensor images = {.struct_size = sizeof images,
+                                      .dtype = SPIKEC_U8,
+                                      .rank = 4,
+                                      .shape = {n, info.channels, info.height, info.width},
+                                      .data = pixels,
+                                      .size =
+                                          (uint64_t)n * info.channels * info.height * info.width};
     const char *name = first_recorded(model);
     const struct spk_batch batch = {
         .struct_size = sizeof batch, .input = &images, .record = &name, .n_record = 1};

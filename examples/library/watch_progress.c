@@ -25,8 +25,7 @@ static bool enough(void *user)
 int main(int argc, char **argv)
 {
     struct watch watch = {0, argc == 4 ? strtoul(argv[3], NULL, 10) : 0};
-    const struct spk_context_options how = {
-        .progress = show, .cancelled = enough, .user = &watch};
+    const struct spk_context_options how = {.progress = show, .cancelled = enough, .user = &watch};
     spk_context *context = NULL;
     spk_model *model = NULL;
     spk_target *target = NULL;

@@ -16,7 +16,7 @@ from .errors import (Cancelled, Diagnostic, DoesNotFit, FileError, InputError, I
 from .handles import Outputs, Result, Session
 from .mapping import (Mapping, Target, compile, estimate, load_mapping, load_target, models, report,  # pylint: disable=redefined-builtin
                       targets)
-from .model import Model, Value, Weights, load_model, parse_model
+from .networks import Model, Value, Weights, load_model, parse_model
 
 __version__ = _lib.spk_version().decode()
 __all__ = ["Cancelled", "Context", "Diagnostic", "DoesNotFit", "FileError", "InputError", "InternalError",

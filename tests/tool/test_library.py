@@ -67,6 +67,19 @@ class Symbols(t.ToolTest):
         self.assertGreater(len(needed), 100)
         self.assertEqual(needed & FORBIDDEN, set())
 
+    def test_the_tool_needs_nothing_else(self):
+        """Its objects call what the headers declare, and nothing else of the library."""
+        objects = glob.glob(os.path.join(t.BUILD, "CMakeFiles", "spikec.dir", "tools", "spikec", "*.o"))
+        self.assertGreater(len(objects), 4)
+        needed = set().union(*(set(re.findall(r" U (\w+)", run("nm", o))) for o in objects))
+        own = set().union(*(set(re.findall(r" [TtDdRrBb] (\w+)", run("nm", o))) for o in objects))
+        rooms = set()
+        for archive in glob.glob(os.path.join(t.BUILD, "libspikec_*.a")):
+            rooms |= set(re.findall(r" [TDRB] (\w+)", run("nm", archive)))
+        used = (needed - own) & rooms
+        self.assertGreater(len(used), 25)
+        self.assertEqual(used - declared(), set())
+
     def test_every_struct_of_objects_says_its_size(self):
         text = re.sub(r"/\*.*?\*/", " ", t.read_text(HEADERS[1]), flags=re.S)
         structs = re.findall(r"struct (spk_\w+) \{\s*(\w+) (\w+);", text)

@@ -143,12 +143,21 @@ class AgainstTool(PythonTest):
 
     def test_check_estimate_and_calibration(self):
         model = self.tiny()
-        mapping = model.compile("loihi2", calibrate=self.images(8))
+        x = self.images(8) * 20
+        mapping = model.compile("loihi2", calibrate=x)
         self.assertEqual(mapping.check()["violations"], 0)
         self.assertEqual(mapping.verify(self.images()).status, 0)
-        self.assertNotEqual([m.copy() for m in mapping.run(self.images()).logits],
-                            [m.copy() for m in model.compile("loihi2").run(self.images()).logits])
         sets = [a for k, v in SETTINGS.items() for a in ("--set", f"{k}={v}")]
+        t.write_tensors(self.path("w.safetensors"), model.parameters)
+        t.write_tensors(self.path("x.safetensors"), {"input": x})
+        for name, folder, arguments in (("calibrated", "a", ("--calibrate", self.path("x.safetensors"))),
+                                        ("plain", "b", ())):
+            self.run_tool("compile", NEW, *sets, "--weights", self.path("w.safetensors"), "--target", "loihi2", "-o",
+                          self.path(folder), *arguments)
+            (mapping if arguments else model.compile("loihi2")).save(self.path(name))
+            different = same_folder(self.path(name), self.path(folder))
+            self.assertEqual(different, ["image.h5", "mapping.json"], name)  # provenance: arrays, no command
+        self.assertIn("quantised.sir", same_folder(self.path("calibrated"), self.path("plain")))
         theirs = self.run_tool("estimate", NEW, *sets, "--target", "loihi2", "--json").json()
         self.assertEqual(dict(spikec.estimate(model, "loihi2")), theirs)
         big = spikec.estimate(spikec.load_model("spikformer_v2"), "loihi1", system="kapoho-bay")
@@ -251,7 +260,7 @@ class StateDicts(PythonTest):
 class Hostile(PythonTest):
     def test_errors_are_data(self):
         with self.assertRaises(spikec.InputError) as caught:
-            spikec.parse_model("model m {\n\tinput x : frme[1, 4, 4];\n}\n", "folder/m.spk")
+            spikec.parse_model("model m() {\n\tinput x : frme[1, 4, 4];\n}\n", "folder/m.spk")
         first = caught.exception.diagnostics[0]
         self.assertEqual((first.severity, first.file, first.line), ("error", "folder/m.spk", 2))
         self.assertTrue(first.code.startswith("E01") and first.column > 1)
@@ -284,7 +293,9 @@ class Hostile(PythonTest):
             with self.assertRaises(ValueError):
                 model.with_weights({"head.weight": bad})
         with self.assertRaises(spikec.InputError) as caught:
-            model.with_weights({"head.weight": np.zeros((3, 9))})
+            wrong = {**state_dict(model), "head.weight": np.zeros((3, 9))}
+            del wrong["head.bias"]
+            model.with_weights(wrong)
         codes = {d.code for d in caught.exception.diagnostics}
         self.assertIn("E0403", codes)  # missing, and
         self.assertIn("E0404", codes)  # misshapen
@@ -438,7 +449,7 @@ class Installed(PythonTest):
         self.check(os.path.join(self.install(), "lib", "python3", "dist-packages"))
 
     def test_pip(self):
-        probe = subprocess.run([sys.executable, "-c", "import pip, setuptools"], stderr=subprocess.DEVNULL, check=False)
+        probe = subprocess.run([sys.executable, "-c", "import setuptools, pip"], stderr=subprocess.DEVNULL, check=False)
         if probe.returncode != 0:
             self.skipTest("pip or setuptools is not installed")
         source = self.path("source")

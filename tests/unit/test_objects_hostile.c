@@ -364,11 +364,12 @@ static void test_options(void **state)
     assert_int_equal(spk_session_create(c, model, &so, &s), SPIKEC_ERR_USAGE);
     assert_int_equal(spk_model_load(c, &broken, &lowered), SPIKEC_ERR_USAGE);
     assert_ok(spk_model_run_passes(c, model, "prepare", NULL, &lowered));
+    spk_model_destroy(model);
     assert_int_equal(spk_mapping_compile(c, lowered, target, NULL, &m), SPIKEC_ERR_USAGE);
     assert_int_equal(spk_model_with_weights(c, lowered, w, &model), SPIKEC_ERR_USAGE);
     assert_null(model);
     assert_int_equal(spk_mapping_load(c, "/nowhere", &m), SPIKEC_ERR_IO);
-    spk_model_destroy(lowered); /* holds the last of the model */
+    spk_model_destroy(lowered);
     spk_weights_destroy(w);
     spk_target_destroy(target);
 }
