@@ -180,7 +180,7 @@ static spk_status take_labels(spk_context *c, const struct spk_batch *b, const s
                           b->n_labels, n);
     for (uint32_t i = 0; i < n; i++)
         if (b->labels[i] >= classes)
-            return diag_error(&c->diags, spk_span_none, "E1053",
+            return diag_error(&c->diags, spk_span_none, "E1062",
                               "label %u of image %u: the model has %u classes", b->labels[i], i,
                               classes);
     SPK_TRY(spk_alloc_array(n, sizeof *out->labels.label, &out->labels.label));

@@ -118,7 +118,7 @@ static spk_status check_model(spk_context *c, const spk_model *m, bool weights)
 {
     const struct ir_module *module = m->loaded.module;
     if (module->stage != IR_STAGE_MODEL && m->base != NULL)
-        return diag_usage(&c->diags, spk_span_none, "E1056",
+        return diag_usage(&c->diags, spk_span_none, "E1063",
                           "'%s' is past the passes that compiling begins with", module->name);
     if (!weights || api_has_data(module))
         return SPK_OK;

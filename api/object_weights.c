@@ -75,7 +75,7 @@ int spk_weights_add(spk_context *c, spk_weights *w, const struct spk_tensor *ten
     SPK_TRY(api_tensor_take(c, tensor, true, &t));
     for (size_t i = 0; i < w->tensors.len; i++)
         if (strcmp(w->tensors.data[i].name, t.name) == 0)
-            return diag_usage(&c->diags, spk_span_none, "E1054", "there is an array '%s' already",
+            return diag_usage(&c->diags, spk_span_none, "E1061", "there is an array '%s' already",
                               t.name);
     t.name = arena_strdup(&w->names, t.name);
     copy = spk_alloc(t.size);

@@ -101,13 +101,13 @@ static void test_missing_arguments(void **state)
     }
 }
 
+/* clang-format off */
 #define JOBS(J)                                                                                  \
-    J(run)                                                                                       \
-    J(build) J(synth) J(compile) J(estimate) J(simulate) J(verify) J(export) J(opt) J(partition) \
-        J(place) J(weights_list) J(weights_convert) J(report) J(floorplan) J(explore)
-#define WEIGHTS_OPTIONS(name) struct spk_##name##_options
-#define spk_weights_list_options spk_weights_options
-#define spk_weights_convert_options spk_weights_options
+    J(run, run) J(build, build) J(synth, synth) J(compile, compile) J(estimate, estimate)        \
+    J(simulate, simulate) J(verify, verify) J(export, export) J(opt, opt)                        \
+    J(partition, partition) J(place, place) J(weights_list, weights) J(weights_convert, weights) \
+    J(report, report) J(floorplan, floorplan) J(explore, explore)
+/* clang-format on */
 
 /* Every job without context, without options, without a place for the result, with options that are
  * all zero. */
@@ -115,9 +115,9 @@ static void test_jobs(void **state)
 {
     spk_context *c = *state;
     spk_result *r;
-#define J(name)                                                          \
+#define J(name, options)                                                 \
     do {                                                                 \
-        static const WEIGHTS_OPTIONS(name) zero;                         \
+        static const struct spk_##options##_options zero;                \
         r = (spk_result *)state;                                         \
         assert_int_equal(spk_##name(NULL, &zero, &r), SPIKEC_ERR_USAGE); \
         assert_int_equal(spk_##name(c, NULL, &r), SPIKEC_ERR_USAGE);     \
