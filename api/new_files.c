@@ -178,7 +178,7 @@ static spk_status target_new_all(spk_context *c, const char *from, const char *p
 int spk_target_new(spk_context *c, const char *from, const char *path, spk_result **out_result)
 {
     struct api_report r;
-    SPK_TRY(api_job(c, out_result, from != NULL, "spk_target_new"));
+    SPK_TRY(api_job(c, out_result, true, "spk_target_new"));
     spk_status status = api_report_begin(&r, "target new");
     if (status == SPK_OK)
         status = target_new_all(c, from, path, &r);

@@ -160,7 +160,7 @@ class AgainstTool(PythonTest):
         self.assertIn("quantised.sir", same_folder(self.path("calibrated"), self.path("plain")))
         theirs = self.run_tool("estimate", NEW, *sets, "--target", "loihi2", "--json").json()
         self.assertEqual(dict(spikec.estimate(model, "loihi2")), theirs)
-        big = spikec.estimate(spikec.load_model("spikformer_v2"), "loihi1", system="kapoho-bay")
+        big = spikec.estimate(spikec.load_model("spikformer_v1_cifar10"), "loihi2", system="oheo-gulch")
         self.assertEqual((big["fits"], big.status), (False, 4))
 
     def test_tables_are_those_of_cost_json(self):
@@ -277,9 +277,10 @@ class Hostile(PythonTest):
         bare = spikec.load_model("spikformer_v1_cifar10")
         model = bare.with_weights(state_dict(bare))
         with self.assertRaises(spikec.DoesNotFit) as caught:
-            model.compile("loihi1", system="kapoho-bay")
+            model.compile("loihi2", system="oheo-gulch")
         error = caught.exception.diagnostics[0]
-        self.assertTrue(error.help or error.notes)
+        self.assertEqual((error.code, caught.exception.status), ("E0666", t.NO_FIT))
+        self.assertTrue(any("largest published model" in note.message for note in error.notes))
 
     def test_wrong_arrays(self):
         model = self.tiny()
