@@ -14,7 +14,7 @@ from .context import Context
 from .errors import (Cancelled, Diagnostic, DoesNotFit, FileError, InputError, InternalError, SpikecError,
                      SpikecWarning, UsageError)
 from .handles import Outputs, Result, Session
-from .mapping import (Mapping, Target, compile, estimate, load_mapping, load_target, models, report,  # pylint: disable=redefined-builtin
+from .mapping import (Mapping, Target, compile, estimate, load_mapping, load_target, models, report,
                       targets)
 from .networks import Model, Value, Weights, load_model, parse_model
 

@@ -1,7 +1,9 @@
 """Contexts: threads, progress and cancellation of calls, and what they report."""
 import ctypes
+import os
 import threading
 import warnings
+from typing import Callable, List, Optional
 
 from . import _library as c
 from . import errors
@@ -14,12 +16,14 @@ def text(raw):
     return None if raw is None else raw.decode("utf-8", "replace")
 
 
+def encoded(value):
+    """A text as bytes; None stays."""
+    return None if value is None else value.encode()
+
+
 def path(value):
     """A path as bytes; None stays."""
-    if value is None:
-        return None
-    import os
-    return os.fsencode(value)
+    return None if value is None else os.fsencode(value)
 
 
 def _diagnostic(raw, notes):
@@ -37,7 +41,8 @@ class Context:
     A context serves one call at a time: other threads wait, a call from within `progress` is an error.
     """
 
-    def __init__(self, threads=0, progress=None):
+    def __init__(self, threads: int = 0,
+                 progress: Optional[Callable[[str, int, int], Optional[bool]]] = None):
         self._handle = None
         self._progress = progress
         self._stop = False
@@ -52,11 +57,11 @@ class Context:
             raise errors.of_status(status, "", [])
         self._handle = handle
 
-    def __del__(self):
+    def __del__(self, destroy=lib.spk_context_destroy):
         if getattr(self, "_handle", None) is not None:
-            lib.spk_context_destroy(self._handle)
+            destroy(self._handle)
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Ends the call that runs in this context now, from any thread."""
         self._stop = True
 
@@ -67,17 +72,17 @@ class Context:
             if self._progress is not None and self._raised is None:
                 if self._progress(text(label), done, total) is False:
                     self._stop = True
-        except BaseException as raised:  # pylint: disable=broad-except
+        except BaseException as raised:
             self._raised = raised
 
     def _on_cancelled(self, _user):
         try:
             return self._stop or self._raised is not None
-        except BaseException as raised:  # pylint: disable=broad-except
+        except BaseException as raised:
             self._raised = raised
             return True
 
-    def diagnostics(self):
+    def diagnostics(self) -> List[errors.Diagnostic]:
         """Of the last call: a list of Diagnostic."""
         found = []
         for i in range(lib.spk_context_diagnostic_count(self._handle)):

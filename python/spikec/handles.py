@@ -1,13 +1,14 @@
 """What all objects have in common: a handle that is given back, results, tables."""
 import ctypes
 import json
+from typing import Dict, Iterable, Optional, Union
 
 import numpy as np
 
 from . import _library as c
 from . import arrays
 from ._library import lib
-from .context import context_of, text
+from .context import Context, context_of, encoded, text
 
 
 class Handle:
@@ -26,6 +27,9 @@ class Handle:
 class Result(dict):
     """The JSON result of a call (docs/files.md), as a dict. `text` is the same for people; `status` is 0,
     or 1 where verify or check found a difference, or 4 where an estimate does not fit."""
+
+    text: str
+    status: int
 
     def __init__(self, members, readable, status):
         super().__init__(members)
@@ -98,8 +102,7 @@ def batch(images, record=(), labels=None):
 
 
 def session_options(level, engine, target_cpu):
-    encode = lambda v: None if v is None else v.encode()
-    return c.SessionOptions(level=encode(level), engine=encode(engine), target_cpu=encode(target_cpu))
+    return c.SessionOptions(level=encoded(level), engine=encoded(engine), target_cpu=encoded(target_cpu))
 
 
 class Outputs:
@@ -108,6 +111,9 @@ class Outputs:
     logits: float32 [images, classes]
     spikes: {name: uint8 or int32 [T, images, axes of a frame]} of the values that were recorded
     """
+
+    logits: np.ndarray
+    spikes: Dict[str, np.ndarray]
 
     def __init__(self, handle):
         owner = _OutputsHandle(handle)
@@ -121,7 +127,7 @@ class Outputs:
             self.spikes[text(raw.name)] = arrays.view(raw, owner, writeable=True)
 
     @property
-    def classes(self):
+    def classes(self) -> np.ndarray:
         """The class of each image: the first of the largest logits."""
         return self.logits.argmax(axis=1)
 
@@ -138,17 +144,18 @@ class Session(Handle):
         super().__init__(handle)
         self._n_cores = n_cores
 
-    def run(self, images, record=(), context=None):
+    def run(self, images, record: Union[Iterable[str], bool] = (),
+            context: Optional[Context] = None) -> Outputs:
         """Runs a batch [B,C,H,W], or [B,T,C,H,W] where the model takes frames. record: names of values
         whose spikes are wanted, or True for all. Returns Outputs."""
         raw, _kept = batch(images, record)
         return Outputs(new(context_of(context), lib.spk_session_run, self, raw))
 
-    def cost(self, context=None):
+    def cost(self, context: Optional[Context] = None) -> Result:
         """Level M: what the last run cost, per image (docs/files.md, cost.json)."""
         return result(context_of(context), lib.spk_session_cost, self)
 
-    def activity(self):
+    def activity(self) -> np.ndarray:
         """Level M: events, energy (pJ) and busy time (ns) of every core in the last run, over all its
         images: a structured array."""
         raw = c.CoreActivity()

@@ -1,10 +1,14 @@
 """Chips, and networks compiled for them."""
 import ctypes
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
+
+import numpy as np
 
 from . import _library as c
 from . import arrays, handles
 from ._library import lib
-from .context import context_of, path
+from .context import Context, context_of, encoded, path
+from .networks import Model, Path
 
 
 class Target(handles.Handle):
@@ -12,28 +16,28 @@ class Target(handles.Handle):
     _destroy = lib.spk_target_destroy
 
     @property
-    def info(self):
+    def info(self) -> Dict[str, Any]:
         """dict: name, description, path, cores_per_chip, n_systems, n_facts."""
         raw = c.TargetInfo()
         lib.spk_target_describe(self, raw)
         return handles.members(raw)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.info["name"]
 
     @property
-    def systems(self):
+    def systems(self) -> np.ndarray:
         """Chips in a grid, the smallest first: a structured array."""
         return handles.table(c.System, lib.spk_target_system, self, self.info["n_systems"])
 
     @property
-    def facts(self):
+    def facts(self) -> np.ndarray:
         """Every published constant with unit, basis and source: a structured array; value is NaN where
         the text is no number."""
         return handles.table(c.Fact, lib.spk_target_fact, self, self.info["n_facts"])
 
-    def fact(self, section, key):
+    def fact(self, section: str, key: str) -> Optional[Dict[str, Any]]:
         """A constant as a dict; None where nobody published it."""
         raw = c.Fact()
         status = lib.spk_target_find(self, section.encode(), key.encode(), raw)
@@ -45,7 +49,7 @@ class Mapping(handles.Handle):
     _destroy = lib.spk_mapping_destroy
 
     @property
-    def info(self):
+    def info(self) -> Dict[str, Any]:
         """dict: target, system, n_cores, n_layers, n_tiles, timesteps, classes, interval and latency
         (steps), neurons, synapses."""
         raw = c.MappingInfo()
@@ -53,50 +57,54 @@ class Mapping(handles.Handle):
         return handles.members(raw)
 
     @property
-    def cores(self):
+    def cores(self) -> np.ndarray:
         """Place, use and limits of every core: a structured array. A limit of 2**64 - 1: the target
         states none."""
         return handles.table(c.Core, lib.spk_mapping_core, self, self.info["n_cores"])
 
     @property
-    def layers(self):
+    def layers(self) -> np.ndarray:
         """Every layer with the sums over its tiles: a structured array."""
         return handles.table(c.Layer, lib.spk_mapping_layer, self, self.info["n_layers"])
 
     @property
-    def tiles(self):
+    def tiles(self) -> np.ndarray:
         """Which block of which layer lies on which core: a structured array."""
         return handles.table(c.Tile, lib.spk_mapping_tile, self, self.info["n_tiles"])
 
-    def cost(self, max_cores=16, context=None):
+    def cost(self, max_cores: int = 16, context: Optional[Context] = None) -> handles.Result:
         """Expected costs (docs/files.md, cost.json); `text` is a table with max_cores cores."""
         return handles.result(context_of(context), lib.spk_mapping_cost, self, max_cores)
 
-    def check(self, context=None):
+    def check(self, context: Optional[Context] = None) -> handles.Result:
         """The independent check of the image; `status` 1 and "violations" where something is wrong."""
         return handles.result(context_of(context), lib.spk_mapping_check, self, allow=(1,))
 
-    def save(self, folder, context=None):
+    def save(self, folder: Path, context: Optional[Context] = None) -> None:
         """Writes the compiled folder, replacing one that is there in one step."""
         context_of(context).call(lib.spk_mapping_save, self, path(folder))
 
-    def session(self, level="M", engine=None, target_cpu=None, context=None):
+    def session(self, level: str = "M", engine: Optional[str] = None, target_cpu: Optional[str] = None,
+                context: Optional[Context] = None) -> handles.Session:
         """Made ready for many runs: level "M" is the chip image in the simulator, "Q" its integers and
         "R" the float model in an engine."""
         options = handles.session_options(level, engine, target_cpu)
         handle = handles.new(context_of(context), lib.spk_session_create_mapped, self, options)
         return handles.Session(handle, self.info["n_cores"] if level == "M" else 0)
 
-    def run(self, images, level="Q", record=(), engine=None, context=None):
+    def run(self, images, level: str = "Q", record: Union[Iterable[str], bool] = (),
+            engine: Optional[str] = None, context: Optional[Context] = None) -> handles.Outputs:
         """One batch at a level: see Session.run."""
         return self.session(level, engine, context=context).run(images, record, context)
 
-    def simulate(self, images, record=(), context=None):
+    def simulate(self, images, record: Union[Iterable[str], bool] = (),
+                 context: Optional[Context] = None) -> Tuple[handles.Outputs, handles.Result]:
         """(Outputs, cost): a batch through the chip simulator, and what it cost per image."""
         session = self.session("M", context=context)
         return session.run(images, record, context), session.cost(context)
 
-    def verify(self, images, labels=None, engine=None, context=None):
+    def verify(self, images, labels=None, engine: Optional[str] = None,
+               context: Optional[Context] = None) -> handles.Result:
         """Levels R, Q and M on the same images, compared (docs/files.md, verify.json); `status` is 1
         where the mapped network differs from the quantised one."""
         raw, _kept = handles.batch(images, labels=labels)
@@ -105,7 +113,7 @@ class Mapping(handles.Handle):
                               allow=(1,))
 
 
-def load_target(target, context=None):
+def load_target(target: Union[Path, Target], context: Optional[Context] = None) -> Target:
     """A target by path or name; a Target is handed through."""
     if isinstance(target, Target):
         return target
@@ -114,9 +122,8 @@ def load_target(target, context=None):
 
 def _options(calibrate=None, attention=None, schedule=None, objective=None, system=None, placer=None,
              rates=None, seed=0, separate_cores=False, remarks=False):
-    encode = lambda v: None if v is None else v.encode()
-    raw = c.MappingOptions(attention=encode(attention), schedule=encode(schedule),
-                           objective=encode(objective), system=encode(system), placer=encode(placer),
+    raw = c.MappingOptions(attention=encoded(attention), schedule=encoded(schedule),
+                           objective=encoded(objective), system=encoded(system), placer=encoded(placer),
                            rates=path(rates), seed=seed, separate_cores=separate_cores, remarks=remarks)
     kept = None
     if calibrate is not None:
@@ -125,7 +132,8 @@ def _options(calibrate=None, attention=None, schedule=None, objective=None, syst
     return raw, kept
 
 
-def compile(model, target, context=None, **options):  # pylint: disable=redefined-builtin
+def compile(model: Model, target: Union[Path, Target], context: Optional[Context] = None,
+            **options) -> Mapping:
     """Compiles a model with weights for a target (name, path or Target). Returns a Mapping.
 
     Options, as of the command `compile` (docs/commands.md): calibrate (images, as of a run), attention,
@@ -138,7 +146,8 @@ def compile(model, target, context=None, **options):  # pylint: disable=redefine
                                load_target(target, context), raw))
 
 
-def estimate(model, target, context=None, **options):
+def estimate(model: Model, target: Union[Path, Target], context: Optional[Context] = None,
+             **options) -> handles.Result:
     """Cores of a model on a target, weights not needed: as of the command `estimate`. "fits" tells
     whether it fits; the reason is in Context.diagnostics. Options as of compile."""
     context = context_of(context)
@@ -147,22 +156,23 @@ def estimate(model, target, context=None, **options):
                           load_target(target, context), raw, allow=(4,))
 
 
-def load_mapping(folder, context=None):
+def load_mapping(folder: Path, context: Optional[Context] = None) -> Mapping:
     """A folder that `compile` made."""
     return Mapping(handles.new(context_of(context), lib.spk_mapping_load, path(folder)))
 
 
-def report(folder, output, spikes=None, context=None):
+def report(folder: Path, output: Path, spikes: Optional[Path] = None,
+           context: Optional[Context] = None) -> handles.Result:
     """A compiled folder as one HTML page. spikes: a file of the commands' --spikes."""
     options = c.ReportOptions(path(folder), path(output), path(spikes))
     return handles.result(context_of(context), lib.spk_report, options)
 
 
-def targets(context=None):
+def targets(context: Optional[Context] = None) -> List[str]:
     """Names of the targets that come with spikec."""
     return handles.result(context_of(context), lib.spk_target_list)["targets"]
 
 
-def models(context=None):
+def models(context: Optional[Context] = None) -> List[str]:
     """Names of the models of the zoo."""
     return handles.result(context_of(context), lib.spk_model_list)["models"]

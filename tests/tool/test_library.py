@@ -93,8 +93,8 @@ class Headers(t.ToolTest):
     def compile(self, compiler, standard, language, text):
         path = self.path("x." + language)
         t.write_text(path, text)
-        run(compiler, f"-std={standard}", *WARNINGS, "-Wstrict-prototypes" if language == "c" else "-Wold-style-cast",
-            "-I", os.path.join(t.SOURCE, "include"), "-c", path, "-o", self.path("x.o"))
+        more = "-Wstrict-prototypes" if language == "c" else "-Wold-style-cast"
+        run(compiler, f"-std={standard}", *WARNINGS, more, "-I", os.path.join(t.SOURCE, "include"), "-c", path, "-o", self.path("x.o"))
 
     def test_c(self):
         for header in ("spikec", "objects"):

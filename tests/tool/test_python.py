@@ -152,8 +152,8 @@ class AgainstTool(PythonTest):
         t.write_tensors(self.path("x.safetensors"), {"input": x})
         for name, folder, arguments in (("calibrated", "a", ("--calibrate", self.path("x.safetensors"))),
                                         ("plain", "b", ())):
-            self.run_tool("compile", NEW, *sets, "--weights", self.path("w.safetensors"), "--target", "loihi2", "-o",
-                          self.path(folder), *arguments)
+            self.run_tool("compile", NEW, *sets, "--weights", self.path("w.safetensors"), "--target",
+                          "loihi2", "-o", self.path(folder), *arguments)
             (mapping if arguments else model.compile("loihi2")).save(self.path(name))
             different = same_folder(self.path(name), self.path(folder))
             self.assertEqual(different, ["image.h5", "mapping.json"], name)  # provenance: arrays, no command
@@ -392,8 +392,8 @@ class Layout(PythonTest):
                 lines.append(f'printf("{name}.{member} %zu\\n", offsetof(struct {name}, {member}));')
         t.write_text(self.path("x.c"), "#include <stddef.h>\n#include <stdio.h>\n#include <spikec/spikec.h>\n"
                      "int main(void) {\n" + "\n".join(lines) + "\nreturn 0; }\n")
-        subprocess.run([os.environ.get("CC", "cc"), "-I", os.path.join(t.SOURCE, "include"), self.path("x.c"), "-o",
-                        self.path("x")], check=True)
+        subprocess.run([os.environ.get("CC", "cc"), "-I", os.path.join(t.SOURCE, "include"), self.path("x.c"),
+                        "-o", self.path("x")], check=True)
         said = subprocess.run([self.path("x")], stdout=subprocess.PIPE, check=True).stdout.decode().split("\n")
         want = []
         for name, kind in kinds.items():
@@ -450,7 +450,8 @@ class Installed(PythonTest):
         self.check(os.path.join(self.install(), "lib", "python3", "dist-packages"))
 
     def test_pip(self):
-        probe = subprocess.run([sys.executable, "-c", "import setuptools, pip"], stderr=subprocess.DEVNULL, check=False)
+        probe = subprocess.run([sys.executable, "-c", "import setuptools, pip"], check=False,
+                               stderr=subprocess.DEVNULL)
         if probe.returncode != 0:
             self.skipTest("pip or setuptools is not installed")
         source = self.path("source")
