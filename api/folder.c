@@ -157,21 +157,11 @@ static spk_status write_module(spk_context *c, const struct dir_writer *dir, con
     return status;
 }
 
-static spk_status write_target(spk_context *c, const struct dir_writer *dir, const struct tgt *t)
-{
-    char *text = NULL;
-    size_t length = 0;
-    SPK_TRY(file_read(t->path, 0, &c->diags, &text, &length));
-    spk_status status = write_text(c, dir, "target.yaml", text, length);
-    spk_free(text);
-    return status;
-}
-
 static spk_status write_parts(spk_context *c, const struct dir_writer *dir,
                               const struct api_compiled *p)
 {
     char *file = NULL;
-    SPK_TRY(write_target(c, dir, p->target));
+    SPK_TRY(write_text(c, dir, "target.yaml", p->target->text, p->target->length));
     SPK_TRY(write_module(c, dir, "model", p->model));
     SPK_TRY(api_poll(c));
     SPK_TRY(write_module(c, dir, "quantised", p->quantised));

@@ -114,6 +114,12 @@ static struct spk_compile_options compile_options(const spk_model *model, const 
                                         .remarks = o->remarks};
 }
 
+/* Whether names alone give the same model and target again. */
+static bool can_reload(const spk_model *model, const spk_target *target)
+{
+    return model->named != NULL && model->base == NULL && target->named != NULL;
+}
+
 static spk_status check_model(spk_context *c, const spk_model *m, bool weights)
 {
     const struct ir_module *module = m->loaded.module;
@@ -138,9 +144,9 @@ static spk_status compile(spk_context *c, spk_model *model, spk_target *target,
     struct api_parts parts = {.model = &copy,
                               .target = target->target,
                               .calibration = &calibration,
-                              .by_name = model->named != NULL && model->base == NULL,
-                              .command = model->named != NULL && !model->arrays &&
-                                         model->base == NULL && o->calibrate == NULL};
+                              .by_name = can_reload(model, target),
+                              .command = can_reload(model, target) && !model->arrays &&
+                                         o->calibrate == NULL};
     struct api_built built = {0};
     SPK_TRY(find_hashes(c, model, &copy));
     if (o->calibrate != NULL)
@@ -194,9 +200,8 @@ static spk_status estimate(spk_context *c, const spk_model *model, const spk_tar
                                                  .rates = o->rates,
                                                  .separate_cores = o->separate_cores,
                                                  .remarks = o->remarks};
-    const struct api_parts parts = {.model = &model->loaded,
-                                    .target = target->target,
-                                    .by_name = model->named != NULL && model->base == NULL};
+    const struct api_parts parts = {
+        .model = &model->loaded, .target = target->target, .by_name = can_reload(model, target)};
     return api_estimate_parts(c, &parts, &options, r, keep);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/object_internal.h"
+#include "frontend/target_yaml.h"
 #include "support/alloc.h"
 
 void spk_target_destroy(spk_target *t)
@@ -15,27 +16,96 @@ void spk_target_destroy(spk_target *t)
     spk_free(t);
 }
 
-static spk_status load(spk_context *c, const char *name, spk_target *t)
+/* Takes the loaded target over, also on an error. */
+static spk_status make_target(struct tgt *loaded, const char *named, spk_target **out)
 {
-    SPK_TRY(api_target_load(c, name, &t->target));
-    t->named = spk_strdup(name);
-    return t->named != NULL ? SPK_OK : SPK_ERR_NOMEM;
+    spk_target *t;
+    spk_status status = spk_alloc_array(1, sizeof *t, &t);
+    if (status != SPK_OK) {
+        tgt_destroy(loaded);
+        return status;
+    }
+    atomic_init(&t->owners, 1);
+    t->target = loaded;
+    t->named = named != NULL ? spk_strdup(named) : NULL;
+    if (named != NULL && t->named == NULL) {
+        spk_target_destroy(t);
+        return SPK_ERR_NOMEM;
+    }
+    *out = t;
+    return SPK_OK;
 }
 
 int spk_target_load(spk_context *c, const char *name, spk_target **out)
 {
-    spk_target *t;
+    struct tgt *t;
     if (out != NULL)
         *out = NULL;
     SPK_TRY(api_call(c, out != NULL && name != NULL, "spk_target_load"));
-    SPK_TRY(spk_alloc_array(1, sizeof *t, &t));
-    atomic_init(&t->owners, 1);
-    spk_status status = load(c, name, t);
+    SPK_TRY(api_target_load(c, name, &t));
+    return make_target(t, name, out);
+}
+
+int spk_target_parse(spk_context *c, const char *name, const char *text, size_t length,
+                     spk_target **out)
+{
+    struct tgt *t;
+    if (out != NULL)
+        *out = NULL;
+    SPK_TRY(api_call(c, out != NULL && name != NULL && text != NULL, "spk_target_parse"));
+    SPK_TRY(fe_target_parse(name, text, length, &c->diags, &t));
+    return make_target(t, NULL, out);
+}
+
+/* Settings as variations whose texts lie in the arena. */
+static spk_status read_settings(spk_context *c, struct arena *arena, const char *const *settings,
+                                size_t n, struct fe_variation *v)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *eq = settings[i] != NULL ? strchr(settings[i], '=') : NULL;
+        const char *key =
+            eq != NULL ? arena_strndup(arena, settings[i], (size_t)(eq - settings[i])) : "";
+        if (key == NULL)
+            return SPK_ERR_NOMEM;
+        if (eq == NULL || !fe_target_find_constant(key, &v[i].section, &v[i].key))
+            return diag_usage(&c->diags, spk_span_none, "E1064",
+                              "'%s' is not CONSTANT=VALUE with a constant of targets",
+                              settings[i] != NULL ? settings[i] : "");
+        v[i].value = eq + 1;
+    }
+    return SPK_OK;
+}
+
+static spk_status vary(spk_context *c, const struct tgt *t, const char *const *settings, size_t n,
+                       struct arena *arena, struct tgt **out)
+{
+    struct fe_variation *v = ARENA_NEW_ARRAY(arena, struct fe_variation, n + 1);
+    struct strbuf text = {0};
+    if (v == NULL)
+        return SPK_ERR_NOMEM;
+    SPK_TRY(read_settings(c, arena, settings, n, v));
+    spk_status status =
+        fe_target_vary(t->path, t->text, t->length, v, (uint32_t)n, &c->diags, &text);
     if (status == SPK_OK)
-        *out = t;
-    else
-        spk_target_destroy(t);
+        status = fe_target_parse(t->path, strbuf_cstr(&text), text.len, &c->diags, out);
+    strbuf_fini(&text);
     return status;
+}
+
+int spk_target_vary(spk_context *c, const spk_target *target, const char *const *settings, size_t n,
+                    spk_target **out)
+{
+    struct arena arena;
+    struct tgt *t;
+    if (out != NULL)
+        *out = NULL;
+    SPK_TRY(api_call(c, out != NULL && target != NULL && (settings != NULL || n == 0),
+                     "spk_target_vary"));
+    arena_init(&arena, 0);
+    spk_status status = vary(c, target->target, settings, n, &arena, &t);
+    arena_fini(&arena);
+    SPK_TRY(status);
+    return make_target(t, NULL, out);
 }
 
 int spk_target_describe(const spk_target *target, struct spk_target_info *out)

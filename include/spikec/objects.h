@@ -178,6 +178,14 @@ int spk_model_print(spk_context *context, const spk_model *model, spk_result **o
 
 /* A path, or the name of a target that comes with spikec. */
 int spk_target_load(spk_context *context, const char *name, spk_target **out_target);
+/* A description in memory (docs/targets.md); `name` stands in messages for its path. */
+int spk_target_parse(spk_context *context, const char *name, const char *text, size_t length,
+                     spk_target **out_target);
+/* The target with other constants, "KEY=VALUE" or "SECTION.KEY=VALUE", for experiments. Basis and
+ * source of a varied constant say so, and the name tells. Only what the description states can be
+ * varied. */
+int spk_target_vary(spk_context *context, const spk_target *target, const char *const *settings,
+                    size_t n_settings, spk_target **out_target);
 void spk_target_destroy(spk_target *target);
 
 struct spk_target_info {

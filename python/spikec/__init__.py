@@ -14,15 +14,15 @@ from .context import Context
 from .errors import (Cancelled, Diagnostic, DoesNotFit, FileError, InputError, InternalError, SpikecError,
                      SpikecWarning, UsageError)
 from .handles import Outputs, Result, Session
-from .mapping import (Mapping, Target, compile, estimate, load_mapping, load_target, models, report,
-                      targets)
+from .mapping import (Mapping, Target, compile, estimate, load_mapping, load_target, models,
+                      parse_target, report, targets)
 from .networks import Model, Value, Weights, load_model, parse_model
 
 __version__ = _lib.spk_version().decode()
 __all__ = ["Cancelled", "Context", "Diagnostic", "DoesNotFit", "FileError", "InputError", "InternalError",
            "Mapping", "Model", "Outputs", "Result", "Session", "SpikecError", "SpikecWarning", "Target",
            "UsageError", "Value", "Weights", "compile", "estimate", "load_mapping", "load_model",
-           "load_target", "models", "parse_model", "report", "targets"]
+           "load_target", "models", "parse_model", "parse_target", "report", "targets"]
 
 
 def build_facts():

@@ -154,6 +154,8 @@ CALLS = {
     "spk_model_ignored": (c_char_p, P, c_uint32),
     "spk_model_print": (c_int, P, P, POINTER(P)),
     "spk_target_load": (c_int, P, c_char_p, POINTER(P)),
+    "spk_target_parse": (c_int, P, c_char_p, c_char_p, c_size_t, POINTER(P)),
+    "spk_target_vary": (c_int, P, P, POINTER(c_char_p), c_size_t, POINTER(P)),
     "spk_target_destroy": (None, P),
     "spk_target_describe": (c_int, P, POINTER(TargetInfo)),
     "spk_target_system": (c_int, P, c_uint32, POINTER(System)),

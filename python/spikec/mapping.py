@@ -8,7 +8,7 @@ from . import _library as c
 from . import arrays, handles
 from ._library import lib
 from .context import Context, context_of, encoded, path
-from .networks import Model, Path
+from .networks import Model, Path, Settings, pairs
 
 
 class Target(handles.Handle):
@@ -42,6 +42,13 @@ class Target(handles.Handle):
         raw = c.Fact()
         status = lib.spk_target_find(self, section.encode(), key.encode(), raw)
         return handles.members(raw) if status == 0 else None
+
+
+    def vary(self, constants: Settings, context: Optional[Context] = None) -> "Target":
+        """The target with other constants, {"limits.neurons": 512}, for experiments; their basis and source
+        say so."""
+        texts, count = arrays.texts(pairs(constants))
+        return Target(handles.new(context_of(context), lib.spk_target_vary, self, texts, count))
 
 
 class Mapping(handles.Handle):
@@ -118,6 +125,12 @@ def load_target(target: Union[Path, Target], context: Optional[Context] = None) 
     if isinstance(target, Target):
         return target
     return Target(handles.new(context_of(context), lib.spk_target_load, path(target)))
+
+
+def parse_target(source: str, name: Path = "target.yaml", context: Optional[Context] = None) -> Target:
+    """A target from the text of a description (docs/targets.md)."""
+    raw = source.encode()
+    return Target(handles.new(context_of(context), lib.spk_target_parse, path(name), raw, len(raw)))
 
 
 def _options(calibrate=None, attention=None, schedule=None, objective=None, system=None, placer=None,

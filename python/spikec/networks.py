@@ -160,7 +160,7 @@ class Model(handles.Handle):
         return compile_model(self, target, context=context, **options)
 
 
-def _pairs(values):
+def pairs(values):
     """{"dim": 64} or ["dim=64"] as texts NAME=VALUE."""
     if not hasattr(values, "items"):
         return list(values or ())
@@ -168,8 +168,8 @@ def _pairs(values):
 
 
 def _options(name, weights, settings, bind, ema, dt):
-    set_texts, n_settings = arrays.texts(_pairs(settings))
-    bind_texts, n_binds = arrays.texts(_pairs(bind))
+    set_texts, n_settings = arrays.texts(pairs(settings))
+    bind_texts, n_binds = arrays.texts(pairs(bind))
     if weights is False:
         weights = ""
     return c.ModelOptions(path(name), path(weights), ema, set_texts, n_settings, bind_texts, n_binds, dt)

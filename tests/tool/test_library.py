@@ -94,7 +94,8 @@ class Headers(t.ToolTest):
         path = self.path("x." + language)
         t.write_text(path, text)
         more = "-Wstrict-prototypes" if language == "c" else "-Wold-style-cast"
-        run(compiler, f"-std={standard}", *WARNINGS, more, "-I", os.path.join(t.SOURCE, "include"), "-c", path, "-o", self.path("x.o"))
+        run(compiler, f"-std={standard}", *WARNINGS, more, "-I", os.path.join(t.SOURCE, "include"), "-c", path,
+            "-o", self.path("x.o"))
 
     def test_c(self):
         for header in ("spikec", "objects"):

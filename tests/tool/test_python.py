@@ -163,6 +163,26 @@ class AgainstTool(PythonTest):
         big = spikec.estimate(spikec.load_model("spikformer_v1_cifar10"), "loihi2", system="oheo-gulch")
         self.assertEqual((big["fits"], big.status), (False, 4))
 
+    def test_targets_in_memory(self):
+        """A varied chip is the one that explore varies; saved, the folder is whole, whatever became of the
+        files that it was made of."""
+        model = self.tiny()
+        chip = spikec.load_target("loihi2").vary({"limits.neurons": 64})
+        self.assertEqual(chip.fact("limits", "neurons")["value"], 64)
+        self.assertIn("neurons_64", chip.name)
+        mapping = model.compile(chip)
+        self.assertGreater(len(mapping.cores), len(model.compile("loihi2").cores))
+        self.assertTrue((mapping.cores["neurons"] <= 64).all())
+        mapping.save(self.path("out"))
+        self.assertEqual(self.run_tool("check", self.path("out"), "--json").json()["violations"], 0)
+        text = t.read_text(self.path("out", "target.yaml"))
+        again = spikec.load_mapping(self.path("out"))
+        shutil.rmtree(self.path("out"))
+        again.save(self.path("again"))
+        self.assertEqual(t.read_text(self.path("again", "target.yaml")), text)
+        parsed = model.compile(spikec.parse_target(text))
+        self.assertEqual(parsed.cost(), mapping.cost())
+
     def test_tables_are_those_of_cost_json(self):
         mapping = self.tiny().compile("loihi2")
         cost = mapping.cost()

@@ -86,6 +86,8 @@ static void test_missing_arguments(void **state)
         MISSING(spk_model_run_passes(c, NULL, NULL, NULL, &m));
         MISSING(spk_model_print(c, NULL, &r));
         MISSING(spk_target_load(c, NULL, &t));
+        MISSING(spk_target_parse(c, NULL, NULL, 0, &t));
+        MISSING(spk_target_vary(c, NULL, NULL, 1, &t));
         MISSING(spk_mapping_compile(c, NULL, NULL, NULL, &p));
         MISSING(spk_mapping_estimate(c, NULL, NULL, NULL, &r));
         MISSING(spk_mapping_load(c, NULL, &p));
@@ -97,7 +99,7 @@ static void test_missing_arguments(void **state)
         MISSING(spk_session_create_mapped(c, NULL, NULL, &s));
         MISSING(spk_session_run(c, NULL, NULL, &o));
         MISSING(spk_session_cost(c, NULL, &r));
-        assert_int_equal(n, with ? 21 : 0);
+        assert_int_equal(n, with ? 23 : 0);
     }
 }
 
@@ -340,6 +342,32 @@ static void test_batches(void **state)
     spk_model_destroy(model);
 }
 
+static void test_targets(void **state)
+{
+    spk_context *c = *state;
+    spk_target *target, *other = NULL;
+    struct spk_fact f = {.struct_size = sizeof f};
+    static const char *const good[] = {"limits.neurons=512", "weight_bits=4"};
+    static const char *const bad[] = {"limits.neurons=512", "neurons",      "no_such=1",
+                                      "neurons=-3",         "neurons=many", NULL};
+    assert_ok(spk_target_load(c, "loihi2", &target));
+    for (size_t i = 1; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_not_equal(spk_target_vary(c, target, &bad[i], 1, &other), SPIKEC_OK);
+        assert_null(other);
+        assert_true(spk_context_diagnostic_count(c) > 0);
+    }
+    assert_ok(spk_target_vary(c, target, good, 2, &other));
+    spk_target_destroy(target);
+    assert_ok(spk_target_find(other, "limits", "neurons", &f));
+    assert_string_equal(f.text, "512");
+    assert_true(f.value > 511.5 && f.value < 512.5);
+    assert_int_equal(spk_target_find(other, "limits", "no_such", &f), SPIKEC_ERR_INPUT);
+    spk_target_destroy(other);
+    assert_int_equal(spk_target_parse(c, "x.yaml", "a: [", 4, &other), SPIKEC_ERR_INPUT);
+    expect_says(c, "x.yaml:1:");
+    assert_null(other);
+}
+
 static void test_options(void **state)
 {
     spk_context *c = *state;
@@ -384,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_weights, setup, teardown),
         cmocka_unit_test_setup_teardown(test_binding, setup, teardown),
         cmocka_unit_test_setup_teardown(test_batches, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_targets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_options, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
