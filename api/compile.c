@@ -27,6 +27,7 @@ struct compile {
     struct ir_module *module; /* prepared, later quantised and balanced */
     enum map_objective objective;
     enum place_engine placer;
+    enum map_cut cut;
     bool separate_cores;
     struct node_rates rates; /* per node of `module` */
     bool measured;           /* rates were given */
@@ -113,6 +114,14 @@ static spk_status objective_by_name(spk_context *c, const char *name, const stru
                       "unknown objective '%s' (there are: cores, traffic, energy, latency)", name);
 }
 
+static spk_status cut_by_name(spk_context *c, const char *name, enum map_cut *out)
+{
+    if (map_cut_find(name == NULL ? "auto" : name, out))
+        return SPK_OK;
+    return diag_usage(&c->diags, spk_span_none, "E0676",
+                      "unknown cut '%s' (there are: auto, tiles, neurons)", name);
+}
+
 static struct pass_context pass_context_of(struct compile *k, bool remarks)
 {
     return (struct pass_context){
@@ -149,6 +158,7 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
                             .system = system,
                             .seed = seed,
                             .placer = k->placer,
+                            .cut = k->cut,
                             .separate_cores = k->separate_cores,
                             .node_rate = k->rates.of_node,
                             .remarks = remarks,
@@ -173,6 +183,8 @@ spk_status api_fits(const struct api_fit_query *q, const struct spk_model_option
     spk_status status = api_target_load(c, q->target, &t.target);
     if (status == SPK_OK)
         status = objective_by_name(c, q->objective, t.target, &t.objective);
+    if (status == SPK_OK)
+        status = cut_by_name(c, q->cut, &t.cut);
     if (status == SPK_OK)
         status = api_model_load(c, model, false, &t.model);
     if (status == SPK_OK)
@@ -352,8 +364,8 @@ static spk_status compile_loaded(struct compile *k, const struct spk_compile_opt
     SPK_TRY(api_poll(k->c));
     SPK_TRY(compile_passes(k, o->attention, o->remarks));
     SPK_TRY(load_rates(k, o->rates));
-    const struct api_fit_query q = {o->target, o->system, o->attention, o->objective,
-                                    o->separate_cores};
+    const struct api_fit_query q = {o->target,    o->system,         o->attention,
+                                    o->objective, o->separate_cores, o->cut};
     SPK_TRY(compile_or_explain(k, &o->model, &q, o->seed, o->remarks, true));
     SPK_TRY(api_poll(k->c));
     return compile_build(k, o, b);
@@ -366,6 +378,7 @@ static spk_status compile_names(struct compile *k, const struct spk_compile_opti
     SPK_TRY(check_schedule(k->c, o->schedule));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_placer(k->c, o->placer, &k->placer));
+    SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
     k->separate_cores = o->separate_cores;
     return SPK_OK;
 }
@@ -444,8 +457,8 @@ static spk_status estimate_loaded(struct compile *k, const struct spk_estimate_o
                                   struct api_report *r, bool *out_keep)
 {
     k->separate_cores = o->separate_cores;
-    const struct api_fit_query q = {o->target, o->system, o->attention, o->objective,
-                                    o->separate_cores};
+    const struct api_fit_query q = {o->target,    o->system,         o->attention,
+                                    o->objective, o->separate_cores, o->cut};
     spk_status status = compile_passes(k, o->attention, o->remarks);
     if (status == SPK_OK)
         SPK_TRY(load_rates(k, o->rates));
@@ -472,6 +485,7 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
     SPK_TRY(api_system_check(k->c, k->target, o->system));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
+    SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
     SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
     return estimate_loaded(k, o, r, out_keep);
 }
@@ -484,6 +498,8 @@ spk_status api_estimate_parts(spk_context *c, const struct api_parts *parts,
     spk_status status = api_system_check(c, k.target, o->system);
     if (status == SPK_OK)
         status = objective_by_name(c, o->objective, k.target, &k.objective);
+    if (status == SPK_OK)
+        status = cut_by_name(c, o->cut, &k.cut);
     if (status == SPK_OK)
         status = estimate_loaded(&k, o, report, out_keep);
     compile_fini(&k);
@@ -544,6 +560,8 @@ spk_status api_expect(spk_context *c, const struct spk_compile_options *o, struc
         status = objective_by_name(c, o->objective, k.target, &k.objective);
     if (status == SPK_OK)
         status = api_placer(c, o->placer, &k.placer);
+    if (status == SPK_OK)
+        status = cut_by_name(c, o->cut, &k.cut);
     if (status == SPK_OK)
         status = api_model_load(c, &o->model, false, &k.model);
     if (status == SPK_OK)

@@ -77,7 +77,8 @@ int spk_mapping_layer(const spk_mapping *m, uint32_t index, struct spk_layer *ou
                               .channels = l->channels,
                               .height = l->height,
                               .width = l->width,
-                              .start = l->start};
+                              .start = l->start,
+                              .order = l->order == IMG_NONE ? NULL : im->orders + l->order};
     for (uint64_t i = 0; i < im->n_groups; i++) {
         const struct chip_usage *u = &m->group[i];
         if (im->groups[i].layer != index)

@@ -224,7 +224,7 @@ int spk_target_find(const spk_target *target, const char *section, const char *k
 /* As of spk_compile_options. */
 struct spk_mapping_options {
     size_t struct_size;
-    const char *attention, *schedule, *objective, *system, *placer;
+    const char *attention, *schedule, *objective, *cut, *system, *placer;
     const char *rates; /* a file */
     uint64_t seed;
     bool separate_cores, remarks;
@@ -269,7 +269,8 @@ struct spk_core {
 };
 int spk_mapping_core(const spk_mapping *mapping, uint32_t index, struct spk_core *out);
 
-/* A block of one layer on one core: rows y0 .. y0 + ny - 1, columns x0 .. of channels c0 .. */
+/* A block of one layer on one core: rows y0 .. y0 + ny - 1, columns x0 .. of channels c0 .., which
+ * are counted in the layer's order. */
 struct spk_tile {
     size_t struct_size;
     uint32_t core, layer;
@@ -286,6 +287,7 @@ struct spk_layer {
     uint32_t start; /* step of its first frame for image 0 */
     uint32_t n_tiles;
     uint64_t neurons, in_axons, out_axons, synapse_bits, synapses; /* sums over its tiles */
+    const uint32_t *order; /* [channels] the model's channel of each; NULL: the model's order */
 };
 int spk_mapping_layer(const spk_mapping *mapping, uint32_t index, struct spk_layer *out);
 

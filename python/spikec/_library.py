@@ -96,7 +96,7 @@ System = sized("spk_system", ("name", c_char_p), *of(c_uint32, "chips_x chips_y"
 Fact = sized("spk_fact", *of(c_char_p, "section key unit text"), ("value", c_double),
              *of(c_char_p, "basis source"))
 MappingOptions = sized("spk_mapping_options",
-                       *of(c_char_p, "attention schedule objective system placer rates"),
+                       *of(c_char_p, "attention schedule objective cut system placer rates"),
                        ("seed", c_uint64), *of(c_bool, "separate_cores remarks"),
                        ("calibrate", POINTER(Tensor)))
 MappingInfo = sized("spk_mapping_info", *of(c_char_p, "target system"),
@@ -108,7 +108,8 @@ Core = sized("spk_core", *of(c_uint32, "chip x y"), ("engine", c_bool), *of(c_ui
 Tile = sized("spk_tile", *of(c_uint32, "core layer c0 y0 x0 nc ny nx"))
 Layer = sized("spk_layer", *of(c_char_p, "name kind"),
               *of(c_uint32, "channels height width start n_tiles"),
-              *of(c_uint64, "neurons in_axons out_axons synapse_bits synapses"))
+              *of(c_uint64, "neurons in_axons out_axons synapse_bits synapses"),
+              ("order", POINTER(c_uint32)))
 Batch = sized("spk_batch", ("input", POINTER(Tensor)), ("record", POINTER(c_char_p)), ("n_record", c_size_t),
               ("record_all", c_bool), ("labels", POINTER(c_uint32)), ("n_labels", c_size_t))
 SessionOptions = sized("spk_session_options", *of(c_char_p, "level engine target_cpu"))

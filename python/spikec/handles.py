@@ -70,7 +70,7 @@ _KINDS = {ctypes.c_uint32: "u4", ctypes.c_uint64: "u8", ctypes.c_bool: "?", ctyp
 
 def table(struct, function, handle, count):
     """Rows 0 .. count - 1 as a structured array with the struct's members."""
-    names = [(name, _KINDS[kind]) for name, kind in struct._fields_[1:]]
+    names = [(name, _KINDS[kind]) for name, kind in struct._fields_[1:] if kind in _KINDS]
     rows = np.empty(count, dtype=names)
     raw = struct()
     for i in range(count):

@@ -79,6 +79,13 @@ class Mapping(handles.Handle):
         """Which block of which layer lies on which core: a structured array."""
         return handles.table(c.Tile, lib.spk_mapping_tile, self, self.info["n_tiles"])
 
+    def order(self, layer: int) -> np.ndarray:
+        """The model's channel of each channel of a layer: tiles count channels in this order."""
+        raw = c.Layer()
+        if lib.spk_mapping_layer(self, layer, raw) != 0:
+            raise IndexError(f"the mapping has no layer {layer}")
+        return np.array(raw.order[:raw.channels] if raw.order else range(raw.channels), dtype=np.uint32)
+
     def cost(self, max_cores: int = 16, context: Optional[Context] = None) -> handles.Result:
         """Expected costs (docs/files.md, cost.json); `text` is a table with max_cores cores."""
         return handles.result(context_of(context), lib.spk_mapping_cost, self, max_cores)
@@ -133,10 +140,10 @@ def parse_target(source: str, name: Path = "target.yaml", context: Optional[Cont
     return Target(handles.new(context_of(context), lib.spk_target_parse, path(name), raw, len(raw)))
 
 
-def _options(calibrate=None, attention=None, schedule=None, objective=None, system=None, placer=None,
+def _options(calibrate=None, attention=None, schedule=None, objective=None, cut=None, system=None, placer=None,
              rates=None, seed=0, separate_cores=False, remarks=False):
     raw = c.MappingOptions(attention=encoded(attention), schedule=encoded(schedule),
-                           objective=encoded(objective), system=encoded(system), placer=encoded(placer),
+                           objective=encoded(objective), cut=encoded(cut), system=encoded(system), placer=encoded(placer),
                            rates=path(rates), seed=seed, separate_cores=separate_cores, remarks=remarks)
     kept = None
     if calibrate is not None:
@@ -150,7 +157,7 @@ def compile(model: Model, target: Union[Path, Target], context: Optional[Context
     """Compiles a model with weights for a target (name, path or Target). Returns a Mapping.
 
     Options, as of the command `compile` (docs/commands.md): calibrate (images, as of a run), attention,
-    schedule, objective, system, placer, rates (a file), seed, separate_cores, remarks.
+    schedule, objective, cut, system, placer, rates (a file), seed, separate_cores, remarks.
     DoesNotFit tells layer, resource, need and have, and what would fit.
     """
     context = context_of(context)
