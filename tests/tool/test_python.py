@@ -163,6 +163,28 @@ class AgainstTool(PythonTest):
         big = spikec.estimate(spikec.load_model("spikformer_v1_cifar10"), "loihi2", system="oheo-gulch")
         self.assertEqual((big["fits"], big.status), (False, 4))
 
+    def test_graph_cut_by_neurons(self):
+        """A NIR graph, with options of the mapping and its order of channels."""
+        import json
+        import nir_maker
+        import test_sparse
+        nodes, edges = test_sparse.layers((60, 200, 150, 20))
+        nir_maker.write(self.path("net.nir"), nodes, edges)
+        model = spikec.load_model(self.path("net.nir"), settings={"timesteps": 4}, dt=0.001)
+        mapping = model.compile("loihi2", cut="neurons")
+        mapping.save(self.path("ours"))
+        self.run_tool("compile", self.path("net.nir"), "--set", "timesteps=4", "--dt", "0.001", "--target",
+                      "loihi2", "--cut", "neurons", "-o", self.path("theirs"))
+        self.assertEqual(same_folder(self.path("ours"), self.path("theirs")), [])
+        told = json.loads(t.read_text(self.path("ours", "mapping.json")))["layers"]
+        orders = {layer["name"]: layer["order"] for layer in told if "order" in layer}
+        self.assertGreater(len(orders), 1)
+        for i, layer in enumerate(mapping.layers):
+            want = orders.get(layer["name"], list(range(layer["channels"])))
+            self.assertEqual(mapping.order(i).tolist(), want)
+        with self.assertRaises(IndexError):
+            mapping.order(len(mapping.layers))
+
     def test_targets_in_memory(self):
         """A varied chip is the one that explore varies; saved, the folder is whole, whatever became of the
         files that it was made of."""
