@@ -1,5 +1,5 @@
 """python: the module against the tool (same bytes), against files (state dicts), in wrong hands, from an
-installed tree, through pip; its structs against the headers; the listings of docs/python.md."""
+installed tree, through pip; its structs against the headers."""
 import ctypes
 import filecmp
 import gc
@@ -516,17 +516,6 @@ class Installed(PythonTest):
     def test_version(self):
         project = t.read_text(os.path.join(t.SOURCE, "python", "pyproject.toml"))
         self.assertIn(f'version = "{spikec.__version__}"', project)
-
-    def test_listings_of_the_manual(self):
-        """All Python listings of docs/python.md, one after another in one program."""
-        text = t.read_text(os.path.join(t.SOURCE, "docs", "python.md"))
-        listings = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-        self.assertGreaterEqual(len(listings), 5)
-        if torch is None:
-            listings = [part for part in listings if "torch" not in part]
-        subprocess.run([sys.executable, "-W", "error", "-c", "\n".join(listings)], check=True, cwd=self.dir,
-                       stdout=subprocess.DEVNULL,
-                       env={**os.environ, "PYTHONPATH": os.path.join(t.SOURCE, "python")})
 
 
 if __name__ == "__main__":
