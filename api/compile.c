@@ -127,7 +127,7 @@ static spk_status cut_by_name(spk_context *c, const char *name, enum map_cut *ou
 {
     if (map_cut_find(name == NULL ? "auto" : name, out))
         return SPK_OK;
-    return diag_usage(&c->diags, spk_span_none, "E0676",
+    return diag_usage(&c->diags, spk_span_none, "E0758",
                       "unknown cut '%s' (there are: auto, tiles, neurons)", name);
 }
 

@@ -68,7 +68,7 @@ CANCELLED = CFUNCTYPE(c_bool, c_void_p)
 
 class ContextOptions(Structure):
     _fields_ = [("threads", c_uint32), ("progress", PROGRESS), ("cancelled", CANCELLED),
-                ("user", c_void_p)]
+                ("user", c_void_p), ("time_limit", c_double)]
 
 
 class ModelOptions(Structure):

@@ -37,12 +37,15 @@ class Context:
     threads: threads of a call, 0 for all processors. No result depends on it.
     progress: called as progress(label, done, total) during long work, total 0 where it is unknown. Where
     it returns False the call ends with `Cancelled`; an exception that it raises ends the call, too.
+    time_limit: seconds after which a search for places ends with the best so far, and other work with
+    `Cancelled`; 0 for none.
 
     A context serves one call at a time: other threads wait, a call from within `progress` is an error.
     """
 
     def __init__(self, threads: int = 0,
-                 progress: Optional[Callable[[str, int, int], Optional[bool]]] = None):
+                 progress: Optional[Callable[[str, int, int], Optional[bool]]] = None,
+                 time_limit: float = 0.0):
         self._handle = None
         self._progress = progress
         self._stop = False
@@ -50,7 +53,7 @@ class Context:
         self._busy = None
         self._lock = threading.Lock()
         self._callbacks = (c.PROGRESS(self._on_progress), c.CANCELLED(self._on_cancelled))
-        options = c.ContextOptions(threads, *self._callbacks, None)
+        options = c.ContextOptions(threads, *self._callbacks, None, time_limit)
         handle = ctypes.c_void_p()
         status = lib.spk_context_create(options, handle)
         if status != 0:
