@@ -9,6 +9,7 @@
 #include "api/paper.h"
 #include "backends/chip/emit.h"
 #include "config.h"
+#include "frontend/constraints_yaml.h"
 #include "passes/attention.h"
 #include "passes/map/map.h"
 #include "passes/pass.h"
@@ -16,6 +17,7 @@
 #include "support/alloc.h"
 #include "support/checked.h"
 #include "support/file.h"
+#include "support/sha256.h"
 
 #define CALIBRATE_DEFAULT 512
 
@@ -23,6 +25,7 @@ struct compile {
     spk_context *c;
     struct api_model model;
     struct tgt *target;
+    struct constraints *constraints; /* or NULL */
     struct api_data calibration;
     struct ir_module *module; /* prepared, later quantised and balanced */
     enum map_objective objective;
@@ -45,12 +48,18 @@ static void compile_fini(struct compile *k)
         map_fini(&k->mapping);
     node_rates_fini(&k->rates);
     ir_module_destroy(k->module);
+    constraints_destroy(k->constraints);
     if (k->borrowed)
         return;
     api_data_fini(&k->calibration);
     if (k->target != NULL)
         tgt_destroy(k->target);
     api_model_fini(&k->model);
+}
+
+static spk_status load_constraints(struct compile *k, const char *path)
+{
+    return path != NULL ? fe_constraints_load(path, &k->c->diags, &k->constraints) : SPK_OK;
 }
 
 static spk_status check_schedule(spk_context *c, const char *schedule)
@@ -127,6 +136,7 @@ static struct pass_context pass_context_of(struct compile *k, bool remarks)
     return (struct pass_context){
         .target = k->target,
         .engine = &rt_reference_engine,
+        .constraints = k->constraints,
         .calibration = k->calibration.input.input.n_images ? &k->calibration.input.input : NULL,
         .diags = &k->c->diags,
         .pool = k->c->pool,
@@ -154,6 +164,7 @@ static spk_status load_rates(struct compile *k, const char *path)
 static spk_status compile_map(struct compile *k, const char *system, uint64_t seed, bool remarks,
                               bool places)
 {
+    bool early = false;
     struct map_options o = {.objective = k->objective,
                             .system = system,
                             .seed = seed,
@@ -163,10 +174,14 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
                             .node_rate = k->rates.of_node,
                             .remarks = remarks,
                             .no_places = !places,
+                            .constraints = k->constraints,
+                            .out_ended_early = k->c->whole ? NULL : &early,
                             .pool = k->c->pool,
                             .progress = &k->c->progress};
     SPK_TRY(map_run(k->module, k->target, &o, &k->c->diags, &k->mapping));
     k->mapped = true;
+    if (early)
+        (void)api_end_early(k->c);
     return SPK_OK;
 }
 
@@ -183,6 +198,8 @@ spk_status api_fits(const struct api_fit_query *q, const struct spk_model_option
     spk_status status = api_target_load(c, q->target, &t.target);
     if (status == SPK_OK)
         status = objective_by_name(c, q->objective, t.target, &t.objective);
+    if (status == SPK_OK)
+        status = load_constraints(&t, q->constraints);
     if (status == SPK_OK)
         status = cut_by_name(c, q->cut, &t.cut);
     if (status == SPK_OK)
@@ -207,7 +224,7 @@ static spk_status compile_or_explain(struct compile *k, const struct spk_model_o
                                      bool places)
 {
     spk_status status = compile_map(k, q->system, seed, remarks, places);
-    if (status == SPK_ERR_NOFIT && !k->no_name)
+    if (status == SPK_ERR_NOFIT && !k->no_name && k->constraints == NULL)
         SPK_TRY(api_note_what_fits(k->c, k->target->name, q, model));
     return status;
 }
@@ -242,6 +259,13 @@ static spk_status provenance_text(const struct compile *k, const struct spk_comp
     jw_string(&w, "target_sha256", hex);
     jw_string(&w, "attention", attn_of_module(k->module));
     jw_u64(&w, "seed", o->seed);
+    if (k->constraints != NULL) {
+        sha256_to_hex(k->constraints->sha256, hex);
+        jw_string(&w, "constraints", path_base(k->constraints->path));
+        jw_string(&w, "constraints_sha256", hex);
+    }
+    if (api_ended(k->c) != NULL)
+        jw_string(&w, "ended_early", api_ended(k->c));
     jw_u64(&w, "calibration_images", k->calibration.input.input.n_images);
     jw_array_begin(&w, "settings");
     for (size_t i = 0; i < o->model.n_settings; i++)
@@ -304,6 +328,7 @@ static void report_predicted(const struct compile *k, const struct chip_predicti
 void api_built_fini(struct api_built *b)
 {
     ir_module_destroy(b->quantised);
+    constraints_destroy(b->constraints);
     if (b->has_image)
         image_fini(&b->image);
     chip_prediction_fini(&b->prediction);
@@ -332,7 +357,7 @@ static spk_status compile_build(struct compile *k, const struct spk_compile_opti
     strbuf_fini(&provenance);
     SPK_TRY(status);
     b->has_image = true;
-    SPK_TRY(mapping_json(&k->mapping, &b->image, &b->mapping_json));
+    SPK_TRY(mapping_json(&k->mapping, &b->image, api_ended(k->c), &b->mapping_json));
     SPK_TRY(chip_predict(&k->mapping, &b->image, &b->prediction));
     return cost_text(&w, &b->image, k->target, &sources, &b->cost_json);
 }
@@ -341,9 +366,13 @@ static spk_status compile_write(const struct compile *k, const struct spk_compil
                                 const struct api_built *b, struct api_report *r)
 {
     const struct cost_sources sources = cost_sources_of(k, b);
-    const struct api_compiled parts = {
-        k->model.module,           k->module, &b->image, k->target, strbuf_cstr(&b->mapping_json),
-        strbuf_cstr(&b->cost_json)};
+    const struct api_compiled parts = {k->model.module,
+                                       k->module,
+                                       &b->image,
+                                       k->target,
+                                       k->constraints,
+                                       strbuf_cstr(&b->mapping_json),
+                                       strbuf_cstr(&b->cost_json)};
     SPK_TRY(api_folder_write(k->c, o->output, &parts));
     jw_string(&r->w, "output", o->output);
     jw_string(&r->w, "attention", attn_of_module(k->module));
@@ -364,8 +393,8 @@ static spk_status compile_loaded(struct compile *k, const struct spk_compile_opt
     SPK_TRY(api_poll(k->c));
     SPK_TRY(compile_passes(k, o->attention, o->remarks));
     SPK_TRY(load_rates(k, o->rates));
-    const struct api_fit_query q = {o->target,    o->system,         o->attention,
-                                    o->objective, o->separate_cores, o->cut};
+    const struct api_fit_query q = {o->target,      o->system,         o->attention, o->objective,
+                                    o->constraints, o->separate_cores, o->cut};
     SPK_TRY(compile_or_explain(k, &o->model, &q, o->seed, o->remarks, true));
     SPK_TRY(api_poll(k->c));
     return compile_build(k, o, b);
@@ -375,6 +404,7 @@ static spk_status compile_loaded(struct compile *k, const struct spk_compile_opt
 static spk_status compile_names(struct compile *k, const struct spk_compile_options *o)
 {
     SPK_TRY(api_system_check(k->c, k->target, o->system));
+    SPK_TRY(load_constraints(k, o->constraints));
     SPK_TRY(check_schedule(k->c, o->schedule));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_placer(k->c, o->placer, &k->placer));
@@ -431,7 +461,9 @@ spk_status api_compile_parts(spk_context *c, const struct api_parts *parts,
         status = compile_loaded(&k, o, out);
     if (status == SPK_OK) {
         out->quantised = k.module;
+        out->constraints = k.constraints;
         k.module = NULL;
+        k.constraints = NULL;
     } else {
         api_built_fini(out);
     }
@@ -448,7 +480,7 @@ int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result 
     if (status == SPK_OK)
         status = compile_all(&k, o, &r);
     compile_fini(&k);
-    return api_report_end(&r, status, false, out_result);
+    return api_report_end_early(c, &r, status, "the placement is the best so far", out_result);
 }
 
 /* ---- estimate ---- */
@@ -456,9 +488,10 @@ int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result 
 static spk_status estimate_loaded(struct compile *k, const struct spk_estimate_options *o,
                                   struct api_report *r, bool *out_keep)
 {
+    SPK_TRY(load_constraints(k, o->constraints));
     k->separate_cores = o->separate_cores;
-    const struct api_fit_query q = {o->target,    o->system,         o->attention,
-                                    o->objective, o->separate_cores, o->cut};
+    const struct api_fit_query q = {o->target,      o->system,         o->attention, o->objective,
+                                    o->constraints, o->separate_cores, o->cut};
     spk_status status = compile_passes(k, o->attention, o->remarks);
     if (status == SPK_OK)
         SPK_TRY(load_rates(k, o->rates));
@@ -560,6 +593,8 @@ spk_status api_expect(spk_context *c, const struct spk_compile_options *o, struc
         status = objective_by_name(c, o->objective, k.target, &k.objective);
     if (status == SPK_OK)
         status = api_placer(c, o->placer, &k.placer);
+    if (status == SPK_OK)
+        status = load_constraints(&k, o->constraints);
     if (status == SPK_OK)
         status = cut_by_name(c, o->cut, &k.cut);
     if (status == SPK_OK)

@@ -8,7 +8,8 @@
 /* What compile makes of a model, before it is written. Zero-initialised; released with
  * api_built_fini. */
 struct api_built {
-    struct ir_module *quantised; /* as mapped; shares tensor data with the model */
+    struct ir_module *quantised;     /* as mapped; shares tensor data with the model */
+    struct constraints *constraints; /* or NULL */
     struct image image;
     bool has_image;
     struct chip_prediction prediction;

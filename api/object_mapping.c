@@ -109,6 +109,7 @@ static struct spk_compile_options compile_options(const spk_model *model, const 
                                         .cut = o->cut,
                                         .system = o->system,
                                         .rates = o->rates,
+                                        .constraints = o->constraints,
                                         .placer = o->placer,
                                         .seed = o->seed,
                                         .separate_cores = o->separate_cores,
@@ -152,7 +153,10 @@ static spk_status compile(spk_context *c, spk_model *model, spk_target *target,
     SPK_TRY(find_hashes(c, model, &copy));
     if (o->calibrate != NULL)
         SPK_TRY(api_batch_load(c, &images, copy.module, &calibration));
+    const bool whole = c->whole;
+    c->whole = true;
     spk_status status = api_compile_parts(c, &parts, &options, &built);
+    c->whole = whole;
     api_data_fini(&calibration);
     SPK_TRY(status);
     m->model = api_model_keep(model);
@@ -161,7 +165,8 @@ static spk_status compile(spk_context *c, spk_model *model, spk_target *target,
                                     .quantised = built.quantised,
                                     .image = built.image,
                                     .has_image = true,
-                                    .target = target->target};
+                                    .target = target->target,
+                                    .constraints = built.constraints};
     m->mapping_json = built.mapping_json;
     m->cost_json = built.cost_json;
     built = (struct api_built){.prediction = built.prediction};
@@ -200,6 +205,7 @@ static spk_status estimate(spk_context *c, const spk_model *model, const spk_tar
                                                  .cut = o->cut,
                                                  .system = o->system,
                                                  .rates = o->rates,
+                                                 .constraints = o->constraints,
                                                  .separate_cores = o->separate_cores,
                                                  .remarks = o->remarks};
     const struct api_parts parts = {
@@ -240,9 +246,10 @@ static spk_status load_json(spk_context *c, const char *folder, const char *name
 
 static spk_status load(spk_context *c, const char *folder, spk_mapping *m)
 {
-    SPK_TRY(api_folder_open(
-        c, folder, API_FOLDER_MODEL | API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET,
-        &m->folder));
+    SPK_TRY(api_folder_open(c, folder,
+                            API_FOLDER_MODEL | API_FOLDER_QUANTISED | API_FOLDER_IMAGE |
+                                API_FOLDER_TARGET | API_FOLDER_CONSTRAINTS,
+                            &m->folder));
     SPK_TRY(load_json(c, folder, "mapping.json", &m->mapping_json));
     SPK_TRY(load_json(c, folder, "cost.json", &m->cost_json));
     SPK_TRY(api_sources_keep(c, &m->sources));
@@ -272,6 +279,7 @@ int spk_mapping_save(spk_context *c, const spk_mapping *m, const char *folder)
                                        .quantised = m->folder.quantised,
                                        .image = &m->folder.image,
                                        .target = m->folder.target,
+                                       .constraints = m->folder.constraints,
                                        .mapping_json = strbuf_cstr(&m->mapping_json),
                                        .cost_json = strbuf_cstr(&m->cost_json)};
     return api_folder_write(c, folder, &parts);
