@@ -224,7 +224,7 @@ static spk_status compile_or_explain(struct compile *k, const struct spk_model_o
                                      bool places)
 {
     spk_status status = compile_map(k, q->system, seed, remarks, places);
-    if (status == SPK_ERR_NOFIT && k->constraints == NULL && !k->no_name)
+    if (status == SPK_ERR_NOFIT && !k->no_name && k->constraints == NULL)
         SPK_TRY(api_note_what_fits(k->c, k->target->name, q, model));
     return status;
 }
@@ -366,13 +366,13 @@ static spk_status compile_write(const struct compile *k, const struct spk_compil
                                 const struct api_built *b, struct api_report *r)
 {
     const struct cost_sources sources = cost_sources_of(k, b);
-    const struct api_compiled parts = {.model = k->model.module,
-                                       .quantised = k->module,
-                                       .image = &b->image,
-                                       .target = k->target,
-                                       .constraints = k->constraints,
-                                       .mapping_json = strbuf_cstr(&b->mapping_json),
-                                       .cost_json = strbuf_cstr(&b->cost_json)};
+    const struct api_compiled parts = {k->model.module,
+                                       k->module,
+                                       &b->image,
+                                       k->target,
+                                       k->constraints,
+                                       strbuf_cstr(&b->mapping_json),
+                                       strbuf_cstr(&b->cost_json)};
     SPK_TRY(api_folder_write(k->c, o->output, &parts));
     jw_string(&r->w, "output", o->output);
     jw_string(&r->w, "attention", attn_of_module(k->module));
@@ -404,6 +404,7 @@ static spk_status compile_loaded(struct compile *k, const struct spk_compile_opt
 static spk_status compile_names(struct compile *k, const struct spk_compile_options *o)
 {
     SPK_TRY(api_system_check(k->c, k->target, o->system));
+    SPK_TRY(load_constraints(k, o->constraints));
     SPK_TRY(check_schedule(k->c, o->schedule));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_placer(k->c, o->placer, &k->placer));
@@ -420,7 +421,6 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
                           "no output folder: give it with -o DIR");
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
     SPK_TRY(compile_names(k, o));
-    SPK_TRY(load_constraints(k, o->constraints));
     SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
     SPK_TRY(api_model_hash(k->c, &k->model));
     if (o->calibrate != NULL) {
@@ -490,6 +490,7 @@ int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result 
 static spk_status estimate_loaded(struct compile *k, const struct spk_estimate_options *o,
                                   struct api_report *r, bool *out_keep)
 {
+    SPK_TRY(load_constraints(k, o->constraints));
     k->separate_cores = o->separate_cores;
     const struct api_fit_query q = {o->target,      o->system,         o->attention, o->objective,
                                     o->constraints, o->separate_cores, o->cut};

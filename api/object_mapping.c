@@ -153,7 +153,10 @@ static spk_status compile(spk_context *c, spk_model *model, spk_target *target,
     SPK_TRY(find_hashes(c, model, &copy));
     if (o->calibrate != NULL)
         SPK_TRY(api_batch_load(c, &images, copy.module, &calibration));
+    const bool whole = c->whole;
+    c->whole = true;
     spk_status status = api_compile_parts(c, &parts, &options, &built);
+    c->whole = whole;
     api_data_fini(&calibration);
     SPK_TRY(status);
     m->model = api_model_keep(model);
@@ -162,8 +165,8 @@ static spk_status compile(spk_context *c, spk_model *model, spk_target *target,
                                     .quantised = built.quantised,
                                     .image = built.image,
                                     .has_image = true,
-                                    .constraints = built.constraints,
-                                    .target = target->target};
+                                    .target = target->target,
+                                    .constraints = built.constraints};
     m->mapping_json = built.mapping_json;
     m->cost_json = built.cost_json;
     built = (struct api_built){.prediction = built.prediction};

@@ -516,8 +516,11 @@ spk_status api_verify_folder(spk_context *c, const struct api_folder *f, struct 
     spk_status status = api_engine(c, o.engine, NULL, &v.vtable);
     if (status == SPK_OK)
         status = parse_levels(&v, o.levels);
+    const bool whole = c->whole;
+    c->whole = true;
     if (status == SPK_OK)
         status = verify_loaded(&v, &o, rep);
+    c->whole = whole;
     memset(&v.f, 0, sizeof v.f); /* not ours */
     memset(&v.data, 0, sizeof v.data);
     verify_fini(&v);

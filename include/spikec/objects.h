@@ -9,7 +9,8 @@
  *
  * Calls that take a context report into it: its diagnostics are those of its last call, also as
  * data (spk_context_diagnostic). All such calls return a status of spikec.h and set their last
- * argument on SPIKEC_OK, and only then; before anything else they set it to NULL.
+ * argument on SPIKEC_OK, and only then; before anything else they set it to NULL. Objects are
+ * whole: a call that is ended, by the callback or the time limit of its context, makes none.
  *
  * Ownership. An object belongs to who made it and is given back with its _destroy, in any order
  * and from any thread, also after its context: an object that needs another keeps it. What is
@@ -225,7 +226,7 @@ int spk_target_find(const spk_target *target, const char *section, const char *k
 struct spk_mapping_options {
     size_t struct_size;
     const char *attention, *schedule, *objective, *cut, *system, *placer;
-    const char *rates; /* a file */
+    const char *rates, *constraints; /* files */
     uint64_t seed;
     bool separate_cores, remarks;
     /* Images for calibration, as of spk_batch; NULL: weights and statistics alone. */

@@ -96,7 +96,7 @@ System = sized("spk_system", ("name", c_char_p), *of(c_uint32, "chips_x chips_y"
 Fact = sized("spk_fact", *of(c_char_p, "section key unit text"), ("value", c_double),
              *of(c_char_p, "basis source"))
 MappingOptions = sized("spk_mapping_options",
-                       *of(c_char_p, "attention schedule objective cut system placer rates"),
+                       *of(c_char_p, "attention schedule objective cut system placer rates constraints"),
                        ("seed", c_uint64), *of(c_bool, "separate_cores remarks"),
                        ("calibrate", POINTER(Tensor)), ("constraints", c_char_p))
 MappingInfo = sized("spk_mapping_info", *of(c_char_p, "target system"),

@@ -141,11 +141,10 @@ def parse_target(source: str, name: Path = "target.yaml", context: Optional[Cont
 
 
 def _options(calibrate=None, attention=None, schedule=None, objective=None, cut=None, system=None, placer=None,
-             rates=None, seed=0, separate_cores=False, remarks=False, constraints=None):
+             rates=None, constraints=None, seed=0, separate_cores=False, remarks=False):
     raw = c.MappingOptions(attention=encoded(attention), schedule=encoded(schedule),
                            objective=encoded(objective), cut=encoded(cut), system=encoded(system), placer=encoded(placer),
-                           rates=path(rates), seed=seed, separate_cores=separate_cores, remarks=remarks,
-                           constraints=path(constraints))
+                           rates=path(rates), constraints=path(constraints), seed=seed, separate_cores=separate_cores, remarks=remarks)
     kept = None
     if calibrate is not None:
         kept = arrays.tensor(calibrate)
@@ -158,7 +157,8 @@ def compile(model: Model, target: Union[Path, Target], context: Optional[Context
     """Compiles a model with weights for a target (name, path or Target). Returns a Mapping.
 
     Options, as of the command `compile` (docs/commands.md): calibrate (images, as of a run), attention,
-    schedule, objective, cut, system, placer, rates (a file), seed, separate_cores, remarks, constraints (a file).
+    schedule, objective, cut, system, placer, rates and constraints (files), seed, separate_cores,
+    remarks.
     DoesNotFit tells layer, resource, need and have, and what would fit.
     """
     context = context_of(context)
