@@ -37,8 +37,13 @@ struct spk_context {
     struct strbuf rendered;
 };
 
-/* Clears the diagnostics; every job begins with it. */
+/* Clears the diagnostics. */
 void api_begin(spk_context *c);
+/* Begins a call: SPK_ERR_USAGE, with a message (E1050) where there is a context, where an argument
+ * is missing; `all` is false where a pointer that the call needs is NULL. */
+SPK_CHECKED spk_status api_call(spk_context *c, bool all, const char *call);
+/* The same of a job; *out becomes NULL. */
+SPK_CHECKED spk_status api_job(spk_context *c, spk_result **out, bool all, const char *call);
 /* Engine callbacks that forward to the context; label names the work. */
 void api_progress_begin(spk_context *c, const char *label, uint64_t total);
 void api_progress(void *context, uint64_t done, uint64_t total);
@@ -83,9 +88,22 @@ struct api_model {
 };
 void api_model_fini(struct api_model *m);
 SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
+/* The error where a job's model is NULL. */
+SPK_CHECKED spk_status api_no_model(spk_context *c);
 /* need_weights: error where there are none (neither given nor shipped). */
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);
+
+/* With weights where they are given (not as "") or shipped; else without. On an error, too, *out is
+ * released with api_model_fini. */
+SPK_CHECKED spk_status api_model_load_shipped(spk_context *c, const struct spk_model_options *o,
+                                              struct api_model *out);
+/* The same of a description in memory; out is zero but for its path. */
+SPK_CHECKED spk_status api_model_parse(spk_context *c, const char *name, const char *text,
+                                       size_t length, const struct spk_model_options *o,
+                                       struct api_model *out);
+/* Whether every param has data. */
+bool api_has_data(const struct ir_module *m);
 
 /* fe_target_load, with an error where no target was named. */
 SPK_CHECKED spk_status api_target_load(spk_context *c, const char *name, struct tgt **out);
@@ -117,6 +135,8 @@ struct api_data {
     struct fe_labels labels; /* n = 0: none given */
 };
 void api_data_fini(struct api_data *d);
+/* Warns of input values that the integer encoder of a quantised module has to clip. */
+void api_warn_clipped(spk_context *c, const struct ir_module *m, const struct engine_input *in);
 SPK_CHECKED spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
                                      const struct ir_module *module, struct api_data *out);
 /* Leaves only the first n images, at most as many as there are. */
@@ -124,6 +144,11 @@ void api_data_keep_first(struct api_data *d, uint32_t n);
 /* Fraction of images whose largest logit (the first of equals) is the label's. */
 double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes);
 uint32_t api_classes(const struct ir_module *m);
+
+struct st_tensor;
+/* weights_job.c: writes tensors as the form that the path's ending names. */
+SPK_CHECKED spk_status api_tensors_save(spk_context *c, const struct st_tensor *tensor, size_t n,
+                                        const char *path);
 
 /* ---- compiled folders (docs/architecture.md) ---- */
 
@@ -149,9 +174,20 @@ bool api_is_folder(const char *path);
 /* An error where `path` is no folder that compile made: it has neither its marker nor an image. */
 SPK_CHECKED spk_status api_folder_check(spk_context *c, const char *path);
 
+/* inspect.c: checks the image against target and quantised module; members and text of the result.
+ */
+SPK_CHECKED spk_status api_check_folder(spk_context *c, const struct api_folder *f,
+                                        struct api_report *r);
+
+/* verify_job.c: levels R, Q and M of a folder on images, both borrowed; as of spk_verify but for
+ * the command line. engine: as of api_engine. */
+SPK_CHECKED spk_status api_verify_folder(spk_context *c, const struct api_folder *f,
+                                         struct api_data *data, const char *engine,
+                                         struct api_report *rep);
+
 /* Writes every part of a compiled folder through a directory writer. */
 struct api_compiled {
-    const struct api_model *model;
+    const struct ir_module *model;
     const struct ir_module *quantised;
     const struct image *image;
     const struct tgt *target;

@@ -111,8 +111,7 @@ static spk_status build_all(struct build *b, struct api_report *r)
 
 int spk_build(spk_context *c, const struct spk_build_options *o, spk_result **out_result)
 {
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_build"));
 #if SPIKEC_HAVE_LLVM
     struct build b = {.c = c, .o = o};
     struct api_report r;

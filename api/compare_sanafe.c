@@ -244,8 +244,7 @@ int spk_compare_sanafe(spk_context *c, const char *folder, const char *results,
 {
     struct compare k = {.c = c, .folder = folder, .results = results};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, folder != NULL && results != NULL, "spk_compare_sanafe"));
     spk_status status = api_report_begin(&r, "compare-sanafe");
     if (status == SPK_OK)
         status = compare_all(&k, &r);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/command_text.h"
+#include "api/compile_internal.h"
 #include "api/cost.h"
 #include "api/mapping_json.h"
 #include "api/node_rates.h"
@@ -36,6 +37,9 @@ struct compile {
     struct cost_paper paper;
     struct mapping mapping;
     bool mapped;
+    bool borrowed;   /* model, target and calibration are the caller's */
+    bool no_name;    /* the model cannot be loaded again by its name */
+    bool no_command; /* no command would do the same */
 };
 
 static void compile_fini(struct compile *k)
@@ -44,10 +48,12 @@ static void compile_fini(struct compile *k)
         map_fini(&k->mapping);
     node_rates_fini(&k->rates);
     ir_module_destroy(k->module);
+    constraints_destroy(k->constraints);
+    if (k->borrowed)
+        return;
     api_data_fini(&k->calibration);
     if (k->target != NULL)
         tgt_destroy(k->target);
-    constraints_destroy(k->constraints);
     api_model_fini(&k->model);
 }
 
@@ -121,7 +127,7 @@ static spk_status cut_by_name(spk_context *c, const char *name, enum map_cut *ou
 {
     if (map_cut_find(name == NULL ? "auto" : name, out))
         return SPK_OK;
-    return diag_usage(&c->diags, spk_span_none, "E0676",
+    return diag_usage(&c->diags, spk_span_none, "E0758",
                       "unknown cut '%s' (there are: auto, tiles, neurons)", name);
 }
 
@@ -218,7 +224,7 @@ static spk_status compile_or_explain(struct compile *k, const struct spk_model_o
                                      bool places)
 {
     spk_status status = compile_map(k, q->system, seed, remarks, places);
-    if (status == SPK_ERR_NOFIT && k->constraints == NULL)
+    if (status == SPK_ERR_NOFIT && !k->no_name && k->constraints == NULL)
         SPK_TRY(api_note_what_fits(k->c, k->target->name, q, model));
     return status;
 }
@@ -265,7 +271,8 @@ static spk_status provenance_text(const struct compile *k, const struct spk_comp
     for (size_t i = 0; i < o->model.n_settings; i++)
         jw_string(&w, NULL, o->model.settings[i]);
     jw_array_end(&w);
-    command_compile(&command, o);
+    if (!k->no_command)
+        command_compile(&command, o);
     jw_string(&w, "command_line", strbuf_cstr(&command));
     jw_object_end(&w);
     const spk_status status = command.status;
@@ -318,54 +325,92 @@ static void report_predicted(const struct compile *k, const struct chip_predicti
     strbuf_char(t, '\n');
 }
 
-static spk_status compile_emit(struct compile *k, const struct spk_compile_options *o,
-                               struct api_report *r)
+void api_built_fini(struct api_built *b)
 {
-    struct strbuf provenance = {0}, mapping = {0}, cost = {0};
+    ir_module_destroy(b->quantised);
+    constraints_destroy(b->constraints);
+    if (b->has_image)
+        image_fini(&b->image);
+    chip_prediction_fini(&b->prediction);
+    strbuf_fini(&b->mapping_json);
+    strbuf_fini(&b->cost_json);
+    memset(b, 0, sizeof *b);
+}
+
+static struct cost_sources cost_sources_of(const struct compile *k, const struct api_built *b)
+{
+    return (struct cost_sources){
+        .prediction = &b->prediction, .measured = k->measured, .paper = &k->paper};
+}
+
+/* The image and what is told of it; the module stays where it is. */
+static spk_status compile_build(struct compile *k, const struct spk_compile_options *o,
+                                struct api_built *b)
+{
+    const struct cost_sources sources = cost_sources_of(k, b);
+    struct strbuf provenance = {0};
     struct json_writer w;
-    struct image im;
-    struct chip_prediction prediction;
-    const struct cost_sources sources = {
-        .prediction = &prediction, .measured = k->measured, .paper = &k->paper};
-    memset(&prediction, 0, sizeof prediction);
     spk_status status = provenance_text(k, o, &provenance);
     if (status == SPK_OK)
-        status =
-            chip_emit(&k->mapping, strbuf_cstr(&provenance), &k->c->progress, &k->c->diags, &im);
-    if (status == SPK_OK) {
-        struct api_compiled parts = {&k->model,      k->module, &im, k->target,
-                                     k->constraints, NULL,      NULL};
-        status = mapping_json(&k->mapping, &im, api_ended(k->c), &mapping);
-        if (status == SPK_OK)
-            status = chip_predict(&k->mapping, &im, &prediction);
-        if (status == SPK_OK)
-            status = cost_text(&w, &im, k->target, &sources, &cost);
-        parts.mapping_json = strbuf_cstr(&mapping);
-        parts.cost_json = strbuf_cstr(&cost);
-        if (status == SPK_OK)
-            status = api_folder_write(k->c, o->output, &parts);
-        if (status == SPK_OK) {
-            jw_string(&r->w, "output", o->output);
-            jw_string(&r->w, "attention", attn_of_module(k->module));
-            status = cost_write(&r->w, &im, k->target, &sources);
-            if (status == SPK_OK)
-                status = partition_json(&k->mapping, &r->w);
-            report_summary(k, &im, r);
-            if (status == SPK_OK)
-                status = partition_text(&k->mapping, &r->result->text);
-            placing_text(&k->mapping, &prediction, &im, &r->result->text);
-            report_predicted(k, &prediction, &r->result->text);
-        }
-        if (status == SPK_OK)
-            status = cost_table(parts.cost_json, cost.len, "cost.json", 16, &k->c->diags,
-                                &r->result->text);
-        image_fini(&im);
-    }
-    chip_prediction_fini(&prediction);
+        status = chip_emit(&k->mapping, strbuf_cstr(&provenance), &k->c->progress, &k->c->diags,
+                           &b->image);
     strbuf_fini(&provenance);
-    strbuf_fini(&mapping);
-    strbuf_fini(&cost);
-    return status;
+    SPK_TRY(status);
+    b->has_image = true;
+    SPK_TRY(mapping_json(&k->mapping, &b->image, api_ended(k->c), &b->mapping_json));
+    SPK_TRY(chip_predict(&k->mapping, &b->image, &b->prediction));
+    return cost_text(&w, &b->image, k->target, &sources, &b->cost_json);
+}
+
+static spk_status compile_write(const struct compile *k, const struct spk_compile_options *o,
+                                const struct api_built *b, struct api_report *r)
+{
+    const struct cost_sources sources = cost_sources_of(k, b);
+    const struct api_compiled parts = {k->model.module,
+                                       k->module,
+                                       &b->image,
+                                       k->target,
+                                       k->constraints,
+                                       strbuf_cstr(&b->mapping_json),
+                                       strbuf_cstr(&b->cost_json)};
+    SPK_TRY(api_folder_write(k->c, o->output, &parts));
+    jw_string(&r->w, "output", o->output);
+    jw_string(&r->w, "attention", attn_of_module(k->module));
+    SPK_TRY(cost_write(&r->w, &b->image, k->target, &sources));
+    SPK_TRY(partition_json(&k->mapping, &r->w));
+    report_summary(k, &b->image, r);
+    SPK_TRY(partition_text(&k->mapping, &r->result->text));
+    placing_text(&k->mapping, &b->prediction, &b->image, &r->result->text);
+    report_predicted(k, &b->prediction, &r->result->text);
+    return cost_table(parts.cost_json, b->cost_json.len, "cost.json", 16, &k->c->diags,
+                      &r->result->text);
+}
+
+/* From the loaded parts to the image. */
+static spk_status compile_loaded(struct compile *k, const struct spk_compile_options *o,
+                                 struct api_built *b)
+{
+    SPK_TRY(api_poll(k->c));
+    SPK_TRY(compile_passes(k, o->attention, o->remarks));
+    SPK_TRY(load_rates(k, o->rates));
+    const struct api_fit_query q = {o->target,      o->system,         o->attention, o->objective,
+                                    o->constraints, o->separate_cores, o->cut};
+    SPK_TRY(compile_or_explain(k, &o->model, &q, o->seed, o->remarks, true));
+    SPK_TRY(api_poll(k->c));
+    return compile_build(k, o, b);
+}
+
+/* What the options name, but for files. */
+static spk_status compile_names(struct compile *k, const struct spk_compile_options *o)
+{
+    SPK_TRY(api_system_check(k->c, k->target, o->system));
+    SPK_TRY(load_constraints(k, o->constraints));
+    SPK_TRY(check_schedule(k->c, o->schedule));
+    SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
+    SPK_TRY(api_placer(k->c, o->placer, &k->placer));
+    SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
+    k->separate_cores = o->separate_cores;
+    return SPK_OK;
 }
 
 static spk_status compile_all(struct compile *k, const struct spk_compile_options *o,
@@ -375,13 +420,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
         return diag_usage(&k->c->diags, spk_span_none, "E0910",
                           "no output folder: give it with -o DIR");
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
-    SPK_TRY(api_system_check(k->c, k->target, o->system));
-    SPK_TRY(load_constraints(k, o->constraints));
-    SPK_TRY(check_schedule(k->c, o->schedule));
-    SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
-    SPK_TRY(api_placer(k->c, o->placer, &k->placer));
-    SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
-    k->separate_cores = o->separate_cores;
+    SPK_TRY(compile_names(k, o));
     SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
     SPK_TRY(api_model_hash(k->c, &k->model));
     if (o->calibrate != NULL) {
@@ -391,22 +430,54 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
                                                                  : CALIBRATE_DEFAULT};
         SPK_TRY(api_data_load(k->c, &d, k->model.module, &k->calibration));
     }
-    SPK_TRY(api_poll(k->c));
-    SPK_TRY(compile_passes(k, o->attention, o->remarks));
-    SPK_TRY(load_rates(k, o->rates));
-    const struct api_fit_query q = {o->target,      o->system,         o->attention, o->objective,
-                                    o->constraints, o->separate_cores, o->cut};
-    SPK_TRY(compile_or_explain(k, &o->model, &q, o->seed, o->remarks, true));
-    SPK_TRY(api_poll(k->c));
-    return compile_emit(k, o, r);
+    struct api_built built = {0};
+    spk_status status = compile_loaded(k, o, &built);
+    if (status == SPK_OK)
+        status = compile_write(k, o, &built, r);
+    api_built_fini(&built);
+    return status;
+}
+
+static struct compile borrow_parts(spk_context *c, const struct api_parts *parts)
+{
+    struct compile k = {.c = c,
+                        .model = *parts->model,
+                        .target = parts->target,
+                        .borrowed = true,
+                        .no_name = !parts->by_name,
+                        .no_command = !parts->command};
+    if (parts->calibration != NULL)
+        k.calibration = *parts->calibration;
+    return k;
+}
+
+spk_status api_compile_parts(spk_context *c, const struct api_parts *parts,
+                             const struct spk_compile_options *o, struct api_built *out)
+{
+    struct compile k = borrow_parts(c, parts);
+    memset(out, 0, sizeof *out);
+    spk_status status = compile_names(&k, o);
+    if (status == SPK_OK)
+        status = load_constraints(&k, o->constraints);
+    if (status == SPK_OK)
+        status = compile_loaded(&k, o, out);
+    if (status == SPK_OK) {
+        out->quantised = k.module;
+        out->constraints = k.constraints;
+        k.module = NULL;
+        k.constraints = NULL;
+    } else {
+        api_built_fini(out);
+    }
+    compile_fini(&k);
+    return status;
 }
 
 int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result **out_result)
 {
     struct compile k = {.c = c};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_compile"));
     spk_status status = api_report_begin(&r, "compile");
     if (status == SPK_OK)
         status = compile_all(&k, o, &r);
@@ -416,15 +487,10 @@ int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result 
 
 /* ---- estimate ---- */
 
-static spk_status estimate_all(struct compile *k, const struct spk_estimate_options *o,
-                               struct api_report *r, bool *out_keep)
+static spk_status estimate_loaded(struct compile *k, const struct spk_estimate_options *o,
+                                  struct api_report *r, bool *out_keep)
 {
-    SPK_TRY(api_target_load(k->c, o->target, &k->target));
-    SPK_TRY(api_system_check(k->c, k->target, o->system));
     SPK_TRY(load_constraints(k, o->constraints));
-    SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
-    SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
-    SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
     k->separate_cores = o->separate_cores;
     const struct api_fit_query q = {o->target,      o->system,         o->attention, o->objective,
                                     o->constraints, o->separate_cores, o->cut};
@@ -445,6 +511,36 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     }
     paper_write(&r->w, &k->paper);
     paper_text(&k->paper, &r->result->text);
+    return status;
+}
+
+static spk_status estimate_all(struct compile *k, const struct spk_estimate_options *o,
+                               struct api_report *r, bool *out_keep)
+{
+    SPK_TRY(api_target_load(k->c, o->target, &k->target));
+    SPK_TRY(api_system_check(k->c, k->target, o->system));
+    SPK_TRY(load_constraints(k, o->constraints));
+    SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
+    SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
+    SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
+    return estimate_loaded(k, o, r, out_keep);
+}
+
+spk_status api_estimate_parts(spk_context *c, const struct api_parts *parts,
+                              const struct spk_estimate_options *o, struct api_report *report,
+                              bool *out_keep)
+{
+    struct compile k = borrow_parts(c, parts);
+    spk_status status = api_system_check(c, k.target, o->system);
+    if (status == SPK_OK)
+        status = load_constraints(&k, o->constraints);
+    if (status == SPK_OK)
+        status = objective_by_name(c, o->objective, k.target, &k.objective);
+    if (status == SPK_OK)
+        status = cut_by_name(c, o->cut, &k.cut);
+    if (status == SPK_OK)
+        status = estimate_loaded(&k, o, report, out_keep);
+    compile_fini(&k);
     return status;
 }
 
@@ -528,8 +624,7 @@ int spk_estimate(spk_context *c, const struct spk_estimate_options *o, spk_resul
     struct compile k = {.c = c};
     struct api_report r;
     bool keep = false;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_estimate"));
     spk_status status = api_report_begin(&r, "estimate");
     if (status == SPK_OK)
         status = estimate_all(&k, o, &r, &keep);

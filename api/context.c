@@ -91,6 +91,8 @@ spk_status api_poll(spk_context *c)
 int spk_context_create(const struct spk_context_options *options, spk_context **out_context)
 {
     spk_context *c;
+    if (out_context == NULL)
+        return SPK_ERR_USAGE;
     *out_context = NULL;
     SPK_TRY(spk_alloc_array(1, sizeof *c, &c));
     if (options != NULL)
@@ -128,8 +130,27 @@ void api_begin(spk_context *c)
     c->deadline_ns = limit > 0 ? spk_time_ns() + (uint64_t)(fmin(limit, LONGEST_LIMIT) * 1e9) : 0;
 }
 
+spk_status api_call(spk_context *c, bool all, const char *call)
+{
+    if (c == NULL)
+        return SPK_ERR_USAGE;
+    api_begin(c);
+    if (all)
+        return SPK_OK;
+    return diag_usage(&c->diags, spk_span_none, "E1050", "%s: an argument is NULL", call);
+}
+
+spk_status api_job(spk_context *c, spk_result **out, bool all, const char *call)
+{
+    if (out != NULL)
+        *out = NULL;
+    return api_call(c, all && out != NULL, call);
+}
+
 const char *spk_context_diagnostics(spk_context *c)
 {
+    if (c == NULL)
+        return "";
     strbuf_clear(&c->rendered);
     diag_render(&c->diags, NULL, &c->rendered);
     return strbuf_cstr(&c->rendered);
@@ -137,6 +158,8 @@ const char *spk_context_diagnostics(spk_context *c)
 
 const char *spk_context_diagnostics_json(spk_context *c)
 {
+    if (c == NULL)
+        return "[]";
     strbuf_clear(&c->rendered);
     diag_render_json(&c->diags, &c->rendered);
     return strbuf_cstr(&c->rendered);

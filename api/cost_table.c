@@ -270,8 +270,7 @@ int spk_cost_table(spk_context *c, const char *folder, size_t max_cores, spk_res
     struct api_report r;
     char *text = NULL;
     size_t length = 0;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, folder != NULL, "spk_cost_table"));
     spk_status status = api_report_begin(&r, "cost");
     if (status == SPK_OK)
         status = api_folder_check(c, folder);

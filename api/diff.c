@@ -83,8 +83,7 @@ int spk_diff(spk_context *c, const char *first, const char *second, spk_result *
 {
     struct diff d = {.context = c, .side = {{.folder = first}, {.folder = second}}};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, first != NULL && second != NULL, "spk_diff"));
     arena_init(&d.arena, 0);
     spk_status status = api_report_begin(&r, "diff");
     if (status == SPK_OK)

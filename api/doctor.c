@@ -318,8 +318,7 @@ static spk_status doctor_all(spk_context *c, struct api_report *r)
 int spk_doctor(spk_context *c, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, true, "spk_doctor"));
     spk_status status = api_report_begin(&r, "doctor");
     if (status == SPK_OK)
         status = doctor_all(c, &r);

@@ -81,8 +81,7 @@ int spk_explore(spk_context *c, const struct spk_explore_options *o, spk_result 
 {
     struct explore x = {.context = c, .o = o, .fd = -1};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_explore"));
     SPK_TRY(lock_create(&x.lock));
     arena_init(&x.arena, 0);
     spk_status status = api_report_begin(&r, "explore");

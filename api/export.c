@@ -100,8 +100,7 @@ int spk_export(spk_context *c, const struct spk_export_options *o, spk_result **
 {
     struct export_job j = {.c = c, .o = o};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL && o->folder != NULL, "spk_export"));
     spk_status status = api_report_begin(&r, "export");
     if (status == SPK_OK)
         status = export_all(&j, &r);

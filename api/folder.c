@@ -105,6 +105,8 @@ static spk_status open_constraints(spk_context *c, const char *path, struct api_
 
 spk_status api_folder_check(spk_context *c, const char *path)
 {
+    if (path == NULL)
+        return diag_usage(&c->diags, spk_span_none, "E1060", "no folder was named");
     char *marker = path_join(path, DIR_MARKER), *image = path_join(path, "image.h5");
     spk_status status = marker && image ? SPK_OK : SPK_ERR_NOMEM;
     if (status == SPK_OK && !file_exists(path))
@@ -170,25 +172,15 @@ static spk_status write_module(spk_context *c, const struct dir_writer *dir, con
     return status;
 }
 
-static spk_status write_target(spk_context *c, const struct dir_writer *dir, const struct tgt *t)
-{
-    char *text = NULL;
-    size_t length = 0;
-    SPK_TRY(file_read(t->path, 0, &c->diags, &text, &length));
-    spk_status status = write_text(c, dir, "target.yaml", text, length);
-    spk_free(text);
-    return status;
-}
-
 static spk_status write_parts(spk_context *c, const struct dir_writer *dir,
                               const struct api_compiled *p)
 {
     char *file = NULL;
-    SPK_TRY(write_target(c, dir, p->target));
+    SPK_TRY(write_text(c, dir, "target.yaml", p->target->text, p->target->length));
     if (p->constraints != NULL)
         SPK_TRY(
             write_text(c, dir, "constraints.yaml", p->constraints->text, p->constraints->length));
-    SPK_TRY(write_module(c, dir, "model", p->model->module));
+    SPK_TRY(write_module(c, dir, "model", p->model));
     SPK_TRY(api_poll(c));
     SPK_TRY(write_module(c, dir, "quantised", p->quantised));
     SPK_TRY(write_text(c, dir, "mapping.json", p->mapping_json, strlen(p->mapping_json)));

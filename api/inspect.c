@@ -46,6 +46,8 @@ static spk_status check_print_after(struct opt *k)
 static spk_status opt_load(struct opt *k)
 {
     const struct spk_model_options *mo = &k->o->model;
+    if (mo->model == NULL)
+        return api_no_model(k->c);
     if (!path_has_suffix(mo->model, ".sir")) {
         SPK_TRY(api_model_load(k->c, mo, mo->weights != NULL, &k->model));
         k->module = k->model.module;
@@ -133,8 +135,7 @@ int spk_opt(spk_context *c, const struct spk_opt_options *o, spk_result **out_re
 {
     struct opt k = {.c = c, .o = o};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_opt"));
     spk_status status = api_report_begin(&r, "opt");
     if (status == SPK_OK)
         status = opt_all(&k, &r);
@@ -165,8 +166,7 @@ static spk_status format_all(spk_context *c, const char *path, struct api_report
 int spk_format(spk_context *c, const char *path, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, path != NULL, "spk_format"));
     spk_status status = api_report_begin(&r, "fmt");
     if (status == SPK_OK)
         status = format_all(c, path, &r);
@@ -196,27 +196,32 @@ static spk_status same_constraints(spk_context *c, const struct api_folder *f)
     return status;
 }
 
+spk_status api_check_folder(spk_context *c, const struct api_folder *f, struct api_report *r)
+{
+    struct check_report report = {0};
+    const struct check_options options = {
+        .pool = c->pool, .progress = &c->progress, .constraints = f->constraints};
+    SPK_TRY(same_constraints(c, f));
+    spk_status status =
+        check_image(&f->image, f->target, f->quantised, &options, &c->diags, &report);
+    if (status != SPK_OK && status != SPK_DIFFERENCE)
+        return status;
+    jw_u64(&r->w, "cores", f->image.n_cores);
+    jw_u64(&r->w, "violations", report.violations);
+    jw_u64(&r->w, "synapses_checked", report.synapses);
+    strbuf_printf(&r->result->text, "%llu cores, %llu synapses checked: %llu violations\n",
+                  (unsigned long long)f->image.n_cores, (unsigned long long)report.synapses,
+                  (unsigned long long)report.violations);
+    return report.violations > 0 ? SPK_DIFFERENCE : SPK_OK;
+}
+
 static spk_status check_all(spk_context *c, const char *folder, struct api_report *r)
 {
     struct api_folder f;
-    struct check_report report = {0};
     SPK_TRY(api_folder_open(
         c, folder,
         API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET | API_FOLDER_CONSTRAINTS, &f));
-    const struct check_options options = {
-        .pool = c->pool, .progress = &c->progress, .constraints = f.constraints};
-    spk_status status = same_constraints(c, &f);
-    if (status == SPK_OK)
-        status = check_image(&f.image, f.target, f.quantised, &options, &c->diags, &report);
-    if (status == SPK_OK || status == SPK_DIFFERENCE) {
-        jw_u64(&r->w, "cores", f.image.n_cores);
-        jw_u64(&r->w, "violations", report.violations);
-        jw_u64(&r->w, "synapses_checked", report.synapses);
-        strbuf_printf(&r->result->text, "%llu cores, %llu synapses checked: %llu violations\n",
-                      (unsigned long long)f.image.n_cores, (unsigned long long)report.synapses,
-                      (unsigned long long)report.violations);
-        status = report.violations > 0 ? SPK_DIFFERENCE : SPK_OK;
-    }
+    spk_status status = api_check_folder(c, &f, r);
     api_folder_fini(&f);
     return status;
 }
@@ -224,8 +229,7 @@ static spk_status check_all(spk_context *c, const char *folder, struct api_repor
 int spk_check(spk_context *c, const char *folder, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, folder != NULL, "spk_check"));
     spk_status status = api_report_begin(&r, "check");
     if (status == SPK_OK)
         status = check_all(c, folder, &r);
@@ -251,8 +255,7 @@ static spk_status target_list(spk_context *c, struct api_report *r)
 int spk_target_list(spk_context *c, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, true, "spk_target_list"));
     spk_status status = api_report_begin(&r, "target list");
     if (status == SPK_OK)
         status = target_list(c, &r);
@@ -285,8 +288,7 @@ static spk_status target_show(spk_context *c, const char *name, bool show, struc
 int spk_target_show(spk_context *c, const char *target, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, target != NULL, "spk_target_show"));
     spk_status status = api_report_begin(&r, "target show");
     if (status == SPK_OK)
         status = target_show(c, target, true, &r);
@@ -296,8 +298,7 @@ int spk_target_show(spk_context *c, const char *target, spk_result **out_result)
 int spk_target_check(spk_context *c, const char *target, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, target != NULL, "spk_target_check"));
     spk_status status = api_report_begin(&r, "target check");
     if (status == SPK_OK)
         status = target_show(c, target, false, &r);
@@ -323,8 +324,7 @@ static spk_status model_list(spk_context *c, struct api_report *r)
 int spk_model_list(spk_context *c, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, true, "spk_model_list"));
     spk_status status = api_report_begin(&r, "model list");
     if (status == SPK_OK)
         status = model_list(c, &r);

@@ -22,10 +22,10 @@ static spk_status split_pair(spk_context *c, struct arena *arena, const char *te
                              const char *option, const char *form, const char **out_name,
                              const char **out_value)
 {
-    const char *eq = strchr(text, '=');
+    const char *eq = text != NULL ? strchr(text, '=') : NULL;
     if (eq == NULL || eq == text)
         return diag_usage(&c->diags, spk_span_none, "E0901", "%s '%s' is not of the form %s",
-                          option, text, form);
+                          option, text != NULL ? text : "", form);
     *out_name = arena_strndup(arena, text, (size_t)(eq - text));
     *out_value = arena_strdup(arena, eq + 1);
     return *out_name && *out_value ? SPK_OK : SPK_ERR_NOMEM;
@@ -72,7 +72,7 @@ static spk_status bind_weights(spk_context *c, bool ema, struct api_model *m)
     return status;
 }
 
-static bool has_data(const struct ir_module *m)
+bool api_has_data(const struct ir_module *m)
 {
     bool all = true;
     for (uint32_t i = 0; i < m->n_params; i++)
@@ -80,12 +80,17 @@ static bool has_data(const struct ir_module *m)
     return all;
 }
 
+spk_status api_no_model(spk_context *c)
+{
+    return diag_usage(&c->diags, spk_span_none, "E0927", "no model was named");
+}
+
 static spk_status load_model(spk_context *c, const struct spk_model_options *o,
                              const struct fe_options *options, bool bind, struct api_model *out)
 {
     struct fe_model model = {0};
     if (o->model == NULL)
-        return diag_usage(&c->diags, spk_span_none, "E0927", "no model was named");
+        return api_no_model(c);
     SPK_TRY(fe_model_open(o->model, options, &c->diags, &model));
     out->module = model.module;
     out->path = model.path;
@@ -101,7 +106,7 @@ static spk_status load_model(spk_context *c, const struct spk_model_options *o,
                           "'%s' holds its integers: it takes no weights", o->model);
     if (!bind)
         return SPK_OK;
-    if (out->weights == NULL && has_data(out->module))
+    if (out->weights == NULL && api_has_data(out->module))
         return SPK_OK; /* a graph that holds its weights */
     if (out->weights == NULL) {
         spk_status status =
@@ -133,6 +138,41 @@ spk_status api_model_load(spk_context *c, const struct spk_model_options *o, boo
     if (status != SPK_OK)
         api_model_fini(out);
     return status;
+}
+
+spk_status api_model_load_shipped(spk_context *c, const struct spk_model_options *o,
+                                  struct api_model *out)
+{
+    struct spk_model_options named = *o;
+    const bool none = o->weights != NULL && o->weights[0] == '\0';
+    if (none)
+        named.weights = NULL;
+    SPK_TRY(api_model_load(c, &named, false, out));
+    if (none) {
+        spk_free(out->weights);
+        out->weights = NULL;
+    }
+    if (out->weights == NULL || out->module->stage != IR_STAGE_MODEL)
+        return SPK_OK;
+    return bind_weights(c, o->ema, out);
+}
+
+spk_status api_model_parse(spk_context *c, const char *name, const char *text, size_t length,
+                           const struct spk_model_options *o, struct api_model *out)
+{
+    struct pairs pairs = {0};
+    spk_status status = read_pairs(c, o, &pairs);
+    if (status == SPK_OK) {
+        const struct fe_options options = {pairs.set, (uint32_t)o->n_settings, pairs.bind,
+                                           (uint32_t)o->n_binds, o->dt};
+        status = fe_model_parse_text(name, text, length, &options, &c->diags, &out->module);
+    }
+    arena_fini(&pairs.arena);
+    SPK_TRY(status);
+    if (o->weights == NULL || o->weights[0] == '\0')
+        return SPK_OK;
+    out->weights = spk_strdup(o->weights);
+    return out->weights != NULL ? bind_weights(c, o->ema, out) : SPK_ERR_NOMEM;
 }
 
 /* ---- targets ---- */
@@ -176,8 +216,7 @@ void api_data_fini(struct api_data *d)
     memset(d, 0, sizeof *d);
 }
 
-/* Warns of input values that the integer encoder of a quantised module has to clip. */
-static void warn_clipped(spk_context *c, const struct ir_module *m, const struct engine_input *in)
+void api_warn_clipped(spk_context *c, const struct ir_module *m, const struct engine_input *in)
 {
     for (uint32_t i = 0; i < m->n_nodes; i++) {
         const struct ir_node *n = &m->node[i];
@@ -246,7 +285,7 @@ spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
         return status;
     }
     if (module->stage == IR_STAGE_QUANTISED)
-        warn_clipped(c, module, &out->input.input);
+        api_warn_clipped(c, module, &out->input.input);
     return SPK_OK;
 }
 

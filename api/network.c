@@ -40,6 +40,8 @@ spk_status api_network_load(spk_context *c, const struct spk_model_options *o, c
                             struct api_network *out)
 {
     bool q;
+    if (o->model == NULL)
+        return api_no_model(c);
     SPK_TRY(check_level(c, level, o->model, &q));
     if (api_is_folder(o->model)) {
         SPK_TRY(refuse_model_options(c, o));

@@ -95,8 +95,7 @@ static spk_status init_all(spk_context *c, const char *path, struct api_report *
 int spk_init(spk_context *c, const char *path, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, path != NULL, "spk_init"));
     spk_status status = api_report_begin(&r, "init");
     if (status == SPK_OK)
         status = init_all(c, path, &r);
@@ -179,8 +178,7 @@ static spk_status target_new_all(spk_context *c, const char *from, const char *p
 int spk_target_new(spk_context *c, const char *from, const char *path, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, true, "spk_target_new"));
     spk_status status = api_report_begin(&r, "target new");
     if (status == SPK_OK)
         status = target_new_all(c, from, path, &r);

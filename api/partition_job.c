@@ -259,8 +259,7 @@ int spk_partition(spk_context *c, const struct spk_partition_options *o, spk_res
 {
     struct partition_job j = {.c = c, .o = o};
     struct api_report report;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL && o->graph != NULL, "spk_partition"));
     spk_status status = api_report_begin(&report, "partition");
     if (status == SPK_OK)
         status = partition_all(&j, &report);

@@ -206,8 +206,8 @@ int spk_place(spk_context *c, const struct spk_place_options *o, spk_result **ou
 {
     struct place_job j = {.c = c, .o = o};
     struct api_report report;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(
+        api_job(c, out_result, o != NULL && o->graph != NULL && o->output != NULL, "spk_place"));
     spk_status status = api_report_begin(&report, "place");
     if (status == SPK_OK)
         status = place_all(&j, &report);

@@ -23,7 +23,7 @@ static spk_status check_range(const struct loader *l, struct ctr_range r, const 
 {
     if (ctr_is_any(r) || r.last < n)
         return SPK_OK;
-    return diag_error(l->diags, span, "E0677", "there is no %s %u: they end at %llu", what, r.last,
+    return diag_error(l->diags, span, "E0618", "there is no %s %u: they end at %llu", what, r.last,
                       (unsigned long long)(n - 1));
 }
 
@@ -111,7 +111,7 @@ static spk_status list_cells(struct loader *l)
                 if (!ctr_area_has(a, l->width, 0, x, y) || (o->blocked && o->blocked[cell]))
                     continue;
                 if (o->cell.len == MOST_CELLS)
-                    return diag_nofit(l->diags, spk_span_none, "E0679",
+                    return diag_nofit(l->diags, spk_span_none, "E0696",
                                       "the pins name more than %u places", MOST_CELLS);
                 SPK_TRY(vec_push(&o->cell, cell));
             }

@@ -110,8 +110,7 @@ static spk_status report_all(spk_context *c, const struct spk_report_options *o,
 int spk_report(spk_context *c, const struct spk_report_options *o, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_report"));
     spk_status status = api_report_begin(&r, "report");
     if (status == SPK_OK)
         status = report_all(c, o, &r);
@@ -196,8 +195,7 @@ static spk_status floorplan_all(spk_context *c, const struct spk_floorplan_optio
 int spk_floorplan(spk_context *c, const struct spk_floorplan_options *o, spk_result **out_result)
 {
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_floorplan"));
     spk_status status = api_report_begin(&r, "floorplan");
     if (status == SPK_OK)
         status = floorplan_all(c, o, &r);

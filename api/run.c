@@ -375,8 +375,7 @@ int spk_run(spk_context *c, const struct spk_run_options *o, spk_result **out_re
 {
     struct run r = {.c = c, .o = o};
     struct api_report rep;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_run"));
     spk_status status = api_report_begin(&rep, "run");
     if (status == SPK_OK)
         status = run_all(&r, &rep);

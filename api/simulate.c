@@ -167,8 +167,7 @@ int spk_simulate(spk_context *c, const struct spk_simulate_options *o, spk_resul
 {
     struct simulate s = {.c = c, .o = o};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_simulate"));
     spk_status status = api_report_begin(&r, "simulate");
     if (status == SPK_OK)
         status = simulate_all(&s, &r);

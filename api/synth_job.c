@@ -181,8 +181,7 @@ int spk_synth(spk_context *c, const struct spk_synth_options *o, spk_result **ou
 {
     struct synth_job j = {.c = c, .o = o};
     struct api_report r;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_synth"));
     spk_status status = api_report_begin(&r, "synth");
     if (status == SPK_OK)
         status = synth_all(&j, &r);

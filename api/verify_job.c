@@ -495,6 +495,38 @@ static spk_status verify_prepare(struct verify *v)
     return v->vtable->create(v->r_module, &v->c->diags, &v->r);
 }
 
+static spk_status verify_loaded(struct verify *v, const struct spk_verify_options *o,
+                                struct api_report *rep)
+{
+    SPK_TRY(verify_prepare(v));
+    if (o->folder != NULL)
+        SPK_TRY(write_command(o, &rep->w));
+    if (v->level_m)
+        SPK_TRY(run_mapped(v));
+    else
+        SPK_TRY(run_unmapped(v));
+    return verify_report(v, rep);
+}
+
+spk_status api_verify_folder(spk_context *c, const struct api_folder *f, struct api_data *data,
+                             const char *engine, struct api_report *rep)
+{
+    const struct spk_verify_options o = {.engine = engine};
+    struct verify v = {.c = c, .f = *f, .data = *data};
+    spk_status status = api_engine(c, o.engine, NULL, &v.vtable);
+    if (status == SPK_OK)
+        status = parse_levels(&v, o.levels);
+    const bool whole = c->whole;
+    c->whole = true;
+    if (status == SPK_OK)
+        status = verify_loaded(&v, &o, rep);
+    c->whole = whole;
+    memset(&v.f, 0, sizeof v.f); /* not ours */
+    memset(&v.data, 0, sizeof v.data);
+    verify_fini(&v);
+    return status;
+}
+
 static spk_status verify_all(struct verify *v, const struct spk_verify_options *o,
                              struct api_report *rep)
 {
@@ -505,13 +537,7 @@ static spk_status verify_all(struct verify *v, const struct spk_verify_options *
                                 (v->level_m ? API_FOLDER_IMAGE : 0),
                             &v->f));
     SPK_TRY(api_data_load(v->c, &o->data, v->f.quantised, &v->data));
-    SPK_TRY(verify_prepare(v));
-    SPK_TRY(write_command(o, &rep->w));
-    if (v->level_m)
-        SPK_TRY(run_mapped(v));
-    else
-        SPK_TRY(run_unmapped(v));
-    return verify_report(v, rep);
+    return verify_loaded(v, o, rep);
 }
 
 /* The folder keeps the result of the last run of its image, for reports. It may be on a medium that
@@ -530,8 +556,7 @@ int spk_verify(spk_context *c, const struct spk_verify_options *o, spk_result **
 {
     struct verify v = {.c = c};
     struct api_report rep;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL, "spk_verify"));
     spk_status status = api_report_begin(&rep, "verify");
     if (status == SPK_OK)
         status = verify_all(&v, o, &rep);

@@ -79,8 +79,7 @@ int spk_weights_list(spk_context *c, const struct spk_weights_options *o, spk_re
 {
     struct weights w = {.c = c, .o = o};
     struct api_report report;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL && o->input != NULL, "spk_weights_list"));
     spk_status status = api_report_begin(&report, "weights");
     if (status == SPK_OK)
         status = open_input(&w);
@@ -150,21 +149,22 @@ static spk_status convert_all(struct weights *w)
     return SPK_OK;
 }
 
-static spk_status save_safetensors(struct weights *w)
+static spk_status save_safetensors(spk_context *c, const struct st_tensor *tensor, size_t n,
+                                   const char *path)
 {
     struct st_writer *writer;
     SPK_TRY(st_writer_create(&writer));
     spk_status status = st_writer_meta(writer, "format", "pt");
-    for (size_t i = 0; status == SPK_OK && i < w->n; i++) {
-        const struct st_tensor *t = &w->tensor[i];
+    for (size_t i = 0; status == SPK_OK && i < n; i++) {
+        const struct st_tensor *t = &tensor[i];
         if (strcmp(t->name, "__metadata__") == 0)
-            status = diag_error(&w->c->diags, st_place(w->file, t, &w->c->diags), "E0973",
-                                "safetensors reserves this name");
+            status = diag_error(&c->diags, diag_place(&c->diags, "%s: tensor %s", path, t->name),
+                                "E0973", "safetensors reserves this name");
         else
             status = st_writer_add(writer, t->name, t->dtype, t->rank, t->shape, t->data);
     }
     if (status == SPK_OK)
-        status = st_writer_save(writer, w->o->output, &w->c->diags);
+        status = st_writer_save(writer, path, &c->diags);
     st_writer_destroy(writer);
     return status;
 }
@@ -181,19 +181,29 @@ static enum form form_of(const char *path)
     return FORM_NONE;
 }
 
+static spk_status check_form(spk_context *c, const char *path)
+{
+    if (form_of(path) != FORM_NONE)
+        return SPK_OK;
+    return diag_usage(&c->diags, spk_span_none, "E0972",
+                      "'%s' ends neither in .safetensors nor in .pth, .pt or .pth.tar", path);
+}
+
+spk_status api_tensors_save(spk_context *c, const struct st_tensor *tensor, size_t n,
+                            const char *path)
+{
+    SPK_TRY(check_form(c, path));
+    if (form_of(path) == FORM_CHECKPOINT)
+        return pth_save(tensor, n, path, &c->diags);
+    return save_safetensors(c, tensor, n, path);
+}
+
 static spk_status convert(struct weights *w, struct api_report *r)
 {
-    enum form form = form_of(w->o->output);
-    if (form == FORM_NONE)
-        return diag_usage(&w->c->diags, spk_span_none, "E0972",
-                          "'%s' ends neither in .safetensors nor in .pth, .pt or .pth.tar",
-                          w->o->output);
+    SPK_TRY(check_form(w->c, w->o->output));
     SPK_TRY(open_input(w));
     SPK_TRY(convert_all(w));
-    if (form == FORM_CHECKPOINT)
-        SPK_TRY(pth_save(w->tensor, w->n, w->o->output, &w->c->diags));
-    else
-        SPK_TRY(save_safetensors(w));
+    SPK_TRY(api_tensors_save(w->c, w->tensor, w->n, w->o->output));
     jw_string(&r->w, "output", w->o->output);
     report_tensors(w, r);
     return SPK_OK;
@@ -204,8 +214,8 @@ int spk_weights_convert(spk_context *c, const struct spk_weights_options *o,
 {
     struct weights w = {.c = c, .o = o};
     struct api_report report;
-    *out_result = NULL;
-    api_begin(c);
+    SPK_TRY(api_job(c, out_result, o != NULL && o->input != NULL && o->output != NULL,
+                    "spk_weights_convert"));
     spk_status status = api_report_begin(&report, "weights");
     if (status == SPK_OK)
         status = convert(&w, &report);

@@ -13,4 +13,8 @@ install(FILES LICENSE RENAME copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} PATTERN site EXCLUDE)
 install(DIRECTORY editors/vim/ DESTINATION ${CMAKE_INSTALL_DATADIR}/vim/vimfiles)
 install(DIRECTORY editors/vscode DESTINATION ${CMAKE_INSTALL_DATADIR}/spikec)
+install(DIRECTORY examples/library DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+# Where Debian's python3 looks below /usr; below another prefix it is named in PYTHONPATH.
+install(DIRECTORY python/spikec DESTINATION lib/python3/dist-packages FILES_MATCHING PATTERN "*.py"
+        PATTERN "py.typed" PATTERN "__pycache__" EXCLUDE)
 include(cmake/habits.cmake)

@@ -356,8 +356,28 @@ static spk_status load_container(struct input_reader *r, const struct container 
     return status;
 }
 
-/* file NULL: pictures or recordings at `name`. */
-static spk_status load(const struct container *file, const char *name, const struct ir_module *m,
+/* Where the images lie; all NULL: pictures or recordings at the reader's name. */
+struct source {
+    const struct container *file;
+    const struct st_tensor *tensor;
+};
+
+static spk_status load_source(struct input_reader *r, const struct source *from)
+{
+    if (from->file)
+        return load_container(r, from->file);
+    if (!from->tensor)
+        return input_load_pictures(r);
+    struct st_tensor input = *from->tensor;
+    struct st_file *tensors = NULL;
+    input.name = "input";
+    const struct st_source source = {
+        .name = r->name, .format = "array", .tensors = &input, .n_tensors = 1};
+    SPK_TRY(st_wrap(&source, r->diags, &tensors));
+    return load_tensor(r, tensors);
+}
+
+static spk_status load(const struct source *from, const char *name, const struct ir_module *m,
                        const struct fe_input_options *options, struct diag_list *diags,
                        struct fe_input *out_input)
 {
@@ -369,7 +389,7 @@ static spk_status load(const struct container *file, const char *name, const str
     }
     if (!r.node || input_elements(&r) == 0)
         return diag_internal(diags, spk_span_none, "E0410", "the module has no input");
-    spk_status status = file ? load_container(&r, file) : input_load_pictures(&r);
+    spk_status status = load_source(&r, from);
     if (status == SPK_OK)
         *out_input = input;
     else
@@ -393,7 +413,8 @@ spk_status fe_input_read(const char *path, const struct ir_module *m,
     SPK_TRY(input_is_picture(path, diags, &pictures));
     if (!pictures)
         SPK_TRY(container_look(&file, diags));
-    return load(pictures ? NULL : &file, path, m, options, diags, out_input);
+    const struct source from = {pictures ? NULL : &file, NULL};
+    return load(&from, path, m, options, diags, out_input);
 }
 
 spk_status fe_input_parse(const void *data, size_t size, const char *name,
@@ -403,5 +424,15 @@ spk_status fe_input_parse(const void *data, size_t size, const char *name,
     struct container file = {.name = name, .data = data, .size = size};
     struct fe_input_options options = {.limit = limit};
     SPK_TRY(container_look(&file, diags));
-    return load(&file, name, m, &options, diags, out_input);
+    const struct source from = {&file, NULL};
+    return load(&from, name, m, &options, diags, out_input);
+}
+
+spk_status fe_input_tensor(const struct st_tensor *tensor, const char *name,
+                           const struct ir_module *m, struct diag_list *diags,
+                           struct fe_input *out_input)
+{
+    const struct source from = {NULL, tensor};
+    const struct fe_input_options options = {0};
+    return load(&from, name, m, &options, diags, out_input);
 }

@@ -17,6 +17,7 @@
 #define FE_INPUT_MAX_BYTES ((uint64_t)8 << 30)
 
 struct st_file;
+struct st_tensor;
 
 /* How pictures and recordings become inputs; all zero is the default. */
 enum fe_frames { FE_FRAMES_TIME, FE_FRAMES_COUNT };
@@ -53,6 +54,11 @@ SPK_CHECKED spk_status fe_input_load(const char *path, const struct ir_module *m
 SPK_CHECKED spk_status fe_input_parse(const void *data, size_t size, const char *name,
                                       const struct ir_module *m, uint64_t limit,
                                       struct diag_list *diags, struct fe_input *out_input);
+
+/* The same on one tensor, whatever its name; its data must outlive the input. */
+SPK_CHECKED spk_status fe_input_tensor(const struct st_tensor *tensor, const char *name,
+                                       const struct ir_module *m, struct diag_list *diags,
+                                       struct fe_input *out_input);
 
 /* The same, with options, and also for
  *  - a picture (PNG, JPEG, PPM, PGM), for still images with a declared normalisation. One of the

@@ -544,7 +544,9 @@ spk_status fe_target_parse(const char *name, const char *text, size_t length,
     arena_init(&t->arena, 0);
     sha256_bytes(text, length, t->sha256);
     t->path = arena_strdup(&t->arena, name);
-    spk_status status = t->path ? SPK_OK : SPK_ERR_NOMEM;
+    t->text = arena_strndup(&t->arena, text, length);
+    t->length = length;
+    spk_status status = t->path && t->text ? SPK_OK : SPK_ERR_NOMEM;
     if (status == SPK_OK)
         status = yt_parse(name, text, length, &t->arena, diags, &root);
     if (status == SPK_OK) {

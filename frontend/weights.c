@@ -352,12 +352,13 @@ static spk_status prepare(struct binder *b)
     return SPK_OK;
 }
 
-/* Takes the open file over. */
-static spk_status bind_file(struct ir_module *m, struct st_file *file, struct diag_list *diags,
-                            struct fe_weights_report *out_report)
+spk_status fe_weights_bind_tensors(struct ir_module *m, struct st_file *file,
+                                   struct diag_list *diags, struct fe_weights_report *out_report)
 {
     struct binder b = {.m = m, .diags = diags, .file = file};
     struct fe_weights_report report = {0};
+    if (out_report)
+        *out_report = report;
     arena_init(&b.scratch, 0);
     spk_status status = prepare(&b);
     if (status == SPK_OK)
@@ -394,7 +395,7 @@ spk_status fe_weights_bind_ema(struct ir_module *m, const char *path, bool ema,
     if (out_report)
         *out_report = (struct fe_weights_report){0};
     SPK_TRY(tensor_file_open(path, ema, diags, &file));
-    return bind_file(m, file, diags, out_report);
+    return fe_weights_bind_tensors(m, file, diags, out_report);
 }
 
 spk_status fe_weights_bind_memory(struct ir_module *m, const void *data, size_t size,
@@ -405,5 +406,5 @@ spk_status fe_weights_bind_memory(struct ir_module *m, const void *data, size_t 
     if (out_report)
         *out_report = (struct fe_weights_report){0};
     SPK_TRY(tensor_file_open_memory(data, size, name, false, diags, &file));
-    return bind_file(m, file, diags, out_report);
+    return fe_weights_bind_tensors(m, file, diags, out_report);
 }

@@ -11,6 +11,8 @@
 #include "support/diag.h"
 #include "support/status.h"
 
+struct st_file;
+
 struct fe_weights_report {
     uint32_t n_bound, n_in_place, n_converted; /* params; bound = in place + converted */
     uint64_t elements;                         /* of all bound params */
@@ -44,5 +46,10 @@ SPK_CHECKED spk_status fe_weights_bind_ema(struct ir_module *m, const char *path
 SPK_CHECKED spk_status fe_weights_bind_memory(struct ir_module *m, const void *data, size_t size,
                                               const char *name, struct diag_list *diags,
                                               struct fe_weights_report *out_report);
+
+/* The same on an open file, which is taken over, also on an error. */
+SPK_CHECKED spk_status fe_weights_bind_tensors(struct ir_module *m, struct st_file *file,
+                                               struct diag_list *diags,
+                                               struct fe_weights_report *out_report);
 
 #endif

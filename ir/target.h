@@ -166,7 +166,9 @@ struct tgt_fact {
 struct tgt {
     struct arena arena;
     const char *name, *description, *path;
-    uint8_t sha256[32]; /* of the YAML text */
+    uint8_t sha256[32]; /* of the text */
+    const char *text;   /* the description itself, [length] */
+    size_t length;
     struct tgt_const limit[TGT_LIMIT_COUNT];
     struct tgt_const energy_pj[TGT_ENERGY_COUNT];
     struct tgt_const time_ns[TGT_TIME_COUNT];

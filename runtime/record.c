@@ -72,7 +72,7 @@ void record_keep_first(struct record *r, uint32_t n)
     r->n_images = n;
 }
 
-static uint32_t golden_axes(const struct ir_type *type, uint64_t axis[3])
+uint32_t record_axes(const struct ir_type *type, uint64_t axis[3])
 {
     switch (type->layout) {
     case IR_CHW:
@@ -105,7 +105,7 @@ spk_status record_add(struct record *r, const char *name, const struct ir_type *
     if (record_find(r, name))
         return diag_internal(d, spk_span_none, "E0811", "'%s' is recorded twice", name);
     o.t.is_i32 = type->bound < 1 || type->bound > UINT8_MAX;
-    o.t.n_axes = golden_axes(type, o.t.axis);
+    o.t.n_axes = record_axes(type, o.t.axis);
     o.t.frame_elements = ir_type_elements(type);
     o.t.name = arena_strdup(&r->arena, name);
     if (!o.t.name)
@@ -337,7 +337,7 @@ static spk_status teacher_bind(struct record_teacher *t, const struct ir_node *n
     bool same = false;
     spk_status status;
 
-    want.n_axes = golden_axes(&n->type, want.axis);
+    want.n_axes = record_axes(&n->type, want.axis);
     for (uint32_t i = 0; i < t->r->tensors.len; i++) {
         const struct record_tensor *x = &t->r->tensors.data[i].t;
 

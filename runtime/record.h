@@ -25,6 +25,9 @@ struct record_tensor {
 
 struct record;
 
+/* Axes of one frame of a value as files have them; returns how many. */
+uint32_t record_axes(const struct ir_type *type, uint64_t axis[3]);
+
 /* An empty record for n_images images; more than limit_bytes of data (0: the default above) are
  * refused with SPK_ERR_INPUT and a remedy. */
 spk_status record_create(uint32_t n_images, uint64_t limit_bytes, struct record **out) SPK_CHECKED;

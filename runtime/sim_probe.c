@@ -27,10 +27,16 @@ static bool in_group(const struct sim *s, const struct sim_group *g, const struc
 }
 
 /* Owner (a group, or behind them a task) and neuron of a point; false where it has no membrane. */
-static bool find_seat(const struct sim *s, const struct probe_point *p, struct sim_seat *out)
+static bool find_seat(const struct sim *s, const struct probe_point *named, struct sim_seat *out)
 {
+    struct probe_point at = *named;
+    const struct probe_point *p = &at;
     if (p->layer >= s->n_layers || p->channel >= s->im->layers[p->layer].channels)
         return false;
+    at.channel = 0; /* that of the image, of which the model's may be a permutation */
+    while (img_channel(s->im, at.layer, at.channel) != named->channel)
+        if (++at.channel == s->im->layers[at.layer].channels)
+            return false;
     for (uint32_t i = s->layer_group_first[p->layer]; i < s->layer_group_first[p->layer + 1]; i++) {
         const struct sim_group *g = &s->groups[s->layer_groups[i]];
         out->owner = s->layer_groups[i];

@@ -10,8 +10,8 @@
  * When memory runs out while recording, diags->out_of_memory is set and from then on the functions
  * that return a status return SPK_ERR_NOMEM. Not thread-safe. Code numbers by room: E00xx files and
  * containers (support), E01xx-E02xx frontend, E03xx IR, E04xx weights, E05xx targets, E06xx passes
- * and mapping, E07xx backends, E08xx runtime, E09xx check and tool; W and R instead of E for
- * warnings, remarks. */
+ * and mapping, E07xx backends, E08xx runtime, E09xx check and tool, E10xx objects of the library;
+ * W and R instead of E for warnings, remarks. */
 #ifndef SPIKEC_SUPPORT_DIAG_H
 #define SPIKEC_SUPPORT_DIAG_H
 

@@ -1,4 +1,5 @@
-/* spikec: public C API.
+/* spikec: public C API. This header has contexts and jobs; objects.h, which it includes, has
+ * networks, chips and mappings as objects in memory.
  *
  * A context holds diagnostics, threads and callbacks; one call does one job of the command line
  * (compile, run, simulate, verify, ...). Every job takes a struct of options, whose zero value is
@@ -96,8 +97,8 @@ struct spk_data_options {
     struct spk_input_form form;
 };
 
-/* Neurons whose membranes and spikes are wanted, "LAYER[NEURONS]" each (docs/commands.md, simulate),
- * and the file for them: .csv, or safetensors. */
+/* Neurons whose membranes and spikes are wanted, "LAYER[NEURONS]" each (docs/commands.md,
+ * simulate), and the file for them: .csv, or safetensors. */
 struct spk_probe_options {
     const char *const *probe;
     size_t n_probes;
@@ -176,7 +177,7 @@ struct spk_estimate_options {
     struct spk_model_options model;
     const char *target, *attention, *objective, *system, *rates;
     const char *constraints; /* as of spk_compile_options */
-    const char *cut; /* as of spk_compile_options */
+    const char *cut;         /* as of spk_compile_options */
     bool separate_cores;
     bool remarks;
 };
@@ -254,11 +255,11 @@ int spk_partition(spk_context *context, const struct spk_partition_options *opti
 
 /* place: puts the clusters of a graph on a mesh and writes a .pl placement. */
 struct spk_place_options {
-    const char *graph;     /* .cg, .hgr or .snn file */
-    const char *mesh;      /* "WxH" for .hgr and .snn; NULL: the smallest nearly square one */
-    const char *output;    /* .pl file, replaced in one step */
-    const char *objective; /* "unicast" (default) or "multicast" */
-    const char *placer;    /* "spikec" (default), "scotch", "metis", "hilbert", "row", "snake" */
+    const char *graph;       /* .cg, .hgr or .snn file */
+    const char *mesh;        /* "WxH" for .hgr and .snn; NULL: the smallest nearly square one */
+    const char *output;      /* .pl file, replaced in one step */
+    const char *objective;   /* "unicast" (default) or "multicast" */
+    const char *placer;      /* "spikec" (default), "scotch", "metis", "hilbert", "row", "snake" */
     const char *constraints; /* file of cells to avoid and pins of clusters (YAML), or NULL */
     uint64_t seed;
     double effort; /* of the search; 0: 1 */
@@ -348,5 +349,7 @@ int spk_model_list(spk_context *context, spk_result **out_result);
 #ifdef __cplusplus
 }
 #endif
+
+#include "objects.h"
 
 #endif

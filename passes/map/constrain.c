@@ -60,7 +60,7 @@ static spk_status check_range(const struct mapping *m, struct ctr_range r, const
     const uint32_t beyond = r.last != CTR_ANY ? r.last : r.first;
     if (ctr_is_any(r) || beyond < n)
         return SPK_OK;
-    spk_status status = diag_error(diags, span, "E0677", "there is no %s %u on '%s'", what, beyond,
+    spk_status status = diag_error(diags, span, "E0618", "there is no %s %u on '%s'", what, beyond,
                                    m->net.target->name);
     diag_help_set(diags, "%ss from 0 to %llu", what, (unsigned long long)(n - 1));
     return status;
@@ -160,7 +160,7 @@ static spk_status set_bits(struct mapping *m, const struct ctr_bits *b, struct d
     const uint32_t most = m->net.target->arith.weight_bits;
     bool known = false, weighted = false;
     if (b->bits > most) {
-        spk_status status = diag_error(diags, b->span, "E0669", "%u bits of weights, '%s' has %u",
+        spk_status status = diag_error(diags, b->span, "E0616", "%u bits of weights, '%s' has %u",
                                        b->bits, m->net.target->name, most);
         diag_help_set(diags, "2 to %u", most);
         return status;
@@ -313,10 +313,10 @@ static spk_status refuse_area(const struct pinning *p, const struct pinned_area 
     ctr_area_text(&a->area, &place);
     spk_status status =
         cells == 0
-            ? diag_nofit(p->diags, pin->span, "E0678",
+            ? diag_nofit(p->diags, pin->span, "E0619",
                          "'%s' is pinned to %s, where no core may be used", layer,
                          strbuf_cstr(&place))
-            : diag_nofit(p->diags, pin->span, "E0679",
+            : diag_nofit(p->diags, pin->span, "E0696",
                          "%u cores ('%s' and what shares its pins) are pinned to %s, which has %zu",
                          a->n_cores, layer, strbuf_cstr(&place), cells);
     if (cells == 0)
@@ -361,7 +361,7 @@ static spk_status check_single(const struct pinning *p)
                 continue;
             const struct pinned_area *a = &p->areas.data[i], *b = &p->areas.data[k];
             spk_status status =
-                diag_nofit(p->diags, p->c->pin[a->pin].span, "E0679",
+                diag_nofit(p->diags, p->c->pin[a->pin].span, "E0696",
                            "cores of '%s' and '%s' are pinned to one place",
                            p->m->net.pops.data[a->pop].name, p->m->net.pops.data[b->pop].name);
             diag_note_add(p->diags, p->c->pin[b->pin].span, "the other pin");

@@ -255,7 +255,7 @@ static spk_status refuse_constraints(const struct mapping *m, const struct tgt_s
 {
     const struct room *all = &sums->room[(size_t)sums->wide * (s->chips_y + 1) - 1];
     spk_status status = diag_nofit(
-        diags, spk_span_none, "E0676",
+        diags, spk_span_none, "E0617",
         "the model needs %llu cores, %llu attention engines and %llu embedded processors; the "
         "constraints leave %llu, %llu and %llu of system '%s'",
         (unsigned long long)need->cores, (unsigned long long)need->engines,

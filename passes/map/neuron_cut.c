@@ -249,7 +249,7 @@ static spk_status refuse(struct cutter *c)
     size_t worst = 0;
     for (size_t k = 1; k < MAP_N_LIMITS; k++)
         worst = c->over[k] > c->over[worst] ? k : worst;
-    return diag_nofit(c->diags, spk_span_none, "E0669",
+    return diag_nofit(c->diags, spk_span_none, "E0757",
                       "no cut by neurons was found that respects '%s': the fullest core needs %.2f "
                       "times its %s",
                       c->m->net.target->name, c->over[worst], map_limits[worst].what);
@@ -269,7 +269,7 @@ static spk_status refuse_neuron(const struct cutter *c)
     while (c->graph.first[pop + 1] <= most)
         pop++;
     spk_status status = diag_nofit(
-        c->diags, net->pops.data[pop].span, "E0677",
+        c->diags, net->pops.data[pop].span, "E0759",
         "layer '%s' does not fit '%s': channel %u hears %u neurons, which takes more than a core",
         net->pops.data[pop].name, net->target->name, most - c->graph.first[pop], inputs[most]);
     spk_free(inputs);

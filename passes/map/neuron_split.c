@@ -117,7 +117,7 @@ static spk_status count_parts(const struct splitter *s, uint32_t pop, uint32_t *
 static spk_status refuse(const struct splitter *s, const struct map_pop *p, uint32_t parts)
 {
     spk_status status =
-        diag_nofit(s->diags, p->span, "E0678",
+        diag_nofit(s->diags, p->span, "E0760",
                    "layer '%s' does not fit '%s': its neurons hear %u times what a core holds, and "
                    "partial sums need graded spikes of at least %u bits",
                    p->name, s->net->target->name, parts, s->net->target->arith.state_bits);
@@ -268,7 +268,7 @@ static spk_status keep(struct splitter *s, uint32_t pop)
 
 static spk_status refuse_time(const struct splitter *s, const struct map_pop *p)
 {
-    return diag_nofit(s->diags, p->span, "E0679",
+    return diag_nofit(s->diags, p->span, "E0761",
                       "layer '%s' does not fit '%s': partial sums of its inputs take a step more "
                       "than a loop or the delays of synapses allow",
                       p->name, s->net->target->name);

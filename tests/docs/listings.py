@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 from markdown_it import MarkdownIt
 
@@ -22,6 +23,13 @@ def doctor(part):
     return next(p["found"] for p in json.loads(done.stdout)["parts"] if p["name"] == part)
 
 
+def library():
+    """Whether the interpreter can load the library of the tool that is tested."""
+    file = os.path.join(os.path.dirname(os.environ.get("SPIKEC_TOOL", "spikec")), "libspikec.so")
+    load = [sys.executable, "-c", f"import ctypes; ctypes.CDLL({file!r})"]
+    return subprocess.run(load, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
 # Kinds in which nothing can run; COMMAND finds what would hide there.
 SILENT = ("text", "formula", "grammar")
 KINDS = ("console", "sh", "spk", "sir", "c", "python", "json", "yaml", *SILENT)
@@ -29,9 +37,10 @@ COMMAND = re.compile(r"^\s*(\$ |spikec |tools/|build/release/|cmake )", re.M)
 # What a listing may need, whether it is there, and what to say where it is not.
 NEEDS = {
     "fashion": (lambda: os.path.isdir(FASHION), "the package dataset-fashion-mnist is not installed"),
-    "torch": (lambda: importlib.util.find_spec("torch"), "PyTorch is not installed"),
+    "torch": (lambda: importlib.util.find_spec("torch") and library(), "PyTorch is not installed"),
     "brian": (lambda: importlib.util.find_spec("brian2"), "Brian 2 is not installed"),
     "sanafe": (lambda: os.environ.get("SANAFE_SIM"), "SANA-FE is not installed (SANAFE_SIM)"),
+    "library": (library, "programs that are not instrumented cannot load this build of the library"),
     "native": (lambda: doctor("native code") and doctor("LLVM library"), "no native code without LLVM"),
     "root": (lambda: False, "changes the system"),
     "hours": (lambda: False, "takes an hour or more"),

@@ -51,7 +51,9 @@ class Session:
         self.status = os.fdopen(status)
         environment = {**os.environ, "PATH": f"{tools}:/usr/bin:{os.environ['PATH']}", "HOME": folder,
                        "LC_ALL": "C.UTF-8", "SPIKEC_SOURCE_DIR": SOURCE,
-                       "SPIKEC_BUILD_DIR": os.path.dirname(TOOL)}
+                       "SPIKEC_BUILD_DIR": os.path.dirname(TOOL),
+                       "SPIKEC_LIBRARY": os.path.join(os.path.dirname(TOOL), "libspikec.so"),
+                       "PYTHONPATH": os.path.join(SOURCE, "python")}
         for name in ("SPIKEC_MODELS", "SPIKEC_TARGETS"):
             environment.pop(name, None)
         self.shell = subprocess.Popen(["bash"], cwd=folder, stdin=subprocess.PIPE, text=True,

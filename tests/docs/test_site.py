@@ -19,7 +19,7 @@ lacking = [m for m in NEEDED if not importlib.util.find_spec(m)]
 if lacking:
     print(f"skipped: no {', '.join(lacking)}; tools/setup --check installs it")
     sys.exit(77)
-COPIED = ("docs", "editors", "examples", "tools/train/README.md", "README.md", "CONTRIBUTING.md",
+COPIED = ("docs", "editors", "examples", "include", "tools/train/README.md", "README.md", "CONTRIBUTING.md",
           "CHANGELOG.md", "LICENSE", "CMakeLists.txt")
 
 

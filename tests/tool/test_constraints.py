@@ -71,7 +71,7 @@ class Constrained(t.ToolTest):
             self.assertTrue(set(f["embedded"]["chip"]) <= {3, 5, 6})
         self.compile(CASE, "loihi1", self.path("no"), "--constraints",
                      self.write(forbid=[{"chip": "0-1"}]), "--system", "kapoho-bay",
-                     expect=t.NO_FIT, says=("E0676", "kapoho-bay", "leave 0"))
+                     expect=t.NO_FIT, says=("E0617", "kapoho-bay", "leave 0"))
 
     def test_pins(self):
         for placer in ("spikec", "hilbert", "row", "metis"):
@@ -162,7 +162,7 @@ class Constrained(t.ToolTest):
         t.write_text(self.path("four.yaml"), text.replace("weight_bits: {value: 8", "weight_bits: {value: 4"))
         self.run_tool("estimate", *t.model_arguments(CASE), "--target", self.path("four.yaml"),
                       "--constraints", self.write(weight_bits=[{"layer": "block.*", "bits": 5}]),
-                      expect=t.BAD_INPUT, says=("E0669", "2 to 4"))
+                      expect=t.BAD_INPUT, says=("E0616", "2 to 4"))
 
     def test_checker(self):
         """The image is moved where it may not be; constraints are changed behind it."""
@@ -231,19 +231,19 @@ class Constrained(t.ToolTest):
                 pin=[{"layer": "blok.0.attn.q_lif", "x": 1}])
         refused(bad, "E0646", "'none.*'", pin=[{"layer": "none.*", "x": 1}])
         refused(bad, "E0646", "clusters", pin=[{"cluster": 0, "x": 1}])
-        refused(bad, "E0677", "column 8", "0 to 7", forbid=[{"x": 8}])
-        refused(bad, "E0677", "row 16", forbid=[{"y": "3-16"}])
-        refused(bad, "E0677", "core 128", forbid=[{"core": 128}])
-        refused(bad, "E0677", "chip 1152", pin=[{"layer": "head*", "chip": 1152},
+        refused(bad, "E0618", "column 8", "0 to 7", forbid=[{"x": 8}])
+        refused(bad, "E0618", "row 16", forbid=[{"y": "3-16"}])
+        refused(bad, "E0618", "core 128", forbid=[{"core": 128}])
+        refused(bad, "E0618", "chip 1152", pin=[{"layer": "head*", "chip": 1152},
                                                 {"layer": "*", "chip": 1152}][1:])
         refused(bad, "E0649", "no place in common", "the other pin",
                 pin=[{"layer": "block.0.*", "x": "0-2"}, {"layer": "block.0.attn.q*", "x": "3-4"}])
-        refused(nofit, "E0679", "pinned to", "which has 2",
+        refused(nofit, "E0696", "pinned to", "which has 2",
                 pin=[{"layer": "*", "x": "0-1", "y": 0}])
-        refused(nofit, "E0678", "no core may be used",
+        refused(nofit, "E0619", "no core may be used",
                 pin=[{"layer": "block.0.attn.q_lif", "x": 1, "y": 1}], forbid=[{"x": 1}])
-        refused(nofit, "E0678", "122", pin=[{"layer": "block.0.attn.q_lif", "x": 0, "y": 15}])
-        refused(nofit, "E0679", "one place",
+        refused(nofit, "E0619", "122", pin=[{"layer": "block.0.attn.q_lif", "x": 0, "y": 15}])
+        refused(nofit, "E0696", "one place",
                 pin=[{"layer": "block.0.mlp.fc2_lif", "x": 1, "y": 1},
                      {"layer": "block.1.mlp.fc2_lif", "core": 9}])
         # three layers for two places that no pair of pins tells
@@ -289,7 +289,7 @@ class Constrained(t.ToolTest):
                             self.path("out"), "--json").json()
         chips = [row["chips"] for row in out["rows"]]
         self.assertEqual(out["fitting"], 1)
-        self.assertIn("E0676", out["rows"][1]["reason"])
+        self.assertIn("E0617", out["rows"][1]["reason"])
         self.assertEqual(chips, [1, None])
 
     def test_diff(self):
@@ -341,9 +341,9 @@ class Placed(t.ToolTest):
         refused(t.NO_FIT, "E0683", pin=[{"cluster": "0-1", "core": 7}])
         refused(t.BAD_INPUT, "E0649", pin=[{"cluster": 3, "x": 1}, {"cluster": "2-4", "x": 2}])
         refused(t.BAD_INPUT, "E0646", pin=[{"layer": "a", "x": 1}])
-        refused(t.BAD_INPUT, "E0677", "cluster 100", pin=[{"cluster": 100, "x": 1}])
-        refused(t.BAD_INPUT, "E0677", "chip 1", pin=[{"cluster": 0, "chip": 1}])
-        refused(t.BAD_INPUT, "E0677", "column 12", forbid=[{"x": "5-12"}])
+        refused(t.BAD_INPUT, "E0618", "cluster 100", pin=[{"cluster": 100, "x": 1}])
+        refused(t.BAD_INPUT, "E0618", "chip 1", pin=[{"cluster": 0, "chip": 1}])
+        refused(t.BAD_INPUT, "E0618", "column 12", forbid=[{"x": "5-12"}])
 
 
 if __name__ == "__main__":

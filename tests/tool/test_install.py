@@ -82,7 +82,8 @@ class Tree(t.ToolTest):
         self.run_tool("check", out, tool=self.tool)
 
     def test_what_is_there(self):
-        for name in ("include/spikec/spikec.h", "share/man/man1/spikec.1",
+        for name in ("include/spikec/spikec.h", "include/spikec/objects.h",
+                     "share/doc/spikec/examples/library/CMakeLists.txt", "share/man/man1/spikec.1",
                      "share/bash-completion/completions/spikec",
                      "share/zsh/vendor-completions/_spikec",
                      "share/fish/vendor_completions.d/spikec.fish", "share/vim/vimfiles/syntax/spk.vim",
@@ -183,7 +184,17 @@ class Package(t.ToolTest):
         root = self.path("root")
         run("dpkg-deb", "-x", package, root)
         tool = os.path.join(root, "usr", "bin", "spikec")
-        self.assertEqual(self.needed(tool) - self.provided(depends), set())
+        library = os.path.join(root, "usr", "lib", "libspikec.so")
+        for file in (tool, library):
+            self.assertEqual(self.needed(file) - self.provided(depends), set(), file)
+        run("dpkg-deb", "-e", package, self.path("control"))
+        scripts = "".join(t.read_text(f) for f in glob.glob(self.path("control", "*"))
+                          if os.path.basename(f) in ("triggers", "postinst"))
+        self.assertIn("ldconfig", scripts)
+        module = os.path.join(root, "usr", "lib", "python3", "dist-packages")
+        if not t.INSTRUMENTED:
+            self.assertIn("0.1.0", run("/usr/bin/python3", "-B", "-c", "import spikec; print(spikec.__version__)",
+                                       cwd="/", env={"PYTHONPATH": module}))
         self.run_tool("estimate", "spikformer_v2_fashion", "--target", "loihi2", tool=tool)
         folders = self.run_tool("doctor", "--json", tool=tool).json()["targets"]["folders"]
         self.assertEqual(os.path.realpath(folders[0]),

@@ -7,6 +7,8 @@ import unittest
 import numpy as np
 
 import spikec_tool as t
+from nir_graphs import STEPS, Base, counts
+from test_sparse import NETS
 
 CASE = "v2-tiny-exact"
 INPUT = t.golden(CASE, "input.safetensors")
@@ -120,6 +122,27 @@ class Probes(t.ToolTest):
         refused(f"{inner}[0]", says="E0843", expect=t.BAD_INPUT)
         self.run_tool("simulate", self.path("d"), "--input", INPUT, "--probe", f"{name}[1]",
                       expect=t.USAGE, says="--probe-out")
+
+
+class SparseProbes(Base):
+    def test_cut_by_neurons(self):
+        """The chip's channels are a permutation of the model's; probes go by the model's."""
+        for name in ("chain", "shortcut"):
+            (nodes, edges), shape = NETS[name]
+            folder = self.path(name)
+            self.run_tool("compile", self.write(nodes, edges), "--target", "loihi2", "--set",
+                          f"timesteps={STEPS}", "--cut", "neurons", "-o", folder, "--quiet")
+            layers = t.json.loads(t.read_text(self.path(name, "mapping.json")))["layers"]
+            layer = next(x for x in layers if x["kind"] == "neuron" and
+                         x["order"] != sorted(x["order"]))["name"]
+            t.write_tensors(self.path("x.st"), {"input": counts(shape, images=3)})
+            both = []
+            for more in (["simulate", folder], ["run", folder, "--level", "Q"]):
+                self.run_tool(*more, "--input", self.path("x.st"), "--probe", layer, "--probe-out",
+                              self.path("p.st"), "--quiet")
+                both.append(t.read_tensors(self.path("p.st")))
+            self.assert_same_tensors(*both)
+            self.assertGreater(np.count_nonzero(both[0][layer + ".membrane"]), 100)
 
 
 if __name__ == "__main__":

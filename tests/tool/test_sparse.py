@@ -238,13 +238,13 @@ class Sparse(Base):
         path = self.write(nodes, edges)
         more = ("-o", self.path("c"), "--set", f"timesteps={STEPS}")
         self.run_tool("compile", path, "--target", self.target("small-binary"), *more, "--cut",
-                      "neurons", expect=t.NO_FIT, says=("E0678", "graded"))
+                      "neurons", expect=t.NO_FIT, says=("E0760", "graded"))
         self.run_tool("compile", path, "--target", self.target("small-binary"), *more,
                       expect=t.NO_FIT, says=("E0672", "n1"))
         nodes["back"] = affine(30, 30, seed=3)
         edges += [("n1", "back"), ("back", "n1")]
         self.run_tool("compile", self.write(nodes, edges), "--target", self.target("small"), *more,
-                      "--cut", "neurons", expect=t.NO_FIT, says=("E0679", "loop"))
+                      "--cut", "neurons", expect=t.NO_FIT, says=("E0761", "loop"))
         self.assertFalse(os.path.exists(self.path("c")))
 
     def test_refused(self):
@@ -254,7 +254,7 @@ class Sparse(Base):
         self.run_tool("compile", path, "--target", "loihi2", *more, "neurons", expect=t.NO_FIT,
                       says=("E0670", "n1"))
         self.run_tool("compile", path, "--target", "loihi2", *more, "diagonally", expect=t.USAGE,
-                      says=("E0676", "tiles"))
+                      says=("E0758", "tiles"))
         self.assertFalse(os.path.exists(self.path("c")))
         # nothing fits cores with next to no memory, and the reason is named
         text = self.text(self.target("small"))
@@ -263,7 +263,7 @@ class Sparse(Base):
             f.write(re.sub(r"(\n  synapse_bits: {value: )[^,]*", r"\g<1>128", text))
         (nodes, edges), _ = NETS["chain"]
         self.run_tool("compile", self.write(nodes, edges), "--target", tiny, *more, "neurons",
-                      expect=t.NO_FIT, says=("E0677", "more than a core"))
+                      expect=t.NO_FIT, says=("E0759", "more than a core"))
 
 
 if __name__ == "__main__":

@@ -315,11 +315,6 @@ static void test_progress(void **state)
     struct recorder seen = {0};
     atomic_int cancel = 0;
     struct progress progress = {&seen, on_begin, on_update, on_end, &cancel, NULL};
-    struct progress_bar bar;
-    struct progress drawn;
-    char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
     (void)state;
     progress_begin(NULL, "x", 1);
     assert_ok(progress_update(NULL, 1));
@@ -331,21 +326,6 @@ static void test_progress(void **state)
     assert_true(progress_cancelled(&progress));
     progress_end(&progress);
     assert_true(seen.begins == 1 && seen.updates == 2 && seen.ends == 1);
-
-    progress_bar_init(&bar, stream, true);
-    drawn = progress_bar_callbacks(&bar, NULL);
-    progress_begin(&drawn, "images", 10);
-    bar.last_ns = 0; /* long ago */
-    assert_ok(progress_update(&drawn, 5));
-    progress_begin(&drawn, "inner", 10);
-    assert_ok(progress_update(&drawn, 9));
-    progress_end(&drawn);
-    progress_end(&drawn);
-    progress_end(&drawn);
-    (void)fclose(stream);
-    assert_non_null(strstr(text, "images [############............]  50%"));
-    assert_null(strstr(text, "inner"));
-    free(text);
 }
 
 static void test_time(void **state)
