@@ -458,8 +458,6 @@ spk_status api_compile_parts(spk_context *c, const struct api_parts *parts,
     memset(out, 0, sizeof *out);
     spk_status status = compile_names(&k, o);
     if (status == SPK_OK)
-        status = load_constraints(&k, o->constraints);
-    if (status == SPK_OK)
         status = compile_loaded(&k, o, out);
     if (status == SPK_OK) {
         out->quantised = k.module;
@@ -519,7 +517,6 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
 {
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
     SPK_TRY(api_system_check(k->c, k->target, o->system));
-    SPK_TRY(load_constraints(k, o->constraints));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
     SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
@@ -532,8 +529,6 @@ spk_status api_estimate_parts(spk_context *c, const struct api_parts *parts,
 {
     struct compile k = borrow_parts(c, parts);
     spk_status status = api_system_check(c, k.target, o->system);
-    if (status == SPK_OK)
-        status = load_constraints(&k, o->constraints);
     if (status == SPK_OK)
         status = objective_by_name(c, o->objective, k.target, &k.objective);
     if (status == SPK_OK)
