@@ -101,7 +101,10 @@ SPK_CHECKED spk_status api_data_load(spk_context *c, const struct spk_data_optio
                                      const struct ir_module *module, struct api_data *out);
 /* Fraction of images whose largest logit (the first of equals) is the label's. */
 double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes);
+/* Numbers that a network gives for an image: its classes, or the values of all its outputs. */
 uint32_t api_classes(const struct ir_module *m);
+/* Whether they are those of classes: one output without positions. */
+bool api_classifies(const struct ir_module *m);
 
 /* ---- compiled folders (docs/architecture.md) ---- */
 

@@ -284,7 +284,7 @@ static int cmd_manual(spk_context *c, struct tool_args *a, spk_result **out)
 
 const struct tool_command tool_commands[] = {
     {"run", "MODEL|DIR", "Run a network: level R of a model, R or Q of a compiled folder.",
-     "MODEL is a path or the name of a zoo model.", "mwilyg", 1, 1, cmd_run},
+     "MODEL is a path or the name of a zoo model.", "mwiMlyg", 1, 1, cmd_run},
     {"build", "MODEL|DIR", "Build a network into a library or object for C programs.",
      "Code for one network and one processor; needs LLVM. Also writes the C header.", "mwbg", 1, 1,
      cmd_build},

@@ -73,7 +73,10 @@ enum {
     K_CLUSTERS,
     K_MESH,
     K_VARY,
-    K_COMPILE
+    K_COMPILE,
+    K_MASK,
+    K_MASK_RATIO,
+    K_MASK_SEED
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -88,6 +91,10 @@ static const struct tool_option OPTIONS[] = {
     {'i', "labels", K_LABELS, "FILE",
      "labels: IDX (.gz), safetensors with tensor `labels`, or text"},
     {'i', "limit", K_LIMIT, "N", "only the first N images"},
+    {'M', "mask", K_MASK, "FILE",
+     "mask of patches (safetensors), of models that take one: 1 where hidden"},
+    {'M', "mask-ratio", K_MASK_RATIO, "R", "draw the mask: the share of patches that it hides"},
+    {'M', "mask-seed", K_MASK_SEED, "N", "seed of a drawn mask (default 0)"},
     {'t', "target", K_TARGET, "T", "target: a name (spikec target list) or a YAML file"},
     {'l', "level", K_LEVEL, "R|Q", "float reference (R, default) or quantised (Q, compiled DIR)"},
     {'v', "levels", K_LEVELS, "LIST", "levels to compare (default R,Q,M)"},
@@ -317,6 +324,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->clusters;
     case K_MESH:
         return &a->mesh;
+    case K_MASK:
+        return &a->data.mask;
     case K_INTERPOLATION:
         return &a->data.form.interpolation;
     case K_FRAMES:
@@ -382,6 +391,12 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_SEED:
         a->seed = number(state, text, "seed", UINT64_MAX);
+        return 0;
+    case K_MASK_RATIO:
+        a->data.mask_ratio = fraction(state, text, "mask-ratio");
+        return 0;
+    case K_MASK_SEED:
+        a->data.mask_seed = number(state, text, "mask-seed", UINT64_MAX);
         return 0;
     case K_REPEAT:
         a->repeat = (uint32_t)number(state, text, "repeat", 1000);
