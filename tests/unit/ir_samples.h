@@ -210,6 +210,59 @@ SAMPLE struct ir_module *s_model(void)
     return m;
 }
 
+/* A small masked autoencoder with every op of ordinary networks: two outputs, a mask. */
+SAMPLE struct ir_module *s_autoencoder(void)
+{
+    struct ir_module *m = s_module("sample.autoencoder", IR_STAGE_MODEL, 2);
+    uint32_t lif = s_add_lif(m, "lif", 2.0f, 1.0f, false);
+    uint32_t w = s_param(m, "stem.weight", IR_DT_F32, 4, 4, 1, 2, 2);
+    uint32_t we = s_param(m, "embed.weight", IR_DT_F32, 2, 12, 4, 0, 0);
+    uint32_t token = s_param(m, "mask_token", IR_DT_F32, 1, 12, 0, 0, 0);
+    uint32_t table = s_param(m, "pos_embed", IR_DT_F32, 2, 4, 12, 0, 0);
+    uint32_t nw = s_param(m, "norm.weight", IR_DT_F32, 1, 12, 0, 0, 0);
+    uint32_t nb = s_param(m, "norm.bias", IR_DT_F32, 1, 12, 0, 0, 0);
+    uint32_t wp = s_param(m, "pred.weight", IR_DT_F32, 2, 16, 4, 0, 0);
+    struct ir_node grid = s_input(1, 2, 2, false), time = s_op(IR_OP_MEAN);
+    struct ir_node norm = s_op(IR_OP_LAYERNORM), unit = s_op(IR_OP_LAYERNORM);
+    struct ir_node cut = s_op(IR_OP_SLICE), soft = s_op(IR_OP_SOFTMAX_ATTENTION);
+    struct ir_node patch = s_op(IR_OP_PATCHES);
+    grid.a.input.mask = true;
+    time.a.over_time = true;
+    norm.a.norm.eps = unit.a.norm.eps = 1e-6f;
+    unit.a.norm.sample = true;
+    cut.a.slice.count = 4;
+    soft.a.attention.heads = 2;
+    soft.a.attention.scale = 0.5f;
+    patch.a.patch = 4;
+    uint32_t image = s_node(m, s_input(1, 8, 8, false), "image", false, NONE, NONE);
+    uint32_t hidden = s_node(m, grid, "hidden", false, NONE, NONE);
+    uint32_t rep = s_node(m, s_repeat(2), NULL, false, OPS(image), NONE);
+    uint32_t conv = s_node(m, s_conv(2, 2, 0), NULL, false, OPS(rep), OPS(w));
+    uint32_t masked = s_node(m, s_op(IR_OP_MASK), "masked", false, OPS(conv, hidden), NONE);
+    uint32_t stem = s_node(m, s_neuron(lif), "stem_lif", true, OPS(masked), NONE);
+    uint32_t pool = s_node(m, s_pool(2, 2, 0), "pool", true, OPS(stem), NONE);
+    uint32_t tokens = s_node(m, s_reshape(IR_NC), NULL, false, OPS(pool), NONE);
+    uint32_t x = s_node(m, time, "tokens.mean", false, OPS(tokens), NONE);
+    x = s_node(m, s_op(IR_OP_LINEAR), NULL, false, OPS(x), OPS(we));
+    x = s_node(m, s_op(IR_OP_MASK), "token", false, OPS(x, hidden), OPS(token));
+    x = s_node(m, s_op(IR_OP_OFFSET), "offset", false, OPS(x), OPS(table));
+    x = s_node(m, norm, "norm", false, OPS(x), OPS(nw, nb));
+    uint32_t q = s_node(m, cut, "q", false, OPS(x), NONE);
+    cut.a.slice.begin = 4;
+    uint32_t k = s_node(m, cut, NULL, false, OPS(x), NONE);
+    cut.a.slice.begin = 8;
+    uint32_t v = s_node(m, cut, NULL, false, OPS(x), NONE);
+    x = s_node(m, soft, "soft", false, OPS(q, k, v), NONE);
+    x = s_node(m, s_op(IR_OP_GELU), "gelu", false, OPS(x), NONE);
+    x = s_node(m, s_op(IR_OP_LINEAR), "pred", false, OPS(x), OPS(wp));
+    uint32_t y = s_node(m, patch, "patches", false, OPS(image), NONE);
+    y = s_node(m, unit, "target", false, OPS(y), NONE);
+    uint32_t loss = s_node(m, s_op(IR_OP_MSE), "mse", false, OPS(x, y, hidden), NONE);
+    (void)s_node(m, s_op(IR_OP_OUTPUT), "reconstruction", false, OPS(x), NONE);
+    (void)s_node(m, s_op(IR_OP_OUTPUT), "loss", false, OPS(loss), NONE);
+    return m;
+}
+
 SAMPLE struct ir_module *s_lowered(void)
 {
     struct ir_module *m = s_module("sample.lowered", IR_STAGE_LOWERED, 4);

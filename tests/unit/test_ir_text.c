@@ -45,6 +45,7 @@ static void test_samples(void **state)
     round_trip(s_model());
     round_trip(s_lowered());
     round_trip(s_quantised());
+    round_trip(s_autoencoder());
 }
 
 static void test_random(void **state)
@@ -238,7 +239,7 @@ static void test_damaged(void **state)
 {
     (void)state;
     struct rng r;
-    struct ir_module *samples[3] = {s_model(), s_lowered(), s_quantised()};
+    struct ir_module *samples[3] = {s_model(), s_autoencoder(), s_quantised()};
     rng_seed(&r, 7);
     for (uint32_t i = 0; i < 3; i++) {
         struct strbuf b = {0};
