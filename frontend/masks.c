@@ -11,6 +11,8 @@
 #include "frontend/input_reader.h"
 #include "support/alloc.h"
 #include "support/checked.h"
+#include "support/events.h"
+#include "support/file.h"
 #include "support/rng.h"
 #include "support/strbuf.h"
 
@@ -63,8 +65,8 @@ static bool mask_shape(const struct st_tensor *x, const struct ir_type *t, uint3
 }
 
 /* Zeros and ones of the tensor, which must be nothing else. */
-static spk_status take_values(const struct input_reader *r, const struct st_file *file,
-                              const struct st_tensor *x, const struct mask_target *t, bool each)
+static spk_status take_values(const struct input_reader *r, const struct st_tensor *x,
+                              const struct mask_target *t, bool each)
 {
     const uint32_t images = r->out->input.n_images;
     struct st_tensor used = *x;
@@ -78,7 +80,7 @@ static spk_status take_values(const struct input_reader *r, const struct st_file
     spk_status status = st_to_f32(&used, values);
     for (size_t i = 0; i < count && status == SPK_OK; i++)
         if (values[i] != 0.0f && values[i] != 1.0f) {
-            status = diag_error(r->diags, st_place(file, x, r->diags), "E0717",
+            status = diag_error(r->diags, diag_place(r->diags, "%s", r->options.mask), "E0717",
                                 "value %llu of the mask is %g; a mask has zeros, and ones where a "
                                 "patch is hidden",
                                 (unsigned long long)i, (double)values[i]);
@@ -90,20 +92,29 @@ static spk_status take_values(const struct input_reader *r, const struct st_file
     return status;
 }
 
-static spk_status file_mask(const struct input_reader *r, const struct st_file *file,
+/* What the masks are taken from: a file of tensors, or one array. */
+struct mask_source {
+    struct st_file *file;
+    char *text;             /* of a .npy file */
+    struct st_tensor array; /* in it */
+};
+
+static spk_status file_mask(const struct input_reader *r, const struct mask_source *s,
                             const struct mask_target *t)
 {
-    const struct st_tensor *x = st_find(file, t->node->name ? t->node->name : "mask");
+    const struct st_tensor *x = s->text ? &s->array : NULL;
     const struct ir_type *type = &t->node->type;
     bool each;
     if (!x)
-        SPK_TRY(st_require(file, "mask", r->diags, &x));
+        x = st_find(s->file, t->node->name ? t->node->name : "mask");
+    if (!x)
+        SPK_TRY(st_require(s->file, "mask", r->diags, &x));
     if (mask_shape(x, type, r->out->input.n_images, &each))
-        return take_values(r, file, x, t, each);
+        return take_values(r, x, t, each);
     struct strbuf have = {0};
     st_describe(x, &have);
     spk_status status = diag_error(
-        r->diags, st_place(file, x, r->diags), "E0718",
+        r->diags, diag_place(r->diags, "%s", r->options.mask), "E0718",
         "the mask is %s, the model takes [%u,%u] or [%llu], or %u of either, one per image",
         strbuf_cstr(&have), type->height, type->width, (unsigned long long)ir_type_positions(type),
         r->out->input.n_images);
@@ -112,18 +123,29 @@ static spk_status file_mask(const struct input_reader *r, const struct st_file *
 }
 
 static spk_status fill(const struct input_reader *r, const struct ir_module *m,
-                       const struct st_file *file, struct mask_target t)
+                       const struct mask_source *source, struct mask_target t)
 {
     for (uint32_t i = 0; i < m->n_nodes; i++) {
         if (m->node[i].op != IR_OP_INPUT || !m->node[i].a.input.mask)
             continue;
         t.node = &m->node[i];
         t.n = ir_type_positions(&t.node->type);
-        SPK_TRY(file ? file_mask(r, file, &t) : drawn_mask(r, &t));
+        SPK_TRY(r->options.mask ? file_mask(r, source, &t) : drawn_mask(r, &t));
         t.first += t.n;
         t.index++;
     }
     return SPK_OK;
+}
+
+static spk_status open_source(const struct input_reader *r, struct mask_source *s)
+{
+    struct container place = {.name = r->options.mask};
+    size_t size;
+    SPK_TRY(container_look(&place, r->diags));
+    if (!npy_is_array(place.head, place.n_head))
+        return container_open_tensors(&place, r->diags, &s->file);
+    SPK_TRY(file_read(r->options.mask, 0, r->diags, &s->text, &size));
+    return npy_array((const uint8_t *)s->text, size, r->options.mask, r->diags, &s->array);
 }
 
 /* Makes room for the masks behind every image; *out_first is that of image 0. */
@@ -155,8 +177,8 @@ static spk_status widen(struct input_reader *r, uint64_t stride, float **out_fir
 spk_status input_add_masks(struct input_reader *r, const struct ir_module *m)
 {
     const uint64_t stride = ir_input_values(m);
-    struct container place = {.name = r->options.mask};
-    struct st_file *file = NULL;
+    struct mask_source source = {0};
+    spk_status status = SPK_OK;
     float *first = NULL;
     if (stride == r->out->input.image_stride) {
         if (!r->options.mask && !r->options.draws_mask)
@@ -164,17 +186,17 @@ spk_status input_add_masks(struct input_reader *r, const struct ir_module *m)
         return diag_usage(r->diags, spk_span_none, "E0719", "model '%s' takes no mask", m->name);
     }
     if (!r->options.mask && !r->options.draws_mask) {
-        spk_status status = diag_usage(r->diags, spk_span_none, "E0716",
-                                       "model '%s' takes a mask of patches", m->name);
+        status = diag_usage(r->diags, spk_span_none, "E0716", "model '%s' takes a mask of patches",
+                            m->name);
         diag_help_set(r->diags, "give one with --mask FILE, or draw one with --mask-ratio R");
         return status;
     }
     SPK_TRY(widen(r, stride, &first));
-    if (r->options.mask) {
-        SPK_TRY(container_look(&place, r->diags));
-        SPK_TRY(container_open_tensors(&place, r->diags, &file));
-    }
-    spk_status status = fill(r, m, file, (struct mask_target){.first = first, .stride = stride});
-    st_close(file);
+    if (r->options.mask)
+        status = open_source(r, &source);
+    if (status == SPK_OK)
+        status = fill(r, m, &source, (struct mask_target){.first = first, .stride = stride});
+    st_close(source.file);
+    spk_free(source.text);
     return status;
 }

@@ -92,7 +92,7 @@ static const struct tool_option OPTIONS[] = {
      "labels: IDX (.gz), safetensors with tensor `labels`, or text"},
     {'i', "limit", K_LIMIT, "N", "only the first N images"},
     {'M', "mask", K_MASK, "FILE",
-     "mask of patches (safetensors), of models that take one: 1 where hidden"},
+     "mask of patches (safetensors, .npy), of models that take one: 1 where hidden"},
     {'M', "mask-ratio", K_MASK_RATIO, "R", "draw the mask: the share of patches that it hides"},
     {'M', "mask-seed", K_MASK_SEED, "N", "seed of a drawn mask (default 0)"},
     {'t', "target", K_TARGET, "T", "target: a name (spikec target list) or a YAML file"},
