@@ -97,6 +97,7 @@ struct api_data {
     struct fe_labels labels; /* n = 0: none given */
 };
 void api_data_fini(struct api_data *d);
+/* A mask_ratio below 0 hides nothing. */
 SPK_CHECKED spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
                                      const struct ir_module *module, struct api_data *out);
 /* Fraction of images whose largest logit (the first of equals) is the label's. */

@@ -225,8 +225,8 @@ static spk_status input_options(spk_context *c, const struct spk_data_options *o
                                      .filter = filter ? RASTER_BILINEAR : RASTER_BICUBIC,
                                      .frames = frames ? FE_FRAMES_COUNT : FE_FRAMES_TIME,
                                      .mask = o->mask,
-                                     .draws_mask = o->mask_ratio > 0,
-                                     .mask_ratio = o->mask_ratio,
+                                     .draws_mask = o->mask_ratio != 0,
+                                     .mask_ratio = o->mask_ratio > 0 ? o->mask_ratio : 0,
                                      .mask_seed = o->mask_seed,
                                      .layout = layout ? EVENTS_CIFAR10_DVS : EVENTS_DVS128};
     return SPK_OK;
