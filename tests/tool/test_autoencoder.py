@@ -110,6 +110,9 @@ class Masks(Small):
         self.assert_same_tensors(self.outputs("--mask-ratio", "0.5", "--mask-seed", "0"), a)
         b = self.outputs("--mask-ratio", "0.5", "--mask-seed", "1")
         self.assertFalse(np.array_equal(a["loss"], b["loss"]))
+        drawn = self.run_tool("reconstruct", *self.model, "--weights", self.weights, "--input",
+                              self.input, "--mask-ratio", "0.6", "-o", self.path("s.png"), "--json")
+        self.assertEqual(drawn.json()["hidden"], 10 / 16)  # 9.6 of 16 patches
         few = self.outputs("--mask-ratio", "0.5", "--limit", "3")
         np.testing.assert_array_equal(few["loss"], a["loss"][:3])
 
