@@ -59,6 +59,58 @@ class AgainstTorch(t.ToolTest):
         self.compare(6, more=("--engine", "packed"))
 
 
+class Trained(t.ToolTest):
+    """The trained autoencoder of models/experiments: what PyTorch reconstructed with it is stored
+    beside its weights (tools/train)."""
+    FILES = os.path.join(t.SOURCE, "models", "experiments")
+    WEIGHTS = os.path.join(FILES, "mae_s1.safetensors")
+    STORED = os.path.join(FILES, "mae_s1.reconstructions.safetensors")
+
+    def setUp(self):
+        super().setUp()
+        self.stored = t.read_tensors(self.STORED)
+        t.write_tensors(self.path("x"), {"input": self.stored["input"][:, None]})
+        self.run_it = ["spikformer_v2_fashion_mae", "--weights", self.WEIGHTS, "--input",
+                       self.path("x")]
+
+    def test_reconstruction(self):
+        want = self.stored["reconstruction"]
+        self.assertGreater(want.std(), 0.5)
+        for command in (["run"], ["reconstruct", "-o", self.path("strip.png")],
+                        ["run", "--engine", "packed"]):
+            self.run_tool(*command, *self.run_it, "--mask", self.STORED, "--out", self.path("y"))
+            got = t.read_tensors(self.path("y"))
+            np.testing.assert_allclose(got["reconstruction"], want, rtol=0, atol=1e-4)
+        pixels = (self.stored["input"] / 255 - 0.2860) / 0.3530
+        target = pixels.reshape(8, 7, 4, 7, 4).swapaxes(2, 3).reshape(8, 49, 16)
+        hidden = self.stored["mask"].astype(bool)
+        loss = [((w - x)[h] ** 2).mean() for w, x, h in zip(want, target, hidden)]
+        np.testing.assert_allclose(got["loss"][:, 0], loss, rtol=1e-4)
+        self.assertLess(np.mean(loss), 0.3)  # it has learned: hiding all costs about 1
+        blank = np.mean([((x - x.mean()) ** 2).mean() for x in target])
+        self.assertLess(np.mean(loss), blank / 2)
+
+    def test_strip(self):
+        self.run_tool("reconstruct", *self.run_it, "--mask", self.STORED, "-o", self.path("s.png"),
+                      "--limit", "1")
+        strip = read_png(self.path("s.png"))[GAP + 2::4, GAP + 2::4, 0]
+        np.testing.assert_array_equal(strip[:28, :28], self.stored["input"][0])
+        want = self.stored["reconstruction"][0].reshape(7, 7, 4, 4).swapaxes(1, 2).reshape(28, 28)
+        want = np.clip(np.rint((want * 0.3530 + 0.2860) * 255), 0, 255)
+        hidden = self.stored["mask"][0].reshape(7, 7).astype(bool).repeat(4, 0).repeat(4, 1)
+        want = np.where(hidden, want, self.stored["input"][0])
+        self.assertLessEqual(np.abs(strip[:28, 58:86] - want).max(), 1)
+
+    def test_on_chips(self):
+        for target in ("loihi1", "loihi2"):
+            self.run_tool("compile", "spikformer_v2_fashion_mae", "--weights", self.WEIGHTS,
+                          "--calibrate", self.path("x"), "--target", target, "-o", self.path(target))
+            self.run_tool("check", self.path(target))
+            got = self.run_tool("verify", self.path(target), "--input", self.path("x"), "--json").json()
+            self.assertEqual((got["mismatches"], got["logit_mismatches"]), (0, 0))
+            self.assertGreater(got["values_compared"], 100000)
+
+
 class Small(t.ToolTest):
     """A small autoencoder with synthetic weights, and eight images for it."""
     SMALL = ("height=16", "width=16", "dim=16", "depth=1", "heads=2", "decoder_dim=16",
