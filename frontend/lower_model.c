@@ -118,8 +118,12 @@ static spk_status fe_run_output(struct fe_eval *ev, const struct fe_stmt *s)
     if (!fe_check_kind(ev, FE_F_TENSOR, &v, "output", s->value->span))
         return SPK_OK;
     const struct ir_type *t = &ev->m->node[v.node].type;
-    if (t->kind == IR_SPIKE || t->kind == IR_COUNT || t->timesteps != 1) {
-        fe_error(ev, s->value->span, "E0269", "an output has one number per class");
+    const bool events = t->kind == IR_SPIKE || t->kind == IR_COUNT;
+    if (events || t->timesteps != 1) {
+        fe_error(ev, s->value->span, "E0269",
+                 "an output is of real numbers, the same at all time "
+                 "steps; this one is %s%u steps",
+                 events ? "spikes of " : "currents of ", t->timesteps);
         diag_help_set(ev->d, "average first: linear(mean(x, tokens, time), classes); or over time "
                              "alone, where the output has positions: mean(x, time)");
         return SPK_OK;

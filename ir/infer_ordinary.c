@@ -26,9 +26,8 @@ static spk_status need_mask(const struct infer *c, uint32_t i, const struct ir_t
     if (m->kind != IR_SPIKE || m->channels != 1 || m->timesteps != 1)
         return diag_error(c->d, c->n->span, "E0309",
                           "%s: a mask has one channel of zeros and ones that do not change with "
-                          "time, '%s' is %s with %u channels and %u time steps",
-                          c->op, value_name(c, i), ir_kind_name(m->kind), m->channels,
-                          m->timesteps);
+                          "time, operand %u is %s with %u channels and %u time steps",
+                          c->op, i, ir_kind_name(m->kind), m->channels, m->timesteps);
     bool covers = ir_type_positions(m) == ir_type_positions(x) &&
                   (x->layout != IR_CHW || m->layout != IR_CHW || m->width == x->width);
     if (!covers && x->layout == IR_CHW && m->layout == IR_CHW)
