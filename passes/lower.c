@@ -204,6 +204,20 @@ static spk_status need_spikes(struct lowering *l, uint32_t id, const char *what)
     return set_self(l, id);
 }
 
+/* A chip's host gives one output, the linear head on counts of spikes. */
+static spk_status check_output(struct lowering *l, uint32_t id)
+{
+    const struct ir_module *m = l->rw.src;
+    for (uint32_t i = 0; i < id; i++)
+        if (m->node[i].op == IR_OP_OUTPUT)
+            return fail(l, id, "E0735", "a second output cannot be read out",
+                        "a chip's host computes one; run the model with 'spikec run'");
+    if (is_head(l, m->node[id].operand[0]) || m->node[m->node[id].operand[0]].op == IR_OP_READOUT)
+        return SPK_OK;
+    return fail(l, id, "E0734", "an output that is not the head's cannot be read out",
+                "end the model with linear(mean(x, tokens, time), classes)");
+}
+
 /* Ops of ordinary networks: chips have cores for none of them. */
 static spk_status refuse_ordinary(struct lowering *l, uint32_t id)
 {
@@ -282,9 +296,11 @@ static spk_status lower_node(struct lowering *l, uint32_t id)
             return fail(l, id, "E0629", "frames of real values cannot be brought onto a chip",
                         "a chip takes one image for all steps, or counts of events in each");
         break;
+    case IR_OP_OUTPUT:
+        SPK_TRY(check_output(l, id));
+        break;
     case IR_OP_ENCODE:
     case IR_OP_READOUT:
-    case IR_OP_OUTPUT:
     case IR_OP_DELAY:
     case IR_OP_COUNT:
         break;

@@ -315,9 +315,11 @@ static spk_status check(const struct ir_module *m, struct diag_list *d)
                               "native code has no neurons with parameters of their own or "
                               "decaying currents");
         outputs += n->op == IR_OP_OUTPUT;
-        if (outputs > 1 || (n->op == IR_OP_INPUT && n->a.input.mask))
+        if (outputs > 1 || (n->op == IR_OP_INPUT && n->a.input.mask) ||
+            (n->op == IR_OP_OUTPUT && ir_type_positions(&n->type) > 1))
             return diag_error(d, n->span, "E0741",
-                              "native code has one input and one output, and no masks");
+                              "native code has one input and one output, which has no positions, "
+                              "and no masks");
         if (n->op == IR_OP_INPUT && n->a.input.series)
             return diag_error(d, n->span, "E0741", "native code takes no frames of real values");
         if (n->op == IR_OP_NEURON && m->stage == IR_STAGE_QUANTISED &&

@@ -169,7 +169,7 @@ class Ops(t.ToolTest):
         if "E0936" in result.err:
             self.skipTest("this build has no native code")
         self.assertEqual(result.code, t.BAD_INPUT, result)
-        self.assertIn("native code has one input and one output, and no masks", result.err)
+        self.assertIn("native code has one input and one output", result.err)
 
 
 BLOCK = """import "blocks/spikformer.spk";
@@ -225,6 +225,28 @@ model two() {
                       says=("E0715", "mean over time alone"))
         self.run_tool("opt", self.path("two.spk"), "--passes", "encoder", expect=t.BAD_INPUT,
                       says=("E0725", "or several"))
+
+    def test_outputs_that_no_chip_gives(self):
+        head = 'output y = head(x, 3) as "head";'
+        for body, code, native in (('output y = linear(x, 3) as "head";', "E0734", False),
+                                   (head + ' output z = head(x, 4) as "other";', "E0735", False),
+                                   ("output y = mean(x, tokens, time);", "E0623", True)):
+            with self.subTest(body=body):
+                model = BLOCK.format(body="", mask="").replace("repeat 2", "repeat 1")
+                t.write_text(self.path("m.spk"),
+                             model.replace('output logits = head(y, 3) as "head";', body))
+                self.run_tool("synth", self.path("m.spk"), "--rate", "0.2", "-o", self.path("w"),
+                              "--input-out", self.path("x"))
+                weights = ["--weights", self.path("w")]
+                self.run_tool("estimate", self.path("m.spk"), "--target", "loihi2", expect=t.NO_FIT,
+                              says=code)
+                self.run_tool("compile", self.path("m.spk"), *weights, "--target", "loihi1", "-o",
+                              self.path("d"), expect=t.NO_FIT, says=code)
+                self.run_tool("run", self.path("m.spk"), *weights, "--input", self.path("x"))
+                result = t.spikec("run", self.path("m.spk"), *weights, "--input", self.path("x"),
+                                  "--engine", "native")
+                if "E0936" not in result.err:
+                    self.assertEqual(result.code, t.DONE if native else t.BAD_INPUT, result)
 
     def test_vsa_runs(self):
         """Softmax attention between spiking layers, against NumPy."""
