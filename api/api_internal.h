@@ -61,12 +61,19 @@ struct api_model {
     char model_sha256[65], weights_sha256[65]; /* empty until api_model_hash */
     uint32_t n_ignored;
     char **ignored;
+    uint32_t host_ops; /* of an autoencoder whose encoder this is: ops that it has left out */
 };
 void api_model_fini(struct api_model *m);
 SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
 /* need_weights: error where there are none (neither given nor shipped). */
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);
+
+/* encoder.c: the same of what a chip takes: of an autoencoder the encoder. Then how many ops stay on
+ * the host, where there are any. */
+SPK_CHECKED spk_status api_chip_model_load(spk_context *c, const struct spk_model_options *o,
+                                           bool bind_weights, struct api_model *out);
+void api_report_host_ops(const struct api_model *m, struct api_report *r);
 
 /* fe_target_load, with an error where no target was named. */
 SPK_CHECKED spk_status api_target_load(spk_context *c, const char *name, struct tgt **out);

@@ -29,7 +29,6 @@ struct compile {
     bool separate_cores;
     struct node_rates rates; /* per node of `module` */
     bool measured;           /* rates were given */
-    uint32_t host_ops;       /* of an autoencoder what was left on the host: the decoder's ops */
     struct cost_paper paper;
     struct mapping mapping;
     bool mapped;
@@ -121,29 +120,6 @@ static struct pass_context pass_context_of(struct compile *k, bool remarks)
     };
 }
 
-/* Loads a model; of an autoencoder the encoder, which is what chips run. */
-static spk_status compile_model(struct compile *k, const struct spk_model_options *o, bool bind)
-{
-    const struct pass_context pc = {.diags = &k->c->diags, .pool = k->c->pool};
-    SPK_TRY(api_model_load(k->c, o, bind, &k->model));
-    if (k->model.module->stage != IR_STAGE_MODEL || passes_encoder_end(k->model.module) == IR_NONE)
-        return SPK_OK;
-    for (uint32_t i = passes_encoder_end(k->model.module) + 1; i < k->model.module->n_nodes; i++)
-        k->host_ops += k->model.module->node[i].op != IR_OP_OUTPUT;
-    return passes_run(&pc, "encoder", &k->model.module);
-}
-
-static void report_encoder(const struct compile *k, struct api_report *r)
-{
-    if (k->host_ops == 0)
-        return;
-    jw_u64(&r->w, "host_ops", k->host_ops);
-    strbuf_printf(&r->result->text,
-                  "%s: the encoder alone, with no patch hidden; the decoder's %u ops stay on the "
-                  "host\n",
-                  k->model.module->name, k->host_ops);
-}
-
 static spk_status load_rates(struct compile *k, const char *path)
 {
     struct fe_rates rates = {0};
@@ -192,7 +168,7 @@ spk_status api_fits(const struct api_fit_query *q, const struct spk_model_option
     if (status == SPK_OK)
         status = objective_by_name(c, q->objective, t.target, &t.objective);
     if (status == SPK_OK)
-        status = compile_model(&t, model, false);
+        status = api_chip_model_load(c, model, false, &t.model);
     if (status == SPK_OK)
         status = compile_passes(&t, q->attention, false);
     if (status == SPK_OK)
@@ -334,7 +310,7 @@ static spk_status compile_emit(struct compile *k, const struct spk_compile_optio
         if (status == SPK_OK) {
             jw_string(&r->w, "output", o->output);
             jw_string(&r->w, "attention", attn_of_module(k->module));
-            report_encoder(k, r);
+            api_report_host_ops(&k->model, r);
             status = cost_write(&r->w, &im, k->target, &sources);
             if (status == SPK_OK)
                 status = partition_json(&k->mapping, &r->w);
@@ -368,7 +344,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_placer(k->c, o->placer, &k->placer));
     k->separate_cores = o->separate_cores;
-    SPK_TRY(compile_model(k, &o->model, true));
+    SPK_TRY(api_chip_model_load(k->c, &o->model, true, &k->model));
     SPK_TRY(api_model_hash(k->c, &k->model));
     if (o->calibrate != NULL) {
         struct spk_data_options d = {.input = o->calibrate,
@@ -408,7 +384,7 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
     SPK_TRY(api_system_check(k->c, k->target, o->system));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
-    SPK_TRY(compile_model(k, &o->model, false));
+    SPK_TRY(api_chip_model_load(k->c, &o->model, false, &k->model));
     k->separate_cores = o->separate_cores;
     const struct api_fit_query q = {o->target, o->system, o->attention, o->objective,
                                     o->separate_cores};
@@ -423,7 +399,7 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     jw_string(&r->w, "target", k->target->name);
     jw_bool(&r->w, "fits", status == SPK_OK);
     jw_string(&r->w, "rates", k->measured ? "given" : "declared");
-    report_encoder(k, r);
+    api_report_host_ops(&k->model, r);
     if (status == SPK_OK) {
         SPK_TRY(estimate_json(&k->mapping, &r->w));
         SPK_TRY(estimate_text(&k->mapping, &r->result->text));
@@ -488,7 +464,7 @@ spk_status api_expect(spk_context *c, const struct spk_compile_options *o, struc
     if (status == SPK_OK)
         status = api_placer(c, o->placer, &k.placer);
     if (status == SPK_OK)
-        status = compile_model(&k, &o->model, false);
+        status = api_chip_model_load(c, &o->model, false, &k.model);
     if (status == SPK_OK)
         status = compile_passes(&k, o->attention, false);
     if (status == SPK_OK)
