@@ -5,7 +5,7 @@ static void test_valid(void **state)
 {
     (void)state;
     struct ir_module *samples[] = {s_model(), s_lowered(), s_quantised(), s_autoencoder()};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         struct diag_list d;
         diag_init(&d);
         assert_int_equal(ir_verify(samples[i], &d), SPK_OK);
