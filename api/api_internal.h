@@ -69,7 +69,7 @@ SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);
 
-/* encoder.c: the same of what a chip takes: of an autoencoder the encoder. Then how many ops stay on
+/* chip_model.c: the same of what a chip takes: of an autoencoder the encoder. Then how many ops stay on
  * the host, where there are any. */
 SPK_CHECKED spk_status api_chip_model_load(spk_context *c, const struct spk_model_options *o,
                                            bool bind_weights, struct api_model *out);
@@ -104,7 +104,6 @@ struct api_data {
     struct fe_labels labels; /* n = 0: none given */
 };
 void api_data_fini(struct api_data *d);
-/* A mask_ratio below 0 hides nothing. */
 SPK_CHECKED spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
                                      const struct ir_module *module, struct api_data *out);
 /* Fraction of images whose largest logit (the first of equals) is the label's. */

@@ -88,8 +88,9 @@ struct spk_data_options {
     const char *input, *labels;
     uint64_t limit;
     struct spk_input_form form;
-    /* Of models that take a mask (docs/language.md): a safetensors or .npy file, or NULL and a
-     * ratio above 0 to draw one with a seed. */
+    /* Of models that take a mask (docs/language.md): a safetensors or .npy file, or NULL and the
+     * share of patches to hide, up to 1, drawn with a seed; below 0 nothing is hidden, 0 is no
+     * mask. */
     const char *mask;
     double mask_ratio;
     uint64_t mask_seed;

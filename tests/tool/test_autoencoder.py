@@ -156,6 +156,12 @@ class Masks(Small):
                 np.save(self.path("m.npy"), array)
                 self.assert_same_tensors(self.outputs("--mask", self.path("m.npy")), want)
 
+    def test_nothing_and_everything(self):
+        t.write_tensors(self.path("m"), {"mask": np.zeros(16, "u1")})
+        self.assert_same_tensors(self.outputs("--mask-ratio", "0"), self.outputs("--mask", self.path("m")))
+        t.write_tensors(self.path("m"), {"mask": np.ones(16, "u1")})
+        self.assert_same_tensors(self.outputs("--mask-ratio", "1"), self.outputs("--mask", self.path("m")))
+
     def test_drawn(self):
         """Seeded, a share of the patches in every image, the same image whatever the others are."""
         a = self.outputs("--mask-ratio", "0.5")
@@ -176,7 +182,7 @@ class Masks(Small):
         t.write_tensors(self.path("x28"), {"input": np.zeros((1, 1, 28, 28), "<f4")})
         self.run_tool("run", "spikformer_v2_fashion", "--input", self.path("x28"), "--mask-ratio",
                       "0.5", expect=t.USAGE, says="E0719")
-        for ratio in ("0", "1", "1.5", "half", "-0.5", "nan"):
+        for ratio in ("1.01", "half", "-0.5", "nan", ""):
             self.run_masked("--mask-ratio", ratio, expect=t.USAGE)
         bad = {"E0717": {"mask": np.full((8, 16), 0.5, "<f4")},
                "E0718": {"mask": np.zeros((8, 15), "<f4")}, "E0033": {"other": np.zeros(16, "<f4")}}

@@ -1,5 +1,5 @@
 /* The text form: round trips of samples and random modules, errors with places, hostile text. */
-#include "ir_samples.h"
+#include "ir_random.h"
 
 #include <math.h>
 

@@ -236,6 +236,16 @@ static double fraction(struct argp_state *state, const char *text, const char *o
     return v;
 }
 
+/* Of 0, which hides nothing, -1: in the API 0 is no mask. */
+static double mask_ratio(struct argp_state *state, const char *text)
+{
+    char *end = NULL;
+    double v = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1.0;
+    if (end == NULL || *end != '\0' || !(v >= 0.0 && v <= 1.0))
+        argp_error(state, "--mask-ratio takes a number from 0 to 1, not '%s'", text);
+    return v > 0.0 ? v : -1.0;
+}
+
 static double time_step(struct argp_state *state, const char *text)
 {
     char *end = NULL;
@@ -399,7 +409,7 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         a->seed = number(state, text, "seed", UINT64_MAX);
         return 0;
     case K_MASK_RATIO:
-        a->data.mask_ratio = fraction(state, text, "mask-ratio");
+        a->data.mask_ratio = mask_ratio(state, text);
         return 0;
     case K_MASK_SEED:
         a->data.mask_seed = number(state, text, "mask-seed", UINT64_MAX);
