@@ -84,6 +84,7 @@ SPK_CHECKED spk_status api_system_check(spk_context *c, const struct tgt *target
 struct api_fit_query {
     const char *target, *system, *attention, *objective;
     bool separate_cores;
+    const char *cut;
 };
 /* compile.c: whether a model fits, estimated in a context of its own; its cores. Fails only where
  * memory runs out. */

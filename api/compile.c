@@ -26,6 +26,7 @@ struct compile {
     struct ir_module *module; /* prepared, later quantised and balanced */
     enum map_objective objective;
     enum place_engine placer;
+    enum map_cut cut;
     bool separate_cores;
     struct node_rates rates; /* per node of `module` */
     bool measured;           /* rates were given */
@@ -107,6 +108,14 @@ static spk_status objective_by_name(spk_context *c, const char *name, const stru
                       "unknown objective '%s' (there are: cores, traffic, energy, latency)", name);
 }
 
+static spk_status cut_by_name(spk_context *c, const char *name, enum map_cut *out)
+{
+    if (map_cut_find(name == NULL ? "auto" : name, out))
+        return SPK_OK;
+    return diag_usage(&c->diags, spk_span_none, "E0676",
+                      "unknown cut '%s' (there are: auto, tiles, neurons)", name);
+}
+
 static struct pass_context pass_context_of(struct compile *k, bool remarks)
 {
     return (struct pass_context){
@@ -143,6 +152,7 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
                             .system = system,
                             .seed = seed,
                             .placer = k->placer,
+                            .cut = k->cut,
                             .separate_cores = k->separate_cores,
                             .node_rate = k->rates.of_node,
                             .remarks = remarks,
@@ -167,6 +177,8 @@ spk_status api_fits(const struct api_fit_query *q, const struct spk_model_option
     spk_status status = api_target_load(c, q->target, &t.target);
     if (status == SPK_OK)
         status = objective_by_name(c, q->objective, t.target, &t.objective);
+    if (status == SPK_OK)
+        status = cut_by_name(c, q->cut, &t.cut);
     if (status == SPK_OK)
         status = api_chip_model_load(c, model, false, &t.model);
     if (status == SPK_OK)
@@ -343,6 +355,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(check_schedule(k->c, o->schedule));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_placer(k->c, o->placer, &k->placer));
+    SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
     k->separate_cores = o->separate_cores;
     SPK_TRY(api_chip_model_load(k->c, &o->model, true, &k->model));
     SPK_TRY(api_model_hash(k->c, &k->model));
@@ -356,8 +369,8 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(api_poll(k->c));
     SPK_TRY(compile_passes(k, o->attention, o->remarks));
     SPK_TRY(load_rates(k, o->rates));
-    const struct api_fit_query q = {o->target, o->system, o->attention, o->objective,
-                                    o->separate_cores};
+    const struct api_fit_query q = {o->target,    o->system,         o->attention,
+                                    o->objective, o->separate_cores, o->cut};
     SPK_TRY(compile_or_explain(k, &o->model, &q, o->seed, o->remarks, true));
     SPK_TRY(api_poll(k->c));
     return compile_emit(k, o, r);
@@ -384,10 +397,11 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
     SPK_TRY(api_system_check(k->c, k->target, o->system));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
+    SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
     SPK_TRY(api_chip_model_load(k->c, &o->model, false, &k->model));
     k->separate_cores = o->separate_cores;
-    const struct api_fit_query q = {o->target, o->system, o->attention, o->objective,
-                                    o->separate_cores};
+    const struct api_fit_query q = {o->target,    o->system,         o->attention,
+                                    o->objective, o->separate_cores, o->cut};
     spk_status status = compile_passes(k, o->attention, o->remarks);
     if (status == SPK_OK)
         SPK_TRY(load_rates(k, o->rates));
@@ -463,6 +477,8 @@ spk_status api_expect(spk_context *c, const struct spk_compile_options *o, struc
         status = objective_by_name(c, o->objective, k.target, &k.objective);
     if (status == SPK_OK)
         status = api_placer(c, o->placer, &k.placer);
+    if (status == SPK_OK)
+        status = cut_by_name(c, o->cut, &k.cut);
     if (status == SPK_OK)
         status = api_chip_model_load(c, &o->model, false, &k.model);
     if (status == SPK_OK)

@@ -32,6 +32,7 @@ static const struct {
     {"--attention", DIFF_CUT | DIFF_PLACES | DIFF_COST},
     {"--objective", DIFF_CUT | DIFF_PLACES | DIFF_COST},
     {"--rates", DIFF_CUT | DIFF_PLACES | DIFF_COST},
+    {"--cut", DIFF_CUT | DIFF_PLACES | DIFF_COST},
     {"--separate-cores", DIFF_CUT | DIFF_PLACES | DIFF_COST},
     {"--system", DIFF_PLACES | DIFF_COST},
     {"--placer", DIFF_PLACES | DIFF_COST},

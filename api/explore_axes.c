@@ -336,6 +336,7 @@ static spk_status point_key(struct explore *x, uint32_t at)
         add_text(&h, "objective", o.objective);
         add_text(&h, "system", o.system);
         add_text(&h, "placer", o.placer);
+        add_text(&h, "cut", o.cut);
         add_file(&h, "rates", o.rates);
         add_number(&h, "seed", o.seed);
         add_number(&h, "separate", o.separate_cores);

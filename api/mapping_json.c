@@ -57,6 +57,17 @@ spk_status partition_text(const struct mapping *m, struct strbuf *out)
     return out->status;
 }
 
+/* Channels of a population that is cut neuron by neuron are counted in this order. */
+static void write_order(const struct map_pop *p, struct json_writer *w)
+{
+    if (p->order == NULL)
+        return;
+    jw_array_begin_line(w, "order");
+    for (uint32_t c = 0; c < p->channels; c++)
+        jw_u64(w, NULL, p->order[c]);
+    jw_array_end(w);
+}
+
 static void write_layer(const struct mapping *m, uint32_t pop, struct json_writer *w)
 {
     const struct map_pop *p = &m->net.pops.data[pop];
@@ -82,6 +93,7 @@ static void write_layer(const struct mapping *m, uint32_t pop, struct json_write
         jw_u64(w, NULL, p->gc);
         jw_array_end(w);
         jw_u64(w, "first_tile", p->tile_first);
+        write_order(p, w);
     }
     jw_array_begin(w, "sources");
     for (uint32_t i = 0; i < p->n_projs; i++) {
@@ -148,6 +160,7 @@ spk_status mapping_json(const struct mapping *m, const struct image *im, struct 
     jw_string(&w, "target", m->net.target->name);
     jw_string(&w, "system", m->system->name);
     jw_string(&w, "attention", attn_of_module(m->net.module));
+    jw_string(&w, "cut", map_cut_name(m->cut));
     jw_u64(&w, "seed", m->seed);
     jw_u64(&w, "timesteps", im->meta.timesteps);
     jw_u64(&w, "interval_steps", im->meta.interval);

@@ -69,7 +69,7 @@ bool check_neuron_of(const struct check *c, uint32_t core, uint32_t comp, struct
 
         if (at == IMG_NONE)
             continue;
-        *out = (struct source){g->layer, g->c0 + at % g->nc,
+        *out = (struct source){g->layer, img_channel(c->im, g->layer, g->c0 + at % g->nc),
                                (g->y0 + p / g->nx) * c->im->layers[g->layer].width + g->x0 +
                                    p % g->nx};
         if (out_group)
@@ -224,6 +224,7 @@ spk_status check_image(const struct image *im, const struct tgt *t, const struct
     out->in_axons = im->n_in_axons;
     out->out_axons = im->n_out_axons;
     status = run(&c);
+    check_partial_fini(&c);
     void *owned[] = {c.axon_core, c.out_core, c.route_core, c.feeder_first, c.feeders,  c.layer_of,
                      c.rules,     c.phases,   c.core_task,  c.span_first,   c.span_last};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)

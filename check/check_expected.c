@@ -34,7 +34,8 @@ uint64_t check_hash_place(uint32_t layer, uint32_t position)
 
 uint64_t check_hash(const struct check *c, const struct source *s)
 {
-    (void)c;
+    if (c->rules[s->layer].kind == RULE_PARTIAL)
+        return c->partial[s->layer][s->channel];
     return check_hash_channel(s->channel) * check_hash_place(s->layer, s->position);
 }
 
@@ -258,7 +259,7 @@ static void expect_part(const struct check *c, const struct part *r, const struc
         uint64_t *h = hash + (size_t)at * g->nc;
 
         for (uint32_t k = 0; k < w.kh * w.kw; k++) {
-            const uint64_t *kernel = r->kernel + k * channels + g->c0;
+            const uint64_t *kernel = r->kernel + k * channels;
             uint64_t place = 0;
             uint32_t from;
 
@@ -267,7 +268,7 @@ static void expect_part(const struct check *c, const struct part *r, const struc
             for (uint32_t o = 0; o < r->n_sources; o++)
                 place += check_hash_place(c->sources.data[r->source_first + o], from);
             for (uint32_t ch = 0; ch < g->nc; ch++)
-                h[ch] += place * kernel[ch];
+                h[ch] += place * kernel[img_channel(c->im, g->layer, g->c0 + ch)];
         }
     }
 }

@@ -28,17 +28,18 @@ static void count_host_spikes(struct check *c, uint8_t **seen)
         p = &im->host_ports[a->dest_axon];
         for (uint32_t j = 0; j < a->comp_count; j++) {
             const struct img_layer *l = &im->layers[p->layer];
+            const uint32_t channel =
+                img_channel(im, p->layer, p->channel_first + a->atom_first + j);
             struct source s;
 
             if (!check_neuron_of(c, c->out_core[i], check_out_comp(c, i, j), &s, NULL))
                 continue;
-            if (s.layer != p->layer || s.channel != p->channel_first + a->atom_first + j ||
-                s.position != p->position) {
+            if (s.layer != p->layer || s.channel != channel || s.position != p->position) {
                 check_violation(c, "E0949", s.layer, c->out_core[i],
                                 "channel %u, position %u goes to host port %u, which stands for "
                                 "'%s', channel %u, position %u",
                                 s.channel, s.position, a->dest_axon, check_layer_name(c, p->layer),
-                                p->channel_first + a->atom_first + j, p->position);
+                                channel, p->position);
             } else if (seen[s.layer]) {
                 uint8_t *at = &seen[s.layer][(size_t)s.channel * l->height * l->width + s.position];
                 *at = *at == 255 ? 255 : (uint8_t)(*at + 1);
@@ -192,7 +193,8 @@ static spk_status check_task_ports(struct check *c, uint32_t task)
             continue;
         p = &im->embedded_ports[a->dest_axon];
         for (uint32_t j = 0; j < a->comp_count; j++) {
-            const uint32_t channel = p->channel_first + a->atom_first + j;
+            const uint32_t channel =
+                img_channel(c->im, layers[p->operand], p->channel_first + a->atom_first + j);
             uint8_t *at = &seen[p->operand * n + (size_t)channel * e->tokens + p->position];
             struct source s;
 

@@ -28,7 +28,8 @@ enum rule_kind {
     RULE_ACC,       /* serial lowering: sum over tokens of k times v, token by token */
     RULE_GATED,     /* attention neuron that multiplies those with q, row by row */
     RULE_PLASTIC,   /* attention neuron that reads learning synapses */
-    RULE_ENGINE     /* attention neuron computed by attention engines */
+    RULE_ENGINE,    /* attention neuron computed by attention engines */
+    RULE_PARTIAL    /* sums of parts of what the neurons of another layer hear */
 };
 /* When spikes of a layer leave: the fields of struct img_layer. */
 struct phase {
@@ -42,6 +43,7 @@ struct rule {
     uint32_t source_first, n_sources; /* layers, into sources[]; of projections: of all parts */
     uint32_t part_first, n_parts;     /* of projections: into parts[] */
     uint32_t heads, d, tokens;        /* attention */
+    uint32_t whole;                   /* partial sums: the layer that hears them */
 };
 
 /* A projection in front of neurons and what it reads, a range of sources[]. */
@@ -83,6 +85,7 @@ struct check {
     VEC(uint32_t) lags; /* per source: its frame t - lag is seen in frame t; empty: none has any */
     VEC(struct part) parts;
     VEC(struct feedback) feedbacks;
+    uint64_t **partial; /* [layers] of partial sums: [channels] hash of what each hears */
     uint32_t *span_first, *span_last; /* [n_contents] first and last target offset of a list */
 };
 
@@ -145,12 +148,18 @@ void check_kernels_fini(struct check *c);
 /* Adds the hashes of all synapses that a RULE_PROJECT layer gives the neurons of a group, in the
  * group's order.                                                                                */
 void check_expect_group(const struct check *c, const struct img_group *g, uint64_t *hash);
-/* Hash of a source neuron: the product of the two factors. */
+/* Hash of a source neuron: the product of the two factors; of a partial sum: of what it hears. */
 uint64_t check_hash(const struct check *c, const struct source *s);
 uint64_t check_hash_channel(uint32_t channel);
 uint64_t check_hash_place(uint32_t layer, uint32_t position);
 /* Whether the rule leaves the weight open, so that all weights of a neuron must be equal. */
 bool check_rule_uniform(const struct rule *r, const struct img_config *cfg);
+
+/* check_partial.c: rules of layers of partial sums, when all others are there. */
+spk_status check_partial_rules(struct check *c) SPK_CHECKED;
+void check_partial_fini(struct check *c);
+/* Whether a layer hears partial sums. */
+bool check_has_partial(const struct check *c, uint32_t layer);
 
 /* check_sums.c: a table that grows as it is asked; one per thread. */
 struct check_sums {

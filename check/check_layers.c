@@ -52,20 +52,20 @@ static void check_group_neurons(struct check *c, const struct img_group *g)
     if (!is_neuron(r) || !vth)
         return;
     for (uint32_t i = 0; i < g->nc; i++) {
+        const uint32_t channel = img_channel(im, g->layer, g->c0 + i);
         const struct img_config *f =
             &im->configs[k->config_first + im->channel_config[g->channel_config + i]];
 
-        if (f->vth == vth[g->c0 + i] && f->decay == q->decay &&
-            f->current_keep == q->current_keep && (f->soft_reset != 0) == q->soft_reset &&
-            program_fits(r, f->program))
+        if (f->vth == vth[channel] && f->decay == q->decay && f->current_keep == q->current_keep &&
+            (f->soft_reset != 0) == q->soft_reset && program_fits(r, f->program))
             continue;
         if (wrong++ == 0)
             check_violation(c, "E0944", g->layer, g->core,
                             "channel %u: threshold %d, decay %u, kept current %u, %s reset, "
                             "program %u; expected threshold %d, decay %u, kept current %u, %s "
                             "reset",
-                            g->c0 + i, f->vth, f->decay, f->current_keep,
-                            f->soft_reset ? "soft" : "hard", f->program, vth[g->c0 + i], q->decay,
+                            channel, f->vth, f->decay, f->current_keep,
+                            f->soft_reset ? "soft" : "hard", f->program, vth[channel], q->decay,
                             q->current_keep, q->soft_reset ? "soft" : "hard");
     }
     if (wrong > 1)
@@ -138,6 +138,7 @@ static enum img_layer_kind expected_kind(const struct rule *r)
     case RULE_THERM:
     case RULE_GATE:
     case RULE_ACC:
+    case RULE_PARTIAL:
         return IMG_LAYER_AUX;
     default:
         return IMG_LAYER_NEURON;

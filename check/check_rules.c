@@ -297,6 +297,7 @@ spk_status check_build_rules(struct check *c)
     for (uint32_t i = 0; i < c->m->n_nodes; i++)
         SPK_TRY(node_rule(c, i));
     close_feedbacks(c);
+    SPK_TRY(check_partial_rules(c));
     check_lags(c);
     for (uint32_t i = 0; i < c->im->n_layers; i++) {
         if (c->rules[i].kind == RULE_NONE)

@@ -52,7 +52,8 @@ bool check_feeder_source(const struct check *c, uint64_t id, uint32_t atom, stru
     if (id < c->im->n_out_axons)
         return check_neuron_of(c, c->out_core[id], check_out_comp(c, id, atom), out, NULL);
     const struct img_injection *j = &c->im->injections[id - c->im->n_out_axons];
-    *out = (struct source){j->layer, j->channel_first + atom, j->position};
+    *out = (struct source){j->layer, img_channel(c->im, j->layer, j->channel_first + atom),
+                           j->position};
     return true;
 }
 
@@ -181,7 +182,8 @@ static bool feeder_is_row(const struct check *c, uint64_t id, uint32_t atoms, st
 
     return check_feeder_source(c, id, 0, out) && check_feeder_source(c, id, atoms - 1, &last) &&
            out->layer == last.layer && out->position == last.position &&
-           last.channel - out->channel == atoms - 1;
+           c->im->layers[out->layer].order == IMG_NONE &&
+           c->rules[out->layer].kind != RULE_PARTIAL && last.channel - out->channel == atoms - 1;
 }
 
 static spk_status add_feeder(const struct check *c, const struct img_in_axon *a, uint64_t id,
@@ -272,15 +274,14 @@ static void found(struct core_result *res, uint32_t comp, enum wrong what, int64
     res->wrong++;
 }
 
-/* Compares a compartment of group g, neuron number `at` there (channel, position given by s). */
+/* Compares a compartment of group g, neuron number `at` there (s: the same in the model). */
 static void compare_one(const struct check *c, const struct img_group *g, const struct source *s,
                         uint32_t at, const struct arrivals *a, struct core_result *res)
 {
     const struct image *im = c->im;
     const struct rule *r = &c->rules[g->layer];
-    const struct img_config *f =
-        &im->configs[im->cores[g->core].config_first +
-                     im->channel_config[g->channel_config + s->channel - g->c0]];
+    const struct img_config *f = &im->configs[im->cores[g->core].config_first +
+                                              im->channel_config[g->channel_config + at % g->nc]];
     const uint32_t comp = img_group_comp(g, at);
     bool neuron = r->kind == RULE_HOST || r->kind == RULE_PROJECT || r->kind == RULE_ATTENTION ||
                   r->kind == RULE_GATED || r->kind == RULE_PLASTIC || r->kind == RULE_ENGINE;
@@ -289,8 +290,15 @@ static void compare_one(const struct check *c, const struct img_group *g, const 
     struct summing sum = {.c = c};
     bool same;
 
+    if (r->kind == RULE_PARTIAL) {
+        if (f->program != IMG_PROG_SUM || a->hash[1][comp] != 0)
+            found(res, comp, WRONG_SYNAPSES, 0, 0);
+        else if (have != 0)
+            found(res, comp, WRONG_BIAS, 0, have);
+        return;
+    }
     if (g->channel_bias != IMG_NONE)
-        have += im->biases[g->channel_bias + s->channel - g->c0];
+        have += im->biases[g->channel_bias + at % g->nc];
     if (r->kind == RULE_PROJECT)
         sum.hash[0] = a->expected[at];
     else
@@ -348,6 +356,37 @@ static bool open_weights(const struct check *c, uint32_t first, uint32_t last)
     return false;
 }
 
+/* Notes what the partial sums of a core hear, before anything is compared. */
+static spk_status collect_core(void *ctx, uint32_t core, uint32_t worker)
+{
+    struct job *job = ctx;
+    const struct check *c = job->c;
+    const struct img_core *k = &c->im->cores[core];
+    struct arrivals *a = &job->worker[worker];
+    uint64_t synapses = 0;
+    bool any = false;
+
+    for (uint32_t i = 0; i < k->n_groups; i++)
+        any = any || c->rules[c->im->groups[k->group_first + i].layer].kind == RULE_PARTIAL;
+    if (!any)
+        return SPK_OK;
+    SPK_TRY(reserve(a, k->neurons));
+    for (uint32_t i = 0; i < k->n_in_axons; i++) {
+        const uint64_t id = (uint64_t)k->in_axon_first + i;
+
+        SPK_TRY(add_axon(c, &c->im->in_axons[id], c->feeder_first[id], c->feeder_first[id + 1], a,
+                         false, &synapses));
+    }
+    for (uint32_t i = 0; i < k->n_groups; i++) {
+        const struct img_group *g = &c->im->groups[k->group_first + i];
+
+        for (uint32_t at = 0; at < g->nc && c->rules[g->layer].kind == RULE_PARTIAL; at++)
+            c->partial[g->layer][img_channel(c->im, g->layer, g->c0 + at)] =
+                a->hash[0][img_group_comp(g, at)];
+    }
+    return SPK_OK;
+}
+
 static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
 {
     struct job *job = ctx;
@@ -382,7 +421,7 @@ static spk_status compare_core(void *ctx, uint32_t core, uint32_t worker)
         }
         for (uint32_t at = 0; at < g->ny * g->nx * g->nc; at++) {
             uint32_t p = at / g->nc;
-            struct source s = {g->layer, g->c0 + at % g->nc,
+            struct source s = {g->layer, img_channel(c->im, g->layer, g->c0 + at % g->nc),
                                (g->y0 + p / g->nx) * c->im->layers[g->layer].width + g->x0 +
                                    p % g->nx};
 
@@ -498,6 +537,13 @@ static spk_status report_synapses(struct check *c, uint32_t core, const struct s
     const struct synapse *first;
     uint64_t differing;
 
+    if (check_has_partial(c, s->layer)) {
+        check_violation(c, "E0945", s->layer, core,
+                        "neuron (channel %u, position %u), compartment %u: its partial sums do not "
+                        "add up to what it shall hear",
+                        s->channel, s->position, comp);
+        return SPK_OK;
+    }
     list_found(c, core, &l);
     for (size_t i = 0; i < l.all.len; i++) {
         /* where the weight is open, measure against the commonest sign and size: the first */
@@ -555,7 +601,9 @@ static spk_status report_core(struct check *c, uint32_t core, const struct core_
 static spk_status compare_cores(struct check *c, struct job *job)
 {
     progress_begin(c->o.progress, "checking", c->im->n_cores);
-    spk_status status = pool_run(c->o.pool, (uint32_t)c->im->n_cores, compare_core, job);
+    spk_status status = pool_run(c->o.pool, (uint32_t)c->im->n_cores, collect_core, job);
+    if (status == SPK_OK)
+        status = pool_run(c->o.pool, (uint32_t)c->im->n_cores, compare_core, job);
     progress_end(c->o.progress);
     return status;
 }

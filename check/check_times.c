@@ -7,6 +7,8 @@ uint32_t check_lag(const struct check *c, uint32_t from, uint32_t to)
 {
     const struct rule *r = &c->rules[to];
 
+    if (r->kind == RULE_PARTIAL) /* it hears what the whole would */
+        r = &c->rules[r->whole];
     for (uint32_t i = 0; r->kind == RULE_PROJECT && i < r->n_sources; i++)
         if (c->sources.data[r->source_first + i] == from)
             return c->lags.data[r->source_first + i];

@@ -4,7 +4,8 @@
  * layout (image.h5) is these tables one to one and is documented in docs/chip-image.md.
  *
  * Numbers: core-local "compartment" indices 0..neurons-1; "position" = y * width + x of a
- * layer's logical map (tokens: height 1); logical neuron of a layer = (channel, position).
+ * layer's logical map (tokens: height 1); logical neuron of a layer = (channel, position). Channels
+ * are those of the image; the model's are a permutation of them where a layer has an order.
  *
  * Time. All steps are counted from the start of the run. Image k, frame t of a layer with
  * start step L happens at step k*interval + L + t: its compartments are updated and fire then.
@@ -24,7 +25,7 @@
 #include "support/diag.h"
 #include "support/status.h"
 
-#define IMG_SCHEMA 4
+#define IMG_SCHEMA 5
 #define IMG_NONE 0xffffffffu
 
 struct img_core {
@@ -119,6 +120,9 @@ struct img_layer {
     /* Tick at which the spike of a neuron leaves: phase_base + phase_position * position +
      * channel / phase_div % phase_mod (nothing of the kind where phase_mod is 0).             */
     uint32_t phase_base, phase_position, phase_div, phase_mod;
+    /* First entry in orders[] (one per channel): channel c of this image is channel orders[order +
+     * c] of the model; IMG_NONE: channel c. */
+    uint32_t order;
 };
 
 /* The latest tick at which a spike of the layer leaves, or UINT64_MAX beyond 64 bits. */
@@ -290,6 +294,7 @@ struct img_meta {
 #define IMG_TABLES(T) \
     T(struct img_core, cores) T(struct img_group, groups) T(struct img_config, configs) \
     T(uint16_t, channel_config) T(int32_t, biases) T(struct img_layer, layers) \
+    T(uint32_t, orders) \
     T(struct img_block, blocks) T(struct img_content, contents) T(struct img_row, rows) \
     T(struct img_run, runs) T(int8_t, weights) T(struct img_in_axon, in_axons) \
     T(struct img_out_axon, out_axons) T(struct img_route, routes) \
@@ -313,6 +318,13 @@ struct image {
     IMG_TABLES(T)
 #undef T
 };
+
+/* The model's channel that channel `channel` of a layer of the image is. */
+static inline uint32_t img_channel(const struct image *im, uint32_t layer, uint32_t channel)
+{
+    const uint32_t order = im->layers[layer].order;
+    return order == IMG_NONE ? channel : im->orders[order + channel];
+}
 
 void image_init(struct image *im);
 void image_fini(struct image *im); /* frees all tables and strings (heap) */

@@ -44,7 +44,8 @@
 #define LAYER(F) \
     F(name, U32, 1) F(kind, U32, 1) F(channels, U32, 1) F(height, U32, 1) F(width, U32, 1) \
     F(start, U32, 1) F(recorded, U32, 1) F(layout, U32, 1) F(payload_bound, U32, 1) \
-    F(phase_base, U32, 1) F(phase_position, U32, 1) F(phase_div, U32, 1) F(phase_mod, U32, 1)
+    F(phase_base, U32, 1) F(phase_position, U32, 1) F(phase_div, U32, 1) F(phase_mod, U32, 1) \
+    F(order, U32, 1)
 #define BLOCK(F) \
     F(core, U32, 1) F(content, U32, 1) F(kind, U8, 1) F(shift, U8, 1) F(weight_bits, U8, 1) \
     F(delay_bits, U8, 1) F(format, U32, 1)
@@ -205,6 +206,7 @@ static const struct table tables[] = {
     NUMBERS(channel_config, H5_U16),
     NUMBERS(biases, H5_I32),
     ROWS(layers),
+    NUMBERS(orders, H5_U32),
     ROWS(blocks),
     ROWS(contents),
     ROWS(rows),

@@ -533,7 +533,7 @@ static spk_status check_all(struct check *c)
 {
     check_counts(c);
     img_check_meta(c);
-    img_check_layers(c);
+    SPK_TRY(img_check_layers(c));
     check_cores(c);
     check_configs(c);
     img_check_encoder(c);

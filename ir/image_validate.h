@@ -45,7 +45,7 @@ uint64_t img_positions(const struct img_layer *l);
 /* Tables of the host's side (image_validate_host.c). check_meta and check_layers need nothing;
  * encoder and head need sound layers; tasks, ports and injections sound cores as well.         */
 void img_check_meta(struct check *c);
-void img_check_layers(struct check *c);
+SPK_CHECKED spk_status img_check_layers(struct check *c);
 void img_check_encoder(struct check *c);
 void img_check_head(struct check *c);
 void img_check_sums(struct check *c);

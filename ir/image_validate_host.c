@@ -37,7 +37,28 @@ void img_check_meta(struct check *c)
     img_below(c, "provenance", m->provenance, c->im->n_strings, "the number of strings");
 }
 
-void img_check_layers(struct check *c)
+/* An order names every channel once. */
+static spk_status check_order(struct check *c, const struct img_layer *l)
+{
+    const struct image *im = c->im;
+    uint8_t *seen;
+    if (l->order == IMG_NONE ||
+        !img_range(c, "order", l->order, l->channels, im->n_orders, "the number of orders"))
+        return SPK_OK;
+    SPK_TRY(spk_alloc_array(l->channels, 1, &seen));
+    for (uint32_t i = 0; i < l->channels; i++) {
+        const uint32_t channel = im->orders[l->order + i];
+        if (!img_below(c, "order", channel, l->channels, "the channels of the layer"))
+            break;
+        if (!img_equals(c, "order", seen[channel], 0, "how often its channel was named before"))
+            break;
+        seen[channel] = 1;
+    }
+    spk_free(seen);
+    return SPK_OK;
+}
+
+spk_status img_check_layers(struct check *c)
 {
     for (uint64_t i = 0; i < c->im->n_layers && img_row_is(c, "layers", i); i++) {
         const struct img_layer *l = &c->im->layers[i];
@@ -58,7 +79,9 @@ void img_check_layers(struct check *c)
             img_at_least(c, "phase_div", l->phase_div, 1, "");
         img_below(c, "phase_base", img_layer_last_phase(l), c->im->meta.ticks,
                   "the ticks of a step; the last neuron's phase");
+        SPK_TRY(check_order(c, l));
     }
+    return SPK_OK;
 }
 
 /* Channels and position of a port inside a map. */

@@ -25,7 +25,7 @@ struct img_neuron img_neuron_at(const struct image *im, uint32_t core, uint32_t 
     if (n == IMG_NONE)
         return none;
     const uint32_t p = n / g->nc;
-    return (struct img_neuron){g->layer, g->c0 + n % g->nc,
+    return (struct img_neuron){g->layer, img_channel(im, g->layer, g->c0 + n % g->nc),
                                (g->y0 + p / g->nx) * im->layers[g->layer].width + g->x0 +
                                    p % g->nx};
 }

@@ -126,9 +126,10 @@ spk_status sim_host_write_currents(struct sim *s)
             continue;
         for (uint32_t p = 0; p < g->ny * g->nx; p++) {
             for (uint32_t c = 0; c < g->nc; c++, bias++, fixed++) {
+                const uint32_t channel = img_channel(s->im, e->layer, g->c0 + c);
                 uint32_t value = 0;
-                if (g->c0 + c < e->out_channels)
-                    value = (uint32_t)encode(s->im, s->pixels, g->c0 + c, g->y0 + p / g->nx,
+                if (channel < e->out_channels)
+                    value = (uint32_t)encode(s->im, s->pixels, channel, g->y0 + p / g->nx,
                                              g->x0 + p % g->nx);
                 *bias = (int32_t)((uint32_t)*fixed + value);
             }
@@ -244,8 +245,9 @@ void sim_host_collect(struct sim *s, const struct sim_out *o, const struct sim_s
         return;
     slot = s->image[p->layer] % s->n_slots;
     for (uint32_t i = 0; i < n; i++)
-        s->counts[(size_t)slot * s->im->head.channels + p->channel_first + spike[i].neuron -
-                  o->first] += spike[i].payload;
+        s->counts[(size_t)slot * s->im->head.channels +
+                  img_channel(s->im, p->layer, p->channel_first + spike[i].neuron - o->first)] +=
+            spike[i].payload;
 }
 
 void sim_host_finish(struct sim *s, uint32_t image)

@@ -200,7 +200,8 @@ static spk_status emit(struct sim *s, const struct sim_group *g, uint32_t chunk,
             if (!valid)
                 note_outside(s, g, own);
             else if (kept && g->c0 + c < l->channels)
-                sim_record_put(s, g->layer, g->c0 + c, position, fired[i]);
+                sim_record_put(s, g->layer, img_channel(s->im, g->layer, g->c0 + c), position,
+                               fired[i]);
             if (s->segment[g->first + i] != segment) {
                 if (list->len > first)
                     SPK_TRY(route_spikes(s, g, chunk, segment, first, list->len - first));

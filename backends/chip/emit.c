@@ -28,6 +28,9 @@ static spk_status emit_layers(struct emit *e)
         l.phase_position = p->phase_position;
         l.phase_div = p->phase_div;
         l.phase_mod = p->phase_mod;
+        l.order = p->order == NULL ? IMG_NONE : (uint32_t)e->orders.len;
+        if (p->order != NULL)
+            SPK_TRY(vec_append(&e->orders, p->order, p->channels));
         SPK_TRY(vec_push(&e->layers, l));
     }
     return SPK_OK;

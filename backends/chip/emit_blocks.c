@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "backends/chip/emit_internal.h"
+#include "passes/map/neuron_cut.h"
 #include "support/alloc.h"
 
 /* One row under construction; the last run is open until the next begins. */
 struct row_builder {
     struct emit *e;
     const struct map_proj *p;
+    const struct map_axon *axon;
     uint32_t channel;    /* of the source */
     uint32_t start, end; /* compartment offsets of the open run; its weights are e->pieces */
     bool open;
@@ -69,6 +71,15 @@ static spk_status push_piece(void *ctx, const struct map_piece *piece)
     if (b->p->weight_param == IR_NONE)
         return SPK_OK;
     struct emit_piece weights = {.length = piece->length};
+    if (b->p->chan == MAP_CHAN_LIST) { /* a piece is a run: there is none like it next to it */
+        const uint64_t first = e->weights.len;
+        SPK_TRY(vec_reserve(&e->weights, first + piece->length));
+        for (uint32_t i = 0; i < piece->length; i++)
+            e->weights.data[e->weights.len++] =
+                map_list_weight(e->net, b->axon, b->channel, piece->target_channel + i);
+        SPK_TRY(emit_store_bytes(e, first, &weights.from));
+        return vec_push(&e->pieces, weights);
+    }
     /* The pieces of a row at neighbouring positions are parts of one kernel. */
     if (b->length != piece->length || b->target != piece->target_channel) {
         SPK_TRY(emit_store_kernel(e, b->p, b->channel, piece->target_channel, piece->length,
@@ -86,8 +97,10 @@ static spk_status make_list(struct emit *e, const struct map_tile *tile, const s
     c->kind = e->net->projs.data[a->proj].plastic ? IMG_BLOCK_PLASTIC : IMG_BLOCK_LIST;
     c->row_first = e->rows.len;
     for (uint32_t i = 0; i < a->n_rows; i++) {
-        struct row_builder b = {
-            .e = e, .p = &e->net->projs.data[a->proj], .channel = a->first_row_channel + i};
+        struct row_builder b = {.e = e,
+                                .p = &e->net->projs.data[a->proj],
+                                .axon = a,
+                                .channel = a->first_row_channel + i};
         SPK_TRY(vec_push(&e->rows, (struct img_row){e->runs.len, 0}));
         SPK_TRY(map_row_pieces(e->net, tile, a, b.channel, push_piece, &b));
         SPK_TRY(close_run(&b));

@@ -117,10 +117,11 @@ static spk_status read_configs(struct sanafe *s)
     for (uint64_t g = 0; g < im->n_groups; g++) {
         const struct img_group *group = &im->groups[g];
         for (uint32_t c = 0; s->in[group->layer] && c < group->nc; c++) {
+            const uint32_t channel = img_channel(im, group->layer, group->c0 + c);
             const struct img_config *k =
                 &im->configs[im->cores[group->core].config_first +
                              im->channel_config[group->channel_config + c]];
-            struct img_config *at = &s->config[s->group_first[group->layer] + group->c0 + c];
+            struct img_config *at = &s->config[s->group_first[group->layer] + channel];
             if (k->current_keep != 0)
                 return diag_error(s->d, spk_span_none, "E0722",
                                   "layer '%s' has decaying synaptic currents, which this export "
@@ -130,7 +131,7 @@ static spk_status read_configs(struct sanafe *s)
                 (at->vth != k->vth || at->decay != k->decay || at->soft_reset != k->soft_reset))
                 return diag_error(s->d, spk_span_none, "E0722",
                                   "layer '%s': channel %u has different neurons on different cores",
-                                  im->strings[im->layers[group->layer].name], group->c0 + c);
+                                  im->strings[im->layers[group->layer].name], channel);
             *at = *k;
         }
     }

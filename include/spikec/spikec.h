@@ -152,6 +152,7 @@ struct spk_compile_options {
     const char *objective; /* "cores" (default), "energy", "latency", "traffic" */
     const char *system, *rates;
     const char *placer; /* as of spk_place_options */
+    const char *cut;    /* "auto" (default), "tiles", "neurons" */
     uint64_t seed;
     bool separate_cores; /* no core holds more than one tile */
     bool remarks;
@@ -185,6 +186,7 @@ int spk_reconstruct(spk_context *context, const struct spk_reconstruct_options *
 struct spk_estimate_options {
     struct spk_model_options model;
     const char *target, *attention, *objective, *system, *rates;
+    const char *cut; /* as of spk_compile_options */
     bool separate_cores;
     bool remarks;
 };

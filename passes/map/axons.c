@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "passes/map/neuron_cut.h"
 #include "support/alloc.h"
 
 uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind)
@@ -59,6 +60,7 @@ void map_source_channels(const struct map_net *net, const struct map_proj *proj,
     const uint32_t channels = net->pops.data[proj->source[0].pop].channels;
     const uint32_t last = c0 + nc - 1, d = proj->d, r = proj->r;
     switch (proj->chan) {
+    case MAP_CHAN_LIST: /* any: the list says which */
     case MAP_CHAN_FULL:
         *lo = 0;
         *hi = channels;
@@ -130,10 +132,10 @@ uint32_t map_axon_base(const struct tgt *t, uint32_t first, uint32_t *out_offset
     return base;
 }
 
-static void axon_place(const struct map_net *net, const struct map_tile *tile,
-                       const struct map_proj *p, struct map_axon *a)
+void map_axon_place(const struct map_net *net, const struct map_tile *tile, struct map_axon *a)
 {
     const struct tgt *t = net->target;
+    const struct map_proj *p = &net->projs.data[a->proj];
     const uint32_t first = p->pos == MAP_POS_TEACHER
                                ? tile->comp_first + tile->comps - tile->nc
                                : tile->comp_first + (a->ty * tile->pitch + a->tx) * tile->slice;
@@ -168,7 +170,7 @@ static spk_status axon_sources(const struct map_net *net, const struct map_tile 
         a->first_source_channel = c > lo ? c : lo;
         a->n_atoms = (c + width < hi ? c + width : hi) - a->first_source_channel;
         a->row = a->first_source_channel - lo;
-        axon_place(net, tile, p, a);
+        map_axon_place(net, tile, a);
         SPK_TRY(fn(ctx, tile, a));
     }
     return SPK_OK;
@@ -188,6 +190,11 @@ spk_status map_tile_axons(const struct map_net *net, const struct map_tile *tile
                                &x_lo, &x_hi);
         }
         for (uint32_t s = 0; s < p->n_sources; s++) {
+            if (p->chan == MAP_CHAN_LIST) {
+                const struct map_axon a = {.proj = pop->proj_first + i, .source = s};
+                SPK_TRY(map_list_axons(net, tile, a, fn, ctx));
+                continue;
+            }
             for (uint32_t y = y_lo; y < y_hi; y++) {
                 struct map_axon a = {.proj = pop->proj_first + i, .source = s};
                 a.rows = p->pos == MAP_POS_TEACHER ? 1 : tile->ny;
@@ -219,6 +226,8 @@ spk_status map_axon_senders(const struct map_net *net, const struct map_axon *a,
     const uint32_t pop = net->projs.data[a->proj].source[a->source].pop;
     const struct map_pop *s = &net->pops.data[pop];
     const uint32_t end = a->first_source_channel + a->n_atoms;
+    if (net->projs.data[a->proj].chan == MAP_CHAN_LIST)
+        return map_list_senders(net, a, fn, ctx);
     if (!s->has_compartments)
         return fn(ctx, IR_NONE, a->first_source_channel, a->n_atoms);
     const uint32_t first = map_tile_of(net, pop, a->pos, 0);
@@ -247,6 +256,11 @@ struct map_block_key map_axon_key(const struct map_net *net, const struct map_ti
     k.ky = a->ky;
     k.kx = a->kx;
     k.offset = a->offset;
+    if (net->projs.data[a->proj].chan == MAP_CHAN_LIST) {
+        k.rows = a->source;
+        k.ky = a->pos;
+        k.kx = a->first_source_channel;
+    }
     k.slice = tile->slice;
     k.plane = tile->plane;
     if (a->rows > 1)
@@ -261,6 +275,7 @@ static spk_status row_channels(const struct map_proj *p, uint32_t c0, uint32_t c
     const uint32_t d = p->d, r = p->r, at = piece.start;
     uint32_t lo = c0, hi = c1;
     switch (p->chan) {
+    case MAP_CHAN_LIST:
     case MAP_CHAN_FULL:
         break;
     case MAP_CHAN_SAME:
@@ -309,6 +324,8 @@ spk_status map_row_pieces(const struct map_net *net, const struct map_tile *tile
     const struct map_proj *p = &net->projs.data[a->proj];
     const uint32_t end = tile->c0 + tile->nc;
     uint32_t plane = a->offset;
+    if (p->chan == MAP_CHAN_LIST)
+        return map_list_pieces(net, tile, a, channel, fn, ctx);
     for (uint32_t c = tile->c0; c < end; c += tile->slice, plane += tile->plane) {
         const uint32_t c1 = end - c < tile->slice ? end : c + tile->slice;
         for (uint32_t at = 0; at < a->rows * a->cols; at++) {

@@ -40,7 +40,13 @@ struct map_axon {
     uint32_t first_row_channel, n_rows; /* of the block: source channels in row order */
     enum img_axon_kind kind;
     bool conv; /* goes to a CONV block */
+    uint64_t
+        need_first; /* MAP_CHAN_LIST: rows that reach the tile, need[need_first ..) of the list */
+    uint32_t n_need;
 };
+
+/* Sets base, offset and kind. */
+void map_axon_place(const struct map_net *net, const struct map_tile *tile, struct map_axon *axon);
 
 /* Identity of a synapse block within one projection: axons with equal keys share the block on a
  * core, and cores with equal keys share its stored content. */
@@ -48,7 +54,8 @@ struct map_block_key {
     uint32_t proj, delay;
     uint32_t channel; /* discrete axons: the one source channel of the row; else IR_NONE */
     uint32_t c0, nc, slice, pitch, plane;
-    uint32_t rows, cols, ky, kx, offset;
+    uint32_t rows, cols, ky, kx,
+        offset; /* MAP_CHAN_LIST: rows: source, ky, kx: position, channel */
 };
 
 typedef spk_status (*map_axon_fn)(void *ctx, const struct map_tile *tile,

@@ -75,9 +75,10 @@ spk_status map_explain_fan_in(struct map_net *net, struct diag_list *diags)
             u.in_axons - enables, have, j->weight_name ? j->weight_name : "its projection",
             j->kernel, j->kernel_w, channels, j->n_sources > 1 ? " for every summand" : "");
         diag_note_add(diags, p->span,
-                      "a neuron's inputs cannot be split over cores: a leaky integrate-and-fire "
-                      "neuron adds up its partial sums before it decays and fires, so neurons that "
-                      "fire for parts of the input would not compute the same");
+                      "a leaky integrate-and-fire neuron adds up all its inputs before it decays "
+                      "and fires, so neurons that fire for parts of the input would not compute "
+                      "the same; sums of parts need graded spikes, and are made for networks of "
+                      "vectors of neurons (--cut neurons)");
         if (!net->target->axon_population)
             diag_help_set(diags,
                           "the smallest change that fits: at most %" PRIu64

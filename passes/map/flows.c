@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "passes/map/mesh.h"
+#include "passes/map/neuron_cut.h"
 #include "support/alloc.h"
 #include "support/vec.h"
 
@@ -286,6 +287,8 @@ spk_status map_flows_build(const struct mapping *m, enum place_objective objecti
     struct flows f = {.m = m, .multicast = objective == PLACE_MULTICAST};
     struct reading_vec readings = {0};
     memset(out, 0, sizeof *out);
+    if (m->net.lists.len > 0)
+        return map_neuron_flows(m, objective, out);
     spk_status status = vec_push(&f.firsts, 0);
     if (status == SPK_OK)
         status = find_readings(&m->net, &readings);
@@ -306,4 +309,20 @@ spk_status map_flows_build(const struct mapping *m, enum place_objective objecti
     if (status != SPK_OK)
         ir_cluster_graph_fini(out);
     return status;
+}
+
+spk_status map_flows_messages(const struct mapping *m, enum place_objective objective,
+                              double *out_messages)
+{
+    struct ir_cluster_graph f;
+    *out_messages = 0;
+    SPK_TRY(map_flows_build(m, objective, &f));
+    for (uint32_t e = 0; e < f.n_edges; e++) {
+        uint64_t n = 0;
+        for (uint64_t k = f.first[e]; k < f.first[e + 1]; k++)
+            n += f.dest[k] != f.source[e];
+        *out_messages += f.weight[e] * (double)(objective == PLACE_MULTICAST && n > 1 ? 1 : n);
+    }
+    ir_cluster_graph_fini(&f);
+    return SPK_OK;
 }

@@ -21,8 +21,16 @@ enum map_objective {
 };
 #define MAP_SPREAD 4
 
+/* How a network is cut into tiles. */
+enum map_cut {
+    MAP_CUT_AUTO,   /* by tiles; sparse vectors of neurons by whichever serves the objective */
+    MAP_CUT_TILES,  /* regular tiles of layers */
+    MAP_CUT_NEURONS /* every neuron on its own (neuron_cut.h) */
+};
+
 struct map_options {
     enum map_objective objective;
+    enum map_cut cut;
     const char *system; /* NULL: the smallest listed one that fits */
     uint64_t seed;
     enum place_engine placer;
@@ -68,6 +76,7 @@ struct mapping {
     uint32_t n_chips, block_w, block_h; /* chips in use, within a block of so many */
     uint64_t seed;
     enum place_engine placer;
+    enum map_cut cut; /* TILES or NEURONS */
     struct map_placing layer_order, placed;
 };
 
@@ -77,6 +86,9 @@ SPK_CHECKED spk_status map_run(const struct ir_module *module, const struct tgt 
                                const struct map_options *options, struct diag_list *diags,
                                struct mapping *out);
 void map_fini(struct mapping *m);
+/* Names of the command line: "auto", "tiles", "neurons"; false where there is none of that name. */
+bool map_cut_find(const char *name, enum map_cut *out_cut);
+const char *map_cut_name(enum map_cut cut);
 
 /* --- rooms inside --- */
 
@@ -85,6 +97,8 @@ SPK_CHECKED spk_status map_partition(struct mapping *m, const struct map_options
                                      struct diag_list *diags);
 /* cores.c: sets the core and the first compartment of every tile, and what a tile uses there. */
 SPK_CHECKED spk_status map_assign_cores(struct mapping *m, const struct map_options *options);
+/* Tiles of the shapes that are set, without cores. */
+SPK_CHECKED spk_status map_make_tiles(struct mapping *m);
 /* Use of a core: the sum of its tiles; configurations and formats that tiles have in common count
  * for each. */
 struct map_usage map_core_usage(const struct mapping *m, uint32_t core);

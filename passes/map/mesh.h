@@ -33,6 +33,11 @@ struct place_grid map_mesh_in_hops(const struct map_mesh *mesh);
 SPK_CHECKED spk_status map_flows_build(const struct mapping *m, enum place_objective objective,
                                        struct ir_cluster_graph *out);
 
+/* Messages of all edges, one for each destination other than the source; trees: one for each edge.
+ */
+SPK_CHECKED spk_status map_flows_messages(const struct mapping *m, enum place_objective objective,
+                                          double *out_messages);
+
 /* place_engines.c: engine cells for the last m->n_engines cores; those of all others are set. */
 SPK_CHECKED spk_status map_place_engines(const struct mapping *m, const struct map_mesh *mesh,
                                          const struct ir_cluster_graph *flows, uint32_t *cell);

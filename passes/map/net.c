@@ -15,7 +15,7 @@ int32_t map_pop_vth(const struct map_net *net, const struct map_pop *pop, uint32
     const int32_t *data =
         pop->vth_param != IR_NONE ? net->module->param[pop->vth_param].data : NULL;
     if (data != NULL)
-        return data[channel];
+        return data[map_pop_channel(pop, channel)];
     if (pop->vth_period > 0)
         return pop->vth * (int32_t)(channel % (uint32_t)pop->vth_period) + pop->vth / 2 + 1;
     return pop->vth;
@@ -25,7 +25,7 @@ int32_t map_pop_bias(const struct map_net *net, const struct map_pop *pop, uint3
 {
     const int32_t *data =
         pop->bias_param != IR_NONE ? net->module->param[pop->bias_param].data : NULL;
-    return data != NULL ? data[channel] : 0;
+    return data != NULL ? data[map_pop_channel(pop, channel)] : 0;
 }
 
 /* Event counts have no static bound; above this a single one would leave a 24-bit state. */
@@ -236,7 +236,7 @@ static spk_status net_pool_or_relay(struct net_builder *b, uint32_t id)
         status = net_sources(b, n->operand[i], &sources);
     if (status == SPK_OK) {
         uint32_t after = net_start_after(b, &sources);
-        const bool graded = !pool && n->type.bound > 1;
+        const bool graded = !pool && n->type.kind != IR_SPIKE; /* counts, of events without bound */
         p.start = pool ? after : after - 1 + n->a.delay.steps;
         if (graded && t->arith.payload_bits == 0)
             status =
@@ -244,7 +244,7 @@ static spk_status net_pool_or_relay(struct net_builder *b, uint32_t id)
                            "a count relay needs graded spikes, which '%s' does not have", t->name);
         if (graded) {
             p.program = IMG_PROG_SUM;
-            p.payload_bound = n->type.bound;
+            p.payload_bound = n->type.bound ? n->type.bound : NET_EVENT_BOUND;
         } else {
             net_gate_program(b, &p, (1 << t->arith.threshold_shift) + 1);
         }
@@ -401,8 +401,22 @@ spk_status map_net_build(const struct ir_module *module, const struct tgt *targe
     return status;
 }
 
+void map_lists_clear(struct map_net *net)
+{
+    for (size_t i = 0; i < net->lists.len; i++) {
+        struct map_list *l = &net->lists.data[i];
+        spk_free(l->first);
+        spk_free(l->target);
+        spk_free(l->need_first);
+        spk_free(l->need);
+    }
+    vec_clear(&net->lists);
+}
+
 void map_net_fini(struct map_net *net)
 {
+    map_lists_clear(net);
+    vec_fini(&net->lists);
     vec_fini(&net->pops);
     vec_fini(&net->projs);
     vec_fini(&net->sums);

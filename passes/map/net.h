@@ -31,13 +31,26 @@ enum map_chan {
     MAP_CHAN_EXPAND, /* c -> c*r .. c*r + r - 1 */
     MAP_CHAN_STRIDE, /* (h, j) -> (h, i, j) for every i < d: channel h*d + j to (h*d + i)*d + j */
     MAP_CHAN_HEAD,   /* (h, i) -> (h, j) for every j < d: all channels of a head to all of it */
-    MAP_CHAN_REDUCE /* (h, i, j, theta) -> (h, j): channel ((h*d + i)*d + j)*r + theta to h*d + j */
+    MAP_CHAN_REDUCE, /* (h, i, j, theta) -> (h, j): channel ((h*d + i)*d + j)*r + theta to h*d + j
+                      */
+    MAP_CHAN_LIST    /* synapse by synapse, as the source's list says (struct map_list) */
+};
+
+/* Synapses of one source of a projection onto populations of one position, in a network that is cut
+ * neuron by neuron (neuron_cut.h). A row is a source neuron, position * channels + channel;
+ * channels are those of the chip (struct map_pop.order). */
+struct map_list {
+    uint64_t *first;  /* [rows + 1] */
+    uint32_t *target; /* target[first[r] .. first[r + 1]): channels that row r reaches, rising */
+    uint64_t *need_first; /* [tiles of the target + 1] */
+    uint32_t *need;       /* need[need_first[g] .. ): rows that reach tile g at all, rising */
 };
 
 struct map_source {
     uint32_t pop;
     uint32_t delay; /* steps beyond the normal one */
     uint32_t lag;   /* frame t reads the source's frame t - lag */
+    uint32_t list;  /* MAP_CHAN_LIST: index into net->lists */
 };
 
 struct map_proj {
@@ -88,7 +101,7 @@ struct map_pop {
     bool host_current, recorded, has_compartments;
     uint32_t payload_bound;
     double rate; /* expected spikes (payload) per neuron and frame: mean over channels */
-    const double *channel_rate; /* [channels] where it is known by channel, else NULL */
+    const double *channel_rate; /* [channels of the model] where known by channel, else NULL */
     uint32_t n_projs;           /* incoming projections: net->proj[proj_first ..] */
     uint32_t proj_first;
     uint32_t engine; /* runs on engine cores: channels of one task; 0: on neuron cores */
@@ -104,8 +117,14 @@ struct map_pop {
         teachers; /* every tile has one more compartment per channel, which learning synapses see */
     /* Tile shape and grid, set by partition. */
     uint32_t th, tw, tc, gh, gw, gc;
-    uint32_t slice;                     /* channels of a plane, 0: all */
-    bool pad_y, pad_x;                  /* padding along that axis */
+    /* Cut neuron by neuron: channel c on the chip is channel order[c] of the model, tile g has
+     * channels cut[g] .. cut[g + 1] - 1, at most tc. NULL: the model's channels, tc in every tile.
+     */
+    const uint32_t *order, *cut;
+    uint32_t *bridge;  /* [tiles] with cut: neurons that an out-axon entry of a tile may send over
+                          though its destination does not need them */
+    uint32_t slice;    /* channels of a plane, 0: all */
+    bool pad_y, pad_x; /* padding along that axis */
     uint32_t fewest_tiles, recut_saves; /* cut finer (recut.c): tiles before, cores saved; else 0 */
     uint32_t tile_first;
 };
@@ -125,7 +144,8 @@ struct map_net {
     VEC(struct map_pop) pops;
     VEC(struct map_proj) projs;
     VEC(struct map_sum) sums;
-    uint32_t encode_node; /* IR node of the image encoder or IR_NONE */
+    VEC(struct map_list) lists; /* not empty where the network is cut neuron by neuron */
+    uint32_t encode_node;       /* IR node of the image encoder or IR_NONE */
     uint32_t readout_node;
     uint32_t timesteps, interval, latency;
     uint32_t ticks; /* of a step */
@@ -137,6 +157,14 @@ SPK_CHECKED spk_status map_net_build(const struct ir_module *module, const struc
                                      const struct map_rate *node_rate, struct diag_list *diags,
                                      struct map_net *out);
 void map_net_fini(struct map_net *net);
+/* Frees the lists. */
+void map_lists_clear(struct map_net *net);
+
+/* Channel of the model that channel `channel` of the chip is. */
+static inline uint32_t map_pop_channel(const struct map_pop *p, uint32_t channel)
+{
+    return p->order != NULL ? p->order[channel] : channel;
+}
 
 /* ---- rates (pop_rates.c) ---- */
 
@@ -149,8 +177,8 @@ SPK_CHECKED spk_status map_pop_set_rate(struct map_net *net, struct map_pop *p,
  * frame, together. */
 double map_pop_sends(const struct map_pop *p, uint32_t first, uint32_t n);
 
-/* Threshold and bias of a channel. In an estimate (params without data) thresholds are those of
- * the pattern, 0 for model layers, and biases 0. */
+/* Threshold and bias of a channel of the chip. In an estimate (params without data) thresholds are
+ * those of the pattern, 0 for model layers, and biases 0. */
 int32_t map_pop_vth(const struct map_net *net, const struct map_pop *pop, uint32_t channel);
 int32_t map_pop_bias(const struct map_net *net, const struct map_pop *pop, uint32_t channel);
 

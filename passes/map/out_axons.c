@@ -101,6 +101,8 @@ static bool uniform_slots(const struct map_net *net, const struct map_proj *p)
     const struct tgt *t = net->target;
     const struct map_pop *pop = &net->pops.data[p->target];
     const uint64_t limit = tgt_limit_value(t, TGT_AXON_BASE);
+    if (p->chan == MAP_CHAN_LIST)
+        return false;
     if (!t->axon_population || t->pop16_slots == t->pop32_slots)
         return true;
     const uint32_t slice = pop->slice > 0 && pop->slice < pop->tc ? pop->slice : pop->tc;

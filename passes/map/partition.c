@@ -30,6 +30,10 @@ struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy
         t.nx = p->width - t.x0;
     if (t.c0 + t.nc > p->channels)
         t.nc = p->channels - t.c0;
+    if (p->cut != NULL) {
+        t.c0 = p->cut[gc];
+        t.nc = p->cut[gc + 1] - t.c0;
+    }
     map_tile_layout(net, &t);
     return t;
 }
@@ -39,11 +43,22 @@ uint32_t map_tile_of(const struct map_net *net, uint32_t pop, uint32_t position,
     const struct map_pop *p = &net->pops.data[pop];
     if (!p->has_compartments)
         return IR_NONE;
+    if (p->cut != NULL) {
+        uint32_t lo = 0, hi = p->gc; /* cut[lo] <= channel < cut[hi] */
+        while (hi - lo > 1) {
+            const uint32_t mid = lo + (hi - lo) / 2;
+            if (p->cut[mid] <= channel)
+                lo = mid;
+            else
+                hi = mid;
+        }
+        return p->tile_first + lo;
+    }
     uint32_t gy = position / p->width / p->th, gx = position % p->width / p->tw;
     return p->tile_first + (gy * p->gw + gx) * p->gc + channel / p->tc;
 }
 
-static spk_status make_tiles(struct mapping *m)
+spk_status map_make_tiles(struct mapping *m)
 {
     struct map_net *net = &m->net;
     vec_clear(&m->tiles);
@@ -122,7 +137,7 @@ static spk_status count_choice(struct mapping *m, struct search *s, const uint8_
     for (uint32_t i = 0; i < net->pops.len; i++)
         if (s->set[i] != NULL)
             map_shape_set(&net->pops.data[i], &s->set[i]->shape[choice[i]]);
-    SPK_TRY(make_tiles(m));
+    SPK_TRY(map_make_tiles(m));
     SPK_TRY(map_measure(m));
     for (size_t i = 0; i < m->tiles.len; i++) {
         const uint32_t pop = m->tiles.data[i].pop;

@@ -25,7 +25,7 @@ double map_pop_sends(const struct map_pop *p, uint32_t first, uint32_t n)
     if (p->channel_rate == NULL)
         return n * sends(p->rate, p->payload_bound);
     for (uint32_t c = first; c < first + n; c++)
-        sum += sends(p->channel_rate[c], p->payload_bound);
+        sum += sends(p->channel_rate[map_pop_channel(p, c)], p->payload_bound);
     return sum;
 }
 

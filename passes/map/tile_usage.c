@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "passes/attention.h"
-#include "passes/map/map.h"
+#include "passes/map/neuron_cut.h"
 #include "passes/pass.h"
 #include "support/alloc.h"
 
@@ -286,6 +286,13 @@ static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
     const struct map_proj *p = c->proj;
     const struct map_tile *t = c->tile;
     const bool shared = c->net->target->sharing != TGT_SHARE_NONE;
+    if (p->chan == MAP_CHAN_LIST) {
+        for (uint32_t s = 0; s < p->n_sources; s++) {
+            SPK_TRY(map_list_usage(c->net, t, (uint32_t)(p - c->net->projs.data), s, out));
+            add_format(c, false, format_shift(c), map_delay_bits(p->source[s].delay));
+        }
+        return SPK_OK;
+    }
     SPK_TRY(axis_build(&c->rows, p->pos, p->kernel, p->stride, p->pad, t->y0, t->ny, p->view_h,
                        t->pad_y, t->top));
     SPK_TRY(axis_build(&c->columns, p->pos, p->kernel_w, p->stride_w, p->pad_w, t->x0, t->nx,

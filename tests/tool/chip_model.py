@@ -81,7 +81,7 @@ class Chip:
         with h5py.File(path, "r") as f:
             for name in self.TABLES:
                 setattr(self, name, Rows(f[name]))
-            for name in ("channel_config biases weights sum_terms enc_w enc_b head_w head_b").split():
+            for name in ("channel_config biases weights orders sum_terms enc_w enc_b head_w head_b").split():
                 setattr(self, name, f[name][()])
             self.meta = Rows(f["meta"])[0]
             encoder = f["encoder"][()][0]
@@ -106,6 +106,12 @@ class Chip:
             self.pairs[g.compartments] = g.program in (ACCUMULATE, GATED)
         self.cache = {}
         self.link_out()
+
+    def order(self, layer):
+        """The model's channel of every channel of a layer."""
+        l = self.layers[layer]
+        n, at = l["channels"], l["order"]
+        return np.arange(n) if at == NONE else self.orders[at:at + n].astype(np.int64)
 
     def name(self, layer):
         return self.strings[self.layers[layer]["name"]]
@@ -318,7 +324,8 @@ class Chip:
                 currents = self.encode(self.images[at[0]])
                 for g in self.group_of.values():
                     if g.row["host_current"]:
-                        g.current = currents[g.channel, g.position]
+                        channel = self.order(int(e["layer"]))[g.channel]
+                        g.current = currents[channel, g.position]
         self.compute_tasks(step, True)
         sent = []
         for groups in self.by_core:
@@ -346,7 +353,8 @@ class Chip:
         p = self.host_ports[port]
         at = self.frame(p["layer"], step)
         if at is not None:
-            self.features[at[0], p["channel_first"] + atom] += payload
+            channel = self.order(p["layer"])[p["channel_first"] + atom]
+            self.features[at[0], channel] += payload
 
     def hear(self, step, task, port, atom):
         p, e = self.embedded_ports[port], self.embedded[task]
@@ -425,12 +433,15 @@ class Chip:
 
     def tensors(self):
         out = {}
+        ordered = {}
         for i, l in enumerate(self.layers.rows):
+            ordered[i] = np.empty_like(self.values[i])
+            ordered[i][:, :, self.order(i)] = self.values[i]
             if l["recorded"]:
-                out[self.name(i)] = self.shaped(self.values[i], l, l["layout"])
+                out[self.name(i)] = self.shaped(ordered[i], l, l["layout"])
         for s in self.sums.rows:
             terms = self.sum_terms[s["term_first"]:s["term_first"] + s["n_terms"]]
-            total = sum(self.values[int(x)] for x in terms)
+            total = sum(ordered[int(x)] for x in terms)
             out[self.strings[s["name"]]] = self.shaped(total, self.layers[int(terms[0])],
                                                        s["layout"])
         return out

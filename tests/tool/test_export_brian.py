@@ -7,7 +7,10 @@ import sys
 
 import numpy as np
 
+import nir_maker as make
 import spikec_tool as t
+from nir_graphs import counts
+from test_sparse import NETS, sparse_target
 
 # One case per kind of neuron, input and lowering.
 CASES = (("v1-tiny-exact", "loihi1", "and_lif"), ("v2-tiny-events-exact", "loihi1", "embedded"),
@@ -63,6 +66,20 @@ class Brian(t.ToolTest):
         self.run_tool("compile", *FASHION, "--weights", weights, "--calibrate", source, "--target",
                       "loihi2", "--attention", "product", "-o", folder)
         self.same_spikes(folder, source)
+
+
+    def test_neuron_by_neuron(self):
+        """Orders of layers, lists of synapses, partial sums of fan-in."""
+        source, folder = self.path("input"), self.path("d")
+        target = sparse_target(self, "small")
+        for name, chip in (("chain", "loihi1"), ("loop", target), ("wide", target)):
+            with self.subTest(name):
+                (nodes, edges), shape = NETS[name]
+                t.write_tensors(source, {"input": counts(shape)})
+                path = make.write(self.path("g.nir"), nodes, edges, {"dt": 0.001})
+                self.run_tool("compile", path, "--target", chip, "--set", "timesteps=12", "--cut",
+                              "neurons", "-o", folder)
+                self.same_spikes(folder, source)
 
 
 class Refused(t.ToolTest):

@@ -109,9 +109,10 @@ SPK_UNUSED static void sample(struct image *im)
     SET(im, channel_config, (uint16_t[]){0, 0, 0, 1, 1});
     SET(im, biases, (int32_t[]){7, -8, 9, INT32_MIN});
     SET(im, layers,
-        (struct img_layer[]){{a, IMG_LAYER_NEURON, 2, 2, 2, 0, 1, 0, 1, 0, 0, 0, 0},
-                             {b, IMG_LAYER_NEURON, 3, 1, 4, 1, 1, 1, 1, 0, 0, 2, 1},
-                             {c, IMG_LAYER_EMBEDDED, 3, 1, 4, 5, 1, 1, 1, 0, 0, 0, 0}});
+        (struct img_layer[]){{a, IMG_LAYER_NEURON, 2, 2, 2, 0, 1, 0, 1, 0, 0, 0, 0, IMG_NONE},
+                             {b, IMG_LAYER_NEURON, 3, 1, 4, 1, 1, 1, 1, 0, 0, 2, 1, 1},
+                             {c, IMG_LAYER_EMBEDDED, 3, 1, 4, 5, 1, 1, 1, 0, 0, 0, 0, IMG_NONE}});
+    SET(im, orders, (uint32_t[]){9, 2, 0, 1});
     SET(im, blocks,
         (struct img_block[]){{1, 0, IMG_BLOCK_LIST, 7, 8, 0, 0},
                              {1, 1, IMG_BLOCK_CONV, 6, 8, 4, 1}});

@@ -198,6 +198,9 @@ BREAK(inject_channels, im->injections[0].channel_first = 2)
 BREAK(inject_core, im->injections[0].core = 2)
 BREAK(inject_axon, im->injections[1].axon = 2)
 BREAK(task_layer, im->embedded[0].q_layer = 3)
+BREAK(layer_order, im->layers[1].order = 2)
+BREAK(order_channel, im->orders[3] = 3)
+BREAK(order_twice, im->orders[3] = 0)
 BREAK(task_shape, im->embedded[0].tokens = 5)
 BREAK(task_layer_kind, im->embedded[0].layer = 1)
 BREAK(task_heads, im->embedded[0].heads = 2)
@@ -228,7 +231,7 @@ static const struct {
     void (*broken)(struct image *im);
     const char *message;
 } broken[] = {
-    {meta_schema, "meta[0].schema: 9 is not equal to 4"},
+    {meta_schema, "meta[0].schema: 9 is not equal to 5"},
     {meta_interval, "meta[0].interval: 3 is not at least 4"},
     {meta_bits, "meta[0].state_bits: 33"},
     {meta_mesh, "meta[0].cores_x: 0 is not at least 1"},
@@ -322,6 +325,9 @@ static const struct {
     {inject_core, "injections[0].core: 2 is not below 2"},
     {inject_axon, "injections[1].axon: 2 is not below 2"},
     {task_layer, "embedded[0].q_layer: 3 is not below 3"},
+    {layer_order, "layers[1].order: 5 is not at most 4, the number of orders"},
+    {order_channel, "layers[1].order: 3 is not below 3, the channels of the layer"},
+    {order_twice, "layers[1].order: 1 is not equal to 0, how often its channel was named before"},
     {task_shape, "embedded[0].tokens: 5 is not equal to 4"},
     {task_layer_kind, "embedded[0].layer: 0 is not equal to 1, whether a processor computes"},
     {task_part, "embedded[0].head_first: 6 is not at most 3, the heads"},

@@ -80,7 +80,8 @@ SPK_UNUSED static uint32_t tiny_layer(struct tiny *t, const char *name, enum img
                                  .start = start,
                                  .recorded = recorded,
                                  .layout = IR_CHW,
-                                 .payload_bound = 1});
+                                 .payload_bound = 1,
+                                 .order = IMG_NONE});
     return (uint32_t)t->im.n_layers - 1;
 }
 

@@ -62,6 +62,7 @@ static struct spk_compile_options compile_options(const struct tool_args *a)
                                     .system = a->system,
                                     .rates = a->rates,
                                     .placer = a->placer,
+                                    .cut = a->cut,
                                     .seed = a->seed,
                                     .separate_cores = a->separate_cores,
                                     .remarks = a->remarks};
@@ -93,6 +94,7 @@ static int cmd_estimate(spk_context *c, struct tool_args *a, spk_result **out)
                                      .objective = a->objective,
                                      .system = a->system,
                                      .rates = a->rates,
+                                     .cut = a->cut,
                                      .separate_cores = a->separate_cores,
                                      .remarks = a->remarks};
     o.model.model = a->positional[0];

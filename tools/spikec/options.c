@@ -42,6 +42,7 @@ enum {
     K_TIME,
     K_REMARKS,
     K_SEPARATE,
+    K_CUT,
     K_IN_PLACE,
     K_CHECK,
     K_LIST,
@@ -126,6 +127,7 @@ static const struct tool_option OPTIONS[] = {
     {'d', "out", K_OUT, "FILE", "write the outputs of the model, too (safetensors)"},
     {'c', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'c', "seed", K_SEED, "N", "seed of the placement (default 0)"},
+    {'a', "cut", K_CUT, "NAME", "auto (default), tiles, or neurons: neuron by neuron"},
     {'a', "separate-cores", K_SEPARATE, NULL, "one tile of one layer per core"},
     {'a', "remarks", K_REMARKS, NULL, "say why every layer was quantised and cut as it was"},
     {'l', "rates-out", K_RATES_OUT, "FILE", "write measured rates per channel (JSON)"},
@@ -320,6 +322,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->print_after;
     case K_PLACER:
         return &a->placer;
+    case K_CUT:
+        return &a->cut;
     case K_TO:
         return &a->to;
     case K_DTYPE:

@@ -22,7 +22,7 @@ struct tool_args {
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
     const char *target_cpu, *quantised;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
-    const char *print_after, *placer, *to, *dtype, *colour_by, *from;
+    const char *print_after, *placer, *cut, *to, *dtype, *colour_by, *from;
     const char *source, *partitioner, *write, *clusters, *mesh;
     double effort;
     uint64_t calibrate_limit, seed, cores, neurons, axons, synapses;
