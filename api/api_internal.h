@@ -69,8 +69,8 @@ SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
 SPK_CHECKED spk_status api_model_load(spk_context *c, const struct spk_model_options *o,
                                       bool bind_weights, struct api_model *out);
 
-/* chip_model.c: the same of what a chip takes: of an autoencoder the encoder. Then how many ops stay on
- * the host, where there are any. */
+/* chip_model.c: the same of what a chip takes, of an autoencoder the encoder; then how many ops
+ * stay on the host, where there are any. */
 SPK_CHECKED spk_status api_chip_model_load(spk_context *c, const struct spk_model_options *o,
                                            bool bind_weights, struct api_model *out);
 void api_report_host_ops(const struct api_model *m, struct api_report *r);

@@ -247,17 +247,18 @@ static void write_outputs(const struct run *r, struct api_report *rep)
     for (uint32_t i = 0; i < m->n_nodes; i++) {
         const struct ir_node *n = &m->node[i];
         const uint64_t size = ir_type_elements(&n->type);
+        const char *name = n->name ? n->name : "output";
         double sum = 0;
         if (n->op != IR_OP_OUTPUT)
             continue;
         jw_object_begin_line(&rep->w, NULL);
-        jw_string(&rep->w, "name", n->name);
+        jw_string(&rep->w, "name", name);
         jw_u64(&rep->w, "values", size);
         for (uint32_t k = 0; k < images; k++)
             sum += (double)r->logits[(size_t)k * all + at];
         if (size == 1 && images > 0) {
             jw_f64(&rep->w, "mean", sum / images);
-            strbuf_printf(&rep->result->text, "%s: %.6g (mean over %u images)\n", n->name,
+            strbuf_printf(&rep->result->text, "%s: %.6g (mean over %u images)\n", name,
                           sum / images, images);
         }
         jw_object_end(&rep->w);

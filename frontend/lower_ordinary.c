@@ -27,17 +27,21 @@ static spk_status fe_mask(const struct fe_call *c)
     return token == IR_NONE ? SPK_OK : fe_add_node(c->ev, &node, &layer, c->e->span, c->out);
 }
 
-/* One number per element, laid out as the value: [C, H, W], or [N, C]; tokens [C, N] are [C, 1, N].
- */
+/* One number per element, laid out as the value: [C, H, W], [C, N] or [N, C]. */
 static spk_status fe_offset(const struct fe_call *c)
 {
     const struct ir_type *t = fe_type(c->ev, &c->v[0]);
-    uint32_t table, operand = c->v[0].node, last[2] = {t->width, t->channels};
-    uint32_t first[3] = {t->channels, t->height, t->width};
-    bool nc = t->layout == IR_NC;
+    const bool nc = t->layout == IR_NC, image = t->layout == IR_CHW;
+    uint32_t table, operand = c->v[0].node;
+    uint32_t dim[3] = {nc ? t->width : t->channels, nc ? t->channels : t->width, 0};
+    uint32_t rank = t->layout == IR_C ? 1 : image ? 3 : 2;
     struct fe_hint layer;
+    if (image) {
+        dim[1] = t->height;
+        dim[2] = t->width;
+    }
     SPK_TRY(fe_layer_name(c->ev, c->hint, "offset", c->e->span, &layer));
-    SPK_TRY(fe_weight(c->ev, &layer, NULL, nc ? 2 : 3, nc ? last : first, c->e->span, &table));
+    SPK_TRY(fe_weight(c->ev, &layer, NULL, rank, dim, c->e->span, &table));
     if (table == IR_NONE)
         return SPK_OK;
     struct ir_node node = {

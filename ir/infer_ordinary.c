@@ -56,18 +56,18 @@ spk_status infer_offset(const struct infer *c)
     const struct ir_param *p = param(c, 0);
     SPK_TRY(ordinary(c));
     const struct ir_type *t = c->out;
-    if (t->layout == IR_NC && p->rank == 2 && p->dim[0] == t->width && p->dim[1] == t->channels)
+    if (t->layout == IR_CHW || t->layout == IR_C)
+        return infer_need_elements(c, 0, "offset", t);
+    const uint32_t rows = t->layout == IR_NC ? t->width : t->channels;
+    const uint32_t columns = t->layout == IR_NC ? t->channels : t->width;
+    if ((p->rank == 2 && p->dim[0] == rows && p->dim[1] == columns) ||
+        (p->rank == 1 && p->dim[0] == t->channels))
         return SPK_OK;
-    if (t->layout == IR_NC) {
-        struct strbuf expected = {0};
-        strbuf_printf(&expected, "[%u] or [%u, %u]", t->channels, t->width, t->channels);
-        spk_status s = p->rank == 1 && p->dim[0] == t->channels
-                           ? SPK_OK
-                           : infer_param_error(c, 0, "offset", strbuf_cstr(&expected));
-        strbuf_fini(&expected);
-        return s;
-    }
-    return infer_need_elements(c, 0, "offset", t);
+    struct strbuf expected = {0};
+    strbuf_printf(&expected, "[%u] or [%u, %u]", t->channels, rows, columns);
+    spk_status s = infer_param_error(c, 0, "offset", strbuf_cstr(&expected));
+    strbuf_fini(&expected);
+    return s;
 }
 
 spk_status infer_layernorm(const struct infer *c)

@@ -416,6 +416,8 @@ static void check_module(struct verify *v)
         masks += mask;
         outputs += m->node[i].op == IR_OP_OUTPUT;
     }
+    module_need(v, ir_output_values(m) <= UINT32_MAX, "E0310",
+                "its outputs have 2^32 values or more");
     module_need(v, inputs <= 1, "E0322", "has more than one input");
     module_need(v, order, "E0322", "its input stands before the masks");
     module_need(v, model || masks == 0, "E0322", "masks exist in stage model only");

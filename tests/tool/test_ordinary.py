@@ -24,6 +24,7 @@ MODEL = """model ops(steps = 3, channels = 6, height = 6, width = 4) {
 	output masked_tokens = mean(mask(tokens(pooled), hidden, token = true) as "token", time);
 	output offset_image = mean(offset(x) as "image_table", time);
 	output offset_nc = mean(offset(nc) as "nc_table", time);
+	output offset_cn = mean(offset(cn) as "cn_table", time);
 	output norm = mean(layernorm(nc, 1e-3) as "ln", time);
 	output norm_plain = mean(layernorm(cn, 1e-6, affine = false), time);
 	output norm_sample = mean(layernorm(nc, 0, affine = false, sample = true), time);
@@ -76,6 +77,7 @@ def tensors(seed):
     rng = np.random.default_rng(seed)
     image, nc = (CHANNELS, HEIGHT, WIDTH), (HEIGHT * WIDTH, CHANNELS)
     shapes = {"token": (1, 1, CHANNELS), "image_table": image, "nc_table": (1, *nc), "k": nc,
+              "cn_table": (1, *nc[::-1]),
               "ln.weight": (CHANNELS,), "ln.bias": (CHANNELS,), "error_table": image,
               "table": image, "last_table": image}
     w = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
@@ -103,6 +105,7 @@ def expected(w, x, hidden):
         "masked_tokens": np.where(where, w["token"].reshape(-1, 1), pooled),
         "offset_image": x + w["image_table"],
         "offset_nc": nc + w["nc_table"][0],
+        "offset_cn": cn + w["cn_table"][0],
         "norm": norm(nc, 1e-3) * w["ln.weight"] + w["ln.bias"],
         "norm_plain": np.swapaxes(norm(nc, 1e-6), -1, -2),
         "norm_sample": norm(nc, 0, 1),

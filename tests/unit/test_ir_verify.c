@@ -209,6 +209,11 @@ static void mse_of_other(struct ir_module *m)
 {
     value(m, "mse")->operand[1] = ir_find_value(m, "norm");
 }
+static void output_too_large(struct ir_module *m)
+{
+    struct ir_node *n = value(m, "reconstruction");
+    n->type.channels = n->type.width = 1u << 17;
+}
 static void ordinary_as_lowered(struct ir_module *m)
 {
     m->stage = IR_STAGE_LOWERED;
@@ -436,6 +441,7 @@ static const struct rule rules[] = {
     RULE(s_autoencoder, softmax_heads, "E0308", "softmax_attention: dim 4"),
     RULE(s_autoencoder, softmax_scale, "E0307", "softmax_attention: scale"),
     RULE(s_autoencoder, mse_of_other, "E0304", "equal shapes"),
+    RULE(s_autoencoder, output_too_large, "E0310", "2^32 values"),
     RULE(s_autoencoder, ordinary_as_lowered, "E0322", "softmax_attention 'soft': this op exists"),
     RULE(s_autoencoder, ordinary_as_lowered, "E0322", "mean over time alone"),
     RULE(s_model, stage_unknown, "E0322", "unknown stage"),
