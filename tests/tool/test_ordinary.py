@@ -27,7 +27,7 @@ MODEL = """model ops(steps = 3, channels = 6, height = 6, width = 4) {
 	output offset_cn = mean(offset(cn) as "cn_table", time);
 	output norm = mean(layernorm(nc, 1e-3) as "ln", time);
 	output norm_plain = mean(layernorm(cn, 1e-6, affine = false), time);
-	output norm_sample = mean(layernorm(nc, 0, affine = false, sample = true), time);
+	output norm_sample = mean(layernorm(nc, 1e-4, affine = false, sample = true), time);
 	output sliced = mean(slice(x, 2, 3), time);
 	output patched = mean(patches(x, 2), time);
 	output attended = mean(softmax_attention(nc, offset(nc) as "k", nc, 2, 0.3), time);
@@ -108,7 +108,7 @@ def expected(w, x, hidden):
         "offset_cn": cn + w["cn_table"][0],
         "norm": norm(nc, 1e-3) * w["ln.weight"] + w["ln.bias"],
         "norm_plain": np.swapaxes(norm(nc, 1e-6), -1, -2),
-        "norm_sample": norm(nc, 0, 1),
+        "norm_sample": norm(nc, 1e-4, 1),
         "sliced": x[:, :, 2:5],
         "patched": patches(x, 2),
         "attended": attention(nc, nc + w["k"], nc, 2, 0.3),
