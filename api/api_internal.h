@@ -4,6 +4,7 @@
 
 #include "frontend/inputs.h"
 #include "include/spikec/spikec.h"
+#include "ir/constraints.h"
 #include "ir/engine.h"
 #include "ir/image.h"
 #include "ir/ir.h"
@@ -24,7 +25,15 @@ struct spk_context {
         char label[64];
         uint64_t total;
     } step;
-    atomic_int cancel;
+    uint64_t deadline_ns; /* of the job; 0: none */
+    atomic_int cancel;    /* enum api_end: why the job is to end */
+    atomic_flag asking;   /* some thread is in options.cancelled */
+    bool whole;           /* results that are not complete are worth nothing */
+    enum api_end {
+        API_GO_ON,
+        API_CANCELLED,
+        API_TIME_LIMIT
+    } ended; /* why the job ended early; then nobody is asked any more */
     struct strbuf rendered;
 };
 
@@ -36,6 +45,11 @@ void api_progress(void *context, uint64_t done, uint64_t total);
 bool api_cancelled(void *context);
 /* SPK_ERR_CANCELLED where the caller wants to stop: between the parts of a job. */
 SPK_CHECKED spk_status api_poll(spk_context *c);
+/* The job was to end and has a result all the same: what is left of it goes on to its end. False
+ * where such a result is worth nothing. */
+bool api_end_early(spk_context *c);
+/* "time-limit", "cancelled"; NULL: the job did not end early. */
+const char *api_ended(const spk_context *c);
 
 struct spk_result {
     struct strbuf json, text;
@@ -49,6 +63,11 @@ SPK_CHECKED spk_status api_report_begin(struct api_report *r, const char *comman
 /* Closes the JSON and hands the result over where status is one that has a result (OK,
  * DIFFERENCE, NOFIT with keep); frees it otherwise. Returns the final status. */
 spk_status api_report_end(struct api_report *r, spk_status status, bool keep, spk_result **out);
+/* The same of a job that may end early: says so in member "ended_early" and in the text (`what`:
+ * "the placement is the best so far"); SPK_OK becomes SPK_ERR_CANCELLED, with a result, where the
+ * caller had cancelled it. */
+spk_status api_report_end_early(spk_context *c, struct api_report *r, spk_status status,
+                                const char *what, spk_result **out);
 
 /* place_job.c: the placer of that name (NULL: the default). */
 SPK_CHECKED spk_status api_placer(spk_context *c, const char *name, enum place_engine *out);
@@ -82,7 +101,7 @@ SPK_CHECKED spk_status api_system_check(spk_context *c, const struct tgt *target
 
 /* Where a model is to fit; as of spk_estimate_options. */
 struct api_fit_query {
-    const char *target, *system, *attention, *objective;
+    const char *target, *system, *attention, *objective, *constraints;
     bool separate_cores;
     const char *cut;
 };
@@ -107,6 +126,8 @@ struct api_data {
 void api_data_fini(struct api_data *d);
 SPK_CHECKED spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
                                      const struct ir_module *module, struct api_data *out);
+/* Leaves only the first n images, at most as many as there are. */
+void api_data_keep_first(struct api_data *d, uint32_t n);
 /* Fraction of images whose largest logit (the first of equals) is the label's. */
 double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes);
 /* Numbers that a network gives for an image: its classes, or the values of all its outputs. */
@@ -122,12 +143,14 @@ struct api_folder {
     struct image image;
     bool has_image;
     struct tgt *target;
+    struct constraints *constraints; /* NULL: there were none, or not asked for */
 };
 enum api_folder_part {
     API_FOLDER_MODEL = 1,
     API_FOLDER_QUANTISED = 2,
     API_FOLDER_IMAGE = 4,
-    API_FOLDER_TARGET = 8
+    API_FOLDER_TARGET = 8,
+    API_FOLDER_CONSTRAINTS = 16
 };
 void api_folder_fini(struct api_folder *f);
 SPK_CHECKED spk_status api_folder_open(spk_context *c, const char *path, uint32_t parts,
@@ -142,6 +165,7 @@ struct api_compiled {
     const struct ir_module *quantised;
     const struct image *image;
     const struct tgt *target;
+    const struct constraints *constraints; /* or NULL */
     const char *mapping_json, *cost_json;
 };
 SPK_CHECKED spk_status api_folder_write(spk_context *c, const char *path,

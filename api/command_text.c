@@ -111,6 +111,7 @@ void command_compile(struct strbuf *out, const struct spk_compile_options *o)
     command_text(out, "--system", o->system);
     command_file(out, "--rates", o->rates);
     command_text(out, "--placer", o->placer);
+    command_file(out, "--constraints", o->constraints);
     command_number(out, "--seed", o->seed);
     command_text(out, "--cut", o->cut);
     command_flag(out, "--separate-cores", o->separate_cores);

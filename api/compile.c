@@ -8,6 +8,7 @@
 #include "api/paper.h"
 #include "backends/chip/emit.h"
 #include "config.h"
+#include "frontend/constraints_yaml.h"
 #include "passes/attention.h"
 #include "passes/map/map.h"
 #include "passes/pass.h"
@@ -15,6 +16,7 @@
 #include "support/alloc.h"
 #include "support/checked.h"
 #include "support/file.h"
+#include "support/sha256.h"
 
 #define CALIBRATE_DEFAULT 512
 
@@ -22,6 +24,7 @@ struct compile {
     spk_context *c;
     struct api_model model;
     struct tgt *target;
+    struct constraints *constraints; /* or NULL */
     struct api_data calibration;
     struct ir_module *module; /* prepared, later quantised and balanced */
     enum map_objective objective;
@@ -44,7 +47,13 @@ static void compile_fini(struct compile *k)
     api_data_fini(&k->calibration);
     if (k->target != NULL)
         tgt_destroy(k->target);
+    constraints_destroy(k->constraints);
     api_model_fini(&k->model);
+}
+
+static spk_status load_constraints(struct compile *k, const char *path)
+{
+    return path != NULL ? fe_constraints_load(path, &k->c->diags, &k->constraints) : SPK_OK;
 }
 
 static spk_status check_schedule(spk_context *c, const char *schedule)
@@ -121,6 +130,7 @@ static struct pass_context pass_context_of(struct compile *k, bool remarks)
     return (struct pass_context){
         .target = k->target,
         .engine = &rt_reference_engine,
+        .constraints = k->constraints,
         .calibration = k->calibration.input.input.n_images ? &k->calibration.input.input : NULL,
         .diags = &k->c->diags,
         .pool = k->c->pool,
@@ -148,6 +158,7 @@ static spk_status load_rates(struct compile *k, const char *path)
 static spk_status compile_map(struct compile *k, const char *system, uint64_t seed, bool remarks,
                               bool places)
 {
+    bool early = false;
     struct map_options o = {.objective = k->objective,
                             .system = system,
                             .seed = seed,
@@ -157,10 +168,14 @@ static spk_status compile_map(struct compile *k, const char *system, uint64_t se
                             .node_rate = k->rates.of_node,
                             .remarks = remarks,
                             .no_places = !places,
+                            .constraints = k->constraints,
+                            .out_ended_early = k->c->whole ? NULL : &early,
                             .pool = k->c->pool,
                             .progress = &k->c->progress};
     SPK_TRY(map_run(k->module, k->target, &o, &k->c->diags, &k->mapping));
     k->mapped = true;
+    if (early)
+        (void)api_end_early(k->c);
     return SPK_OK;
 }
 
@@ -177,6 +192,8 @@ spk_status api_fits(const struct api_fit_query *q, const struct spk_model_option
     spk_status status = api_target_load(c, q->target, &t.target);
     if (status == SPK_OK)
         status = objective_by_name(c, q->objective, t.target, &t.objective);
+    if (status == SPK_OK)
+        status = load_constraints(&t, q->constraints);
     if (status == SPK_OK)
         status = cut_by_name(c, q->cut, &t.cut);
     if (status == SPK_OK)
@@ -201,7 +218,7 @@ static spk_status compile_or_explain(struct compile *k, const struct spk_model_o
                                      bool places)
 {
     spk_status status = compile_map(k, q->system, seed, remarks, places);
-    if (status == SPK_ERR_NOFIT)
+    if (status == SPK_ERR_NOFIT && k->constraints == NULL)
         SPK_TRY(api_note_what_fits(k->c, k->target->name, q, model));
     return status;
 }
@@ -236,6 +253,13 @@ static spk_status provenance_text(const struct compile *k, const struct spk_comp
     jw_string(&w, "target_sha256", hex);
     jw_string(&w, "attention", attn_of_module(k->module));
     jw_u64(&w, "seed", o->seed);
+    if (k->constraints != NULL) {
+        sha256_to_hex(k->constraints->sha256, hex);
+        jw_string(&w, "constraints", path_base(k->constraints->path));
+        jw_string(&w, "constraints_sha256", hex);
+    }
+    if (api_ended(k->c) != NULL)
+        jw_string(&w, "ended_early", api_ended(k->c));
     jw_u64(&w, "calibration_images", k->calibration.input.input.n_images);
     jw_array_begin(&w, "settings");
     for (size_t i = 0; i < o->model.n_settings; i++)
@@ -309,8 +333,9 @@ static spk_status compile_emit(struct compile *k, const struct spk_compile_optio
         status =
             chip_emit(&k->mapping, strbuf_cstr(&provenance), &k->c->progress, &k->c->diags, &im);
     if (status == SPK_OK) {
-        struct api_compiled parts = {&k->model, k->module, &im, k->target, NULL, NULL};
-        status = mapping_json(&k->mapping, &im, &mapping);
+        struct api_compiled parts = {&k->model,      k->module, &im, k->target,
+                                     k->constraints, NULL,      NULL};
+        status = mapping_json(&k->mapping, &im, api_ended(k->c), &mapping);
         if (status == SPK_OK)
             status = chip_predict(&k->mapping, &im, &prediction);
         if (status == SPK_OK)
@@ -352,6 +377,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
                           "no output folder: give it with -o DIR");
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
     SPK_TRY(api_system_check(k->c, k->target, o->system));
+    SPK_TRY(load_constraints(k, o->constraints));
     SPK_TRY(check_schedule(k->c, o->schedule));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(api_placer(k->c, o->placer, &k->placer));
@@ -369,8 +395,8 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
     SPK_TRY(api_poll(k->c));
     SPK_TRY(compile_passes(k, o->attention, o->remarks));
     SPK_TRY(load_rates(k, o->rates));
-    const struct api_fit_query q = {o->target,    o->system,         o->attention,
-                                    o->objective, o->separate_cores, o->cut};
+    const struct api_fit_query q = {o->target,      o->system,         o->attention, o->objective,
+                                    o->constraints, o->separate_cores, o->cut};
     SPK_TRY(compile_or_explain(k, &o->model, &q, o->seed, o->remarks, true));
     SPK_TRY(api_poll(k->c));
     return compile_emit(k, o, r);
@@ -386,7 +412,7 @@ int spk_compile(spk_context *c, const struct spk_compile_options *o, spk_result 
     if (status == SPK_OK)
         status = compile_all(&k, o, &r);
     compile_fini(&k);
-    return api_report_end(&r, status, false, out_result);
+    return api_report_end_early(c, &r, status, "the placement is the best so far", out_result);
 }
 
 /* ---- estimate ---- */
@@ -396,12 +422,13 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
 {
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
     SPK_TRY(api_system_check(k->c, k->target, o->system));
+    SPK_TRY(load_constraints(k, o->constraints));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
     SPK_TRY(api_chip_model_load(k->c, &o->model, false, &k->model));
     k->separate_cores = o->separate_cores;
-    const struct api_fit_query q = {o->target,    o->system,         o->attention,
-                                    o->objective, o->separate_cores, o->cut};
+    const struct api_fit_query q = {o->target,      o->system,         o->attention, o->objective,
+                                    o->constraints, o->separate_cores, o->cut};
     spk_status status = compile_passes(k, o->attention, o->remarks);
     if (status == SPK_OK)
         SPK_TRY(load_rates(k, o->rates));
@@ -477,6 +504,8 @@ spk_status api_expect(spk_context *c, const struct spk_compile_options *o, struc
         status = objective_by_name(c, o->objective, k.target, &k.objective);
     if (status == SPK_OK)
         status = api_placer(c, o->placer, &k.placer);
+    if (status == SPK_OK)
+        status = load_constraints(&k, o->constraints);
     if (status == SPK_OK)
         status = cut_by_name(c, o->cut, &k.cut);
     if (status == SPK_OK)

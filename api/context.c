@@ -1,9 +1,13 @@
 /* Contexts and results of the public API. */
+#include <math.h>
 #include <string.h>
 
 #include "api/api_internal.h"
 #include "config.h"
 #include "support/alloc.h"
+#include "support/time.h"
+
+#define LONGEST_LIMIT 1e9 /* seconds */
 
 const char *spk_version(void)
 {
@@ -24,8 +28,6 @@ static void forward_update(void *ctx, uint64_t done)
     spk_context *c = ctx;
     if (c->options.progress != NULL)
         c->options.progress(c->options.user, c->step.label, done, c->step.total);
-    if (c->options.cancelled != NULL && c->options.cancelled(c->options.user))
-        atomic_store(&c->cancel, 1);
 }
 
 static void forward_end(void *ctx)
@@ -50,9 +52,35 @@ void api_progress(void *context, uint64_t done, uint64_t total)
 bool api_cancelled(void *context)
 {
     spk_context *c = context;
-    if (c->options.cancelled != NULL && c->options.cancelled(c->options.user))
-        atomic_store(&c->cancel, 1);
-    return atomic_load(&c->cancel) != 0;
+    int why = API_GO_ON;
+    if (c->ended != API_GO_ON)
+        return false;
+    if (c->deadline_ns != 0 && spk_time_ns() >= c->deadline_ns)
+        why = API_TIME_LIMIT;
+    if (c->options.cancelled != NULL && !atomic_flag_test_and_set(&c->asking)) {
+        if (c->options.cancelled(c->options.user))
+            why = API_CANCELLED;
+        atomic_flag_clear(&c->asking);
+    }
+    if (why != API_GO_ON)
+        atomic_store(&c->cancel, why);
+    return atomic_load(&c->cancel) != API_GO_ON;
+}
+
+bool api_end_early(spk_context *c)
+{
+    if (c->whole)
+        return false;
+    c->ended = (enum api_end)atomic_load(&c->cancel);
+    atomic_store(&c->cancel, API_GO_ON);
+    return true;
+}
+
+const char *api_ended(const spk_context *c)
+{
+    return c->ended == API_TIME_LIMIT  ? "time-limit"
+           : c->ended == API_CANCELLED ? "cancelled"
+                                       : NULL;
 }
 
 spk_status api_poll(spk_context *c)
@@ -68,8 +96,10 @@ int spk_context_create(const struct spk_context_options *options, spk_context **
     if (options != NULL)
         c->options = *options;
     diag_init(&c->diags);
-    atomic_init(&c->cancel, 0);
-    c->progress = (struct progress){c, forward_begin, forward_update, forward_end, &c->cancel};
+    atomic_init(&c->cancel, API_GO_ON);
+    atomic_flag_clear(&c->asking);
+    c->progress =
+        (struct progress){c, forward_begin, forward_update, forward_end, &c->cancel, api_cancelled};
     spk_status status = pool_create(c->options.threads, &c->pool);
     if (status != SPK_OK) {
         spk_context_destroy(c);
@@ -91,8 +121,11 @@ void spk_context_destroy(spk_context *c)
 
 void api_begin(spk_context *c)
 {
+    const double limit = c->options.time_limit;
     diag_clear(&c->diags);
-    atomic_store(&c->cancel, 0);
+    atomic_store(&c->cancel, API_GO_ON);
+    c->ended = API_GO_ON;
+    c->deadline_ns = limit > 0 ? spk_time_ns() + (uint64_t)(fmin(limit, LONGEST_LIMIT) * 1e9) : 0;
 }
 
 const char *spk_context_diagnostics(spk_context *c)
@@ -158,4 +191,21 @@ spk_status api_report_end(struct api_report *r, spk_status status, bool keep, sp
     spk_result_free(r->result);
     r->result = NULL;
     return status;
+}
+
+spk_status api_report_end_early(spk_context *c, struct api_report *r, spk_status status,
+                                const char *what, spk_result **out)
+{
+    const char *ended = api_ended(c);
+    const bool has_result = status == SPK_OK || status == SPK_DIFFERENCE;
+    if (r->result != NULL && has_result) {
+        jw_string(&r->w, "ended_early", ended);
+        if (ended != NULL)
+            strbuf_printf(&r->result->text, "%s: %s\n",
+                          c->ended == API_TIME_LIMIT ? "ended at the time limit" : "interrupted",
+                          what);
+    }
+    if (status == SPK_OK && c->ended == API_CANCELLED)
+        status = SPK_ERR_CANCELLED;
+    return api_report_end(r, status, has_result, out);
 }

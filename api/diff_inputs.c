@@ -35,6 +35,7 @@ static const struct {
     {"--cut", DIFF_CUT | DIFF_PLACES | DIFF_COST},
     {"--separate-cores", DIFF_CUT | DIFF_PLACES | DIFF_COST},
     {"--system", DIFF_PLACES | DIFF_COST},
+    {"--constraints", 0}, /* as of files */
     {"--placer", DIFF_PLACES | DIFF_COST},
     {"--seed", DIFF_PLACES | DIFF_COST},
 };
@@ -235,13 +236,19 @@ static spk_status compare_files(struct diff *d, const struct json_cursor *p)
     static const struct {
         const char *key, *name;
         uint32_t acts_on;
-    } files[] = {{"model_sha256", "model description", DIFF_ALL},
-                 {"weights_sha256", "weights", DIFF_WEIGHTS | DIFF_INTEGERS | DIFF_COST},
-                 {"target_sha256", "target description", 0}};
+    } files[] = {
+        {"model_sha256", "model description", DIFF_ALL},
+        {"weights_sha256", "weights", DIFF_WEIGHTS | DIFF_INTEGERS | DIFF_COST},
+        {"target_sha256", "target description", 0},
+        {"constraints_sha256", "constraints", DIFF_INTEGERS | DIFF_CUT | DIFF_PLACES | DIFF_COST}};
     const char *a, *b;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        SPK_TRY(js_get_string(&p[0], files[i].key, &a));
-        SPK_TRY(js_get_string(&p[1], files[i].key, &b));
+        const bool optional = strcmp(files[i].name, "constraints") == 0;
+        a = b = "";
+        if (!optional || js_has(&p[0], files[i].key))
+            SPK_TRY(js_get_string(&p[0], files[i].key, &a));
+        if (!optional || js_has(&p[1], files[i].key))
+            SPK_TRY(js_get_string(&p[1], files[i].key, &b));
         SPK_TRY(
             add_input(d, "file", files[i].name, NULL, head_of(a), head_of(b), files[i].acts_on));
     }

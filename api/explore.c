@@ -52,19 +52,17 @@ static spk_status run_points(struct explore *x)
     return status;
 }
 
-static spk_status explore_all(struct explore *x, struct api_report *r, bool *out_keep)
+static spk_status explore_all(struct explore *x, struct api_report *r)
 {
     SPK_TRY(check_options(x));
     SPK_TRY(explore_axes(x));
     SPK_TRY(explore_points(x));
     SPK_TRY(explore_open(x));
     const spk_status ran = run_points(x);
-    if (ran != SPK_OK && ran != SPK_ERR_CANCELLED)
+    if (ran == SPK_ERR_CANCELLED ? !api_end_early(x->context) : ran != SPK_OK)
         return ran;
     explore_front(x);
-    SPK_TRY(explore_write(x, r));
-    *out_keep = true;
-    return ran;
+    return explore_write(x, r);
 }
 
 static void explore_fini(struct explore *x)
@@ -83,14 +81,13 @@ int spk_explore(spk_context *c, const struct spk_explore_options *o, spk_result 
 {
     struct explore x = {.context = c, .o = o, .fd = -1};
     struct api_report r;
-    bool keep = false;
     *out_result = NULL;
     api_begin(c);
     SPK_TRY(lock_create(&x.lock));
     arena_init(&x.arena, 0);
     spk_status status = api_report_begin(&r, "explore");
     if (status == SPK_OK)
-        status = explore_all(&x, &r, &keep);
+        status = explore_all(&x, &r);
     explore_fini(&x);
-    return api_report_end(&r, status, keep, out_result);
+    return api_report_end_early(c, &r, status, "the same command goes on from here", out_result);
 }

@@ -11,7 +11,7 @@
 #include "support/file.h"
 
 static const char *const OPTIONS[] = {"target", "system", "attention", "objective",
-                                      "placer", "seed",   "weights"};
+                                      "placer", "seed",   "weights",   "constraints"};
 
 static bool is_option(const char *name)
 {
@@ -338,6 +338,7 @@ static spk_status point_key(struct explore *x, uint32_t at)
         add_text(&h, "placer", o.placer);
         add_text(&h, "cut", o.cut);
         add_file(&h, "rates", o.rates);
+        add_file(&h, "constraints", o.constraints);
         add_number(&h, "seed", o.seed);
         add_number(&h, "separate", o.separate_cores);
         add_number(&h, "compile", x->o->compile);

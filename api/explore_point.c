@@ -26,6 +26,8 @@ static spk_status set_option(const struct explore *x, const char *name, const ch
         o->objective = value;
     else if (strcmp(name, "placer") == 0)
         o->placer = value;
+    else if (strcmp(name, "constraints") == 0)
+        o->constraints = value;
     else if (strcmp(name, "weights") == 0)
         o->model.weights = value;
     else if (strcmp(name, "seed") == 0) {
@@ -271,6 +273,7 @@ spk_status explore_run_point(struct explore *x, uint32_t point)
     if (is_cancelled(x))
         return SPK_ERR_CANCELLED;
     SPK_TRY((spk_status)spk_context_create(&options, &c));
+    c->whole = true; /* a row is of a variant that is finished */
     arena_init(&arena, 0);
     spk_status status = run_in(x, point, c, &arena);
     if (status == SPK_ERR_IO || status == SPK_ERR_INTERNAL) {

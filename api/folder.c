@@ -4,11 +4,13 @@
  *   quantised.sir           the module at level Q, as mapped; quantised.safetensors its integers
  *   model.sir               the float module at level R; model.safetensors its weights
  *   target.yaml             the chip description it was made for
+ *   constraints.yaml        what the user fixed, where there was something
  *   mapping.json, cost.json what went where, and what it costs
  * The folder is written under another name and renamed as a whole. */
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "frontend/constraints_yaml.h"
 #include "frontend/target_yaml.h"
 #include "support/alloc.h"
 #include "support/file.h"
@@ -33,6 +35,7 @@ void api_folder_fini(struct api_folder *f)
         image_fini(&f->image);
     if (f->target != NULL)
         tgt_destroy(f->target);
+    constraints_destroy(f->constraints);
     memset(f, 0, sizeof *f);
 }
 
@@ -90,6 +93,16 @@ static spk_status open_target(spk_context *c, const char *path, struct api_folde
     return status;
 }
 
+static spk_status open_constraints(spk_context *c, const char *path, struct api_folder *f)
+{
+    char *file = path_join(path, "constraints.yaml");
+    spk_status status = file ? SPK_OK : SPK_ERR_NOMEM;
+    if (status == SPK_OK && file_exists(file))
+        status = fe_constraints_load(file, &c->diags, &f->constraints);
+    spk_free(file);
+    return status;
+}
+
 spk_status api_folder_check(spk_context *c, const char *path)
 {
     char *marker = path_join(path, DIR_MARKER), *image = path_join(path, "image.h5");
@@ -111,6 +124,8 @@ spk_status api_folder_open(spk_context *c, const char *path, uint32_t parts, str
     SPK_TRY(api_folder_check(c, path));
     if (parts & API_FOLDER_TARGET)
         status = open_target(c, path, out);
+    if (status == SPK_OK && (parts & API_FOLDER_CONSTRAINTS))
+        status = open_constraints(c, path, out);
     if (status == SPK_OK && (parts & API_FOLDER_MODEL))
         status = open_module(c, path, "model", &out->model);
     if (status == SPK_OK && (parts & API_FOLDER_QUANTISED))
@@ -170,6 +185,9 @@ static spk_status write_parts(spk_context *c, const struct dir_writer *dir,
 {
     char *file = NULL;
     SPK_TRY(write_target(c, dir, p->target));
+    if (p->constraints != NULL)
+        SPK_TRY(
+            write_text(c, dir, "constraints.yaml", p->constraints->text, p->constraints->length));
     SPK_TRY(write_module(c, dir, "model", p->model->module));
     SPK_TRY(api_poll(c));
     SPK_TRY(write_module(c, dir, "quantised", p->quantised));

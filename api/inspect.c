@@ -8,6 +8,8 @@
 #include "passes/pass.h"
 #include "support/alloc.h"
 #include "support/file.h"
+#include "support/json.h"
+#include "support/sha256.h"
 
 /* ---- opt ---- */
 
@@ -173,14 +175,39 @@ int spk_format(spk_context *c, const char *path, spk_result **out_result)
 
 /* ---- check ---- */
 
+/* The constraints that lie in the folder are those that the image was made with. */
+static spk_status same_constraints(spk_context *c, const struct api_folder *f)
+{
+    const char *text = f->image.strings[f->image.meta.provenance], *made = "";
+    char have[SHA256_HEX_BYTES] = "";
+    struct json_value *v = NULL;
+    SPK_TRY(js_parse(text, strlen(text), "provenance", NULL, &c->diags, &v));
+    const struct json_cursor p = js_root(v, "provenance", NULL);
+    if (js_has(&p, "constraints_sha256") &&
+        js_get_string(&p, "constraints_sha256", &made) != SPK_OK)
+        made = "";
+    if (f->constraints != NULL)
+        sha256_to_hex(f->constraints->sha256, have);
+    spk_status status = SPK_OK;
+    if (strcmp(made, have) != 0)
+        status = diag_error(&c->diags, spk_span_none, "E0906",
+                            "constraints.yaml is not what the image was made with");
+    js_free(v);
+    return status;
+}
+
 static spk_status check_all(spk_context *c, const char *folder, struct api_report *r)
 {
     struct api_folder f;
     struct check_report report = {0};
-    SPK_TRY(api_folder_open(c, folder, API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET,
-                            &f));
-    const struct check_options options = {.pool = c->pool, .progress = &c->progress};
-    spk_status status = check_image(&f.image, f.target, f.quantised, &options, &c->diags, &report);
+    SPK_TRY(api_folder_open(
+        c, folder,
+        API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET | API_FOLDER_CONSTRAINTS, &f));
+    const struct check_options options = {
+        .pool = c->pool, .progress = &c->progress, .constraints = f.constraints};
+    spk_status status = same_constraints(c, &f);
+    if (status == SPK_OK)
+        status = check_image(&f.image, f.target, f.quantised, &options, &c->diags, &report);
     if (status == SPK_OK || status == SPK_DIFFERENCE) {
         jw_u64(&r->w, "cores", f.image.n_cores);
         jw_u64(&r->w, "violations", report.violations);

@@ -276,6 +276,12 @@ bool api_classifies(const struct ir_module *m)
     return outputs <= 1 && flat;
 }
 
+void api_data_keep_first(struct api_data *d, uint32_t n)
+{
+    d->input.input.n_images = n;
+    d->labels.n = d->labels.n < n ? d->labels.n : n;
+}
+
 double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes)
 {
     uint32_t right = compare_top1(logits, labels->label, labels->n, classes);

@@ -151,7 +151,8 @@ static void mesh_json(const struct image *im, struct json_writer *w)
     jw_object_end(w);
 }
 
-spk_status mapping_json(const struct mapping *m, const struct image *im, struct strbuf *out)
+spk_status mapping_json(const struct mapping *m, const struct image *im, const char *ended,
+                        struct strbuf *out)
 {
     struct json_writer w;
     jw_init(&w, out, 1);
@@ -170,7 +171,9 @@ spk_status mapping_json(const struct mapping *m, const struct image *im, struct 
     jw_raw(&w, "provenance", im->strings[im->meta.provenance]);
     jw_f64(&w, "traffic_layer_order", m->layer_order.traffic);
     jw_f64(&w, "traffic_placed", m->placed.traffic);
-    placing_json(m, &w);
+    placing_json(m, ended, &w);
+    if (m->constraints != NULL)
+        constraints_json(m->constraints, &w);
     SPK_TRY(partition_json(m, &w));
     jw_array_begin(&w, "layers");
     for (uint32_t i = 0; i < m->net.pops.len; i++)
@@ -255,9 +258,16 @@ static void write_usage(struct json_writer *w, const struct layer_sum *s)
     jw_u64(w, "synapse_bits", s->synapse_bits);
 }
 
+static uint64_t neuron_chips(const struct mapping *m)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < m->n_chips; i++)
+        n += m->chip[i].neurons;
+    return n;
+}
+
 spk_status estimate_json(const struct mapping *m, struct json_writer *w)
 {
-    const struct tgt *t = m->net.target;
     struct layer_sum total = {0};
     jw_string(w, "system", m->system->name);
     jw_string(w, "attention", attn_of_module(m->net.module));
@@ -287,7 +297,7 @@ spk_status estimate_json(const struct mapping *m, struct json_writer *w)
     jw_array_end(w);
     total.cores = m->n_cores;
     jw_object_begin(w, "totals");
-    jw_u64(w, "chips", (total.cores + t->cores_per_chip - 1) / t->cores_per_chip);
+    jw_u64(w, "chips", neuron_chips(m));
     write_usage(w, &total);
     jw_object_end(w);
     return partition_json(m, w);
@@ -308,8 +318,7 @@ spk_status estimate_text(const struct mapping *m, struct strbuf *out)
                       (unsigned long long)s.out_axons, (unsigned long long)s.synapse_bits);
     }
     strbuf_printf(out, "%llu cores on %llu chips (%s of %s), latency %u steps, interval %u steps\n",
-                  (unsigned long long)cores,
-                  (unsigned long long)((cores + t->cores_per_chip - 1) / t->cores_per_chip),
-                  m->system->name, t->name, m->net.latency, m->net.interval);
+                  (unsigned long long)cores, (unsigned long long)neuron_chips(m), m->system->name,
+                  t->name, m->net.latency, m->net.interval);
     return partition_text(m, out);
 }

@@ -230,13 +230,17 @@ static spk_status partition_all(struct partition_job *j, struct api_report *r)
 {
     struct diag_list *diags = &j->c->diags;
     uint64_t clock = spk_time_ns();
+    bool early = false;
     SPK_TRY(partition_settings(j));
     SPK_TRY(fe_hypergraph_load(j->o->graph, FE_FORMAT_NONE, j->source, diags, &j->file));
     j->read_seconds = seconds_since(&clock);
     SPK_TRY(prepare_graph(j));
     j->split_seconds = seconds_since(&clock);
     SPK_TRY(spk_alloc_array_raw(j->cut.graph.n_clusters, sizeof *j->part, &j->part));
+    j->options.out_ended_early = &early;
     SPK_TRY(part_run(&j->cut.graph, j->cut.size, &j->options, diags, j->part, &j->n_parts));
+    if (early)
+        (void)api_end_early(j->c);
     j->partition_seconds = seconds_since(&clock);
     SPK_TRY(part_measure(&j->cut.graph, j->cut.size, &j->options.limits, j->part, j->n_parts,
                          &j->metrics));
@@ -265,5 +269,5 @@ int spk_partition(spk_context *c, const struct spk_partition_options *o, spk_res
     fe_hypergraph_fini(&j.clusters);
     part_split_fini(&j.split);
     fe_hypergraph_fini(&j.file);
-    return api_report_end(&report, status, false, out_result);
+    return api_report_end_early(c, &report, status, "the partition is the best so far", out_result);
 }

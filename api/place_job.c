@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "api/place_pins.h"
 #include "frontend/hypergraph_file.h"
 #include "passes/place/place.h"
 #include "passes/place/place_metrics.h"
@@ -17,6 +18,7 @@ struct place_job {
     struct place_options options;
     struct fe_hypergraph clusters;
     struct place_metrics metrics;
+    struct place_pins pins;
     uint32_t *cell;
     double read_seconds, place_seconds, measure_seconds, write_seconds;
 };
@@ -177,10 +179,19 @@ static spk_status place_all(struct place_job *j, struct api_report *r)
     SPK_TRY(fe_hypergraph_load(j->o->graph, FE_FORMAT_CG, FE_SOURCE_FIRST, diags, &j->clusters));
     SPK_TRY(choose_mesh(j));
     const struct ir_cluster_graph *g = &j->clusters.graph;
-    const struct place_grid grid = {.width = j->clusters.mesh_w, .height = j->clusters.mesh_h};
+    struct place_grid grid = {.width = j->clusters.mesh_w, .height = j->clusters.mesh_h};
+    bool early = false;
+    if (j->o->constraints != NULL)
+        SPK_TRY(place_pins_load(j->o->constraints, g->n_clusters, grid.width, grid.height, diags,
+                                &j->pins));
+    grid.blocked = j->pins.blocked;
+    j->options.regions = j->pins.regions.n > 0 ? &j->pins.regions : NULL;
+    j->options.out_ended_early = &early;
     j->read_seconds = seconds_since(&clock);
     SPK_TRY(spk_alloc_array_raw(g->n_clusters, sizeof *j->cell, &j->cell));
     SPK_TRY(place_run(g, &grid, &j->options, diags, j->cell));
+    if (early)
+        (void)api_end_early(j->c);
     j->place_seconds = seconds_since(&clock);
     SPK_TRY(place_measure(g, grid.width, grid.height, j->cell, &j->metrics));
     j->measure_seconds = seconds_since(&clock);
@@ -201,6 +212,7 @@ int spk_place(spk_context *c, const struct spk_place_options *o, spk_result **ou
     if (status == SPK_OK)
         status = place_all(&j, &report);
     spk_free(j.cell);
+    place_pins_fini(&j.pins);
     fe_hypergraph_fini(&j.clusters);
-    return api_report_end(&report, status, false, out_result);
+    return api_report_end_early(c, &report, status, "the placement is the best so far", out_result);
 }

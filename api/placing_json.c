@@ -11,7 +11,7 @@ static double average_hop(const struct map_placing *p)
     return p->messages > 0 ? p->traffic / p->messages : 0;
 }
 
-void placing_json(const struct mapping *m, struct json_writer *w)
+void placing_json(const struct mapping *m, const char *ended, struct json_writer *w)
 {
     const struct map_placing *p = &m->placed;
     jw_object_begin(w, "placement");
@@ -29,6 +29,8 @@ void placing_json(const struct mapping *m, struct json_writer *w)
     jw_f64(w, "messages_over_chips_layer_order", m->layer_order.over_chips);
     jw_f64(w, "average_hop", average_hop(p));
     jw_u64(w, "max_hop", p->max_hop);
+    if (ended != NULL)
+        jw_string(w, "ended_early", ended);
     jw_object_end(w);
 }
 

@@ -1,8 +1,10 @@
 /* run: level R of a model, R or Q of a compiled folder. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/api_internal.h"
 #include "api/paper.h"
+#include "api/probes.h"
 #include "api/run_profile.h"
 #include "runtime/compare.h"
 #include "runtime/packed.h"
@@ -19,6 +21,7 @@ struct run {
     const struct engine_vtable *vtable;
     struct engine *engine;
     struct api_data data;
+    struct api_probes probes;
     struct record *record, *expected;
     struct record_teacher *teacher;
     float *logits, *features;
@@ -26,7 +29,7 @@ struct run {
     double **channel_sum;
     uint64_t *flips, *outside, *wraps;
     double load_seconds, seconds;
-    uint32_t channels;
+    uint32_t channels, done; /* images of the run at hand */
 };
 
 static void run_fini(struct run *r)
@@ -41,6 +44,7 @@ static void run_fini(struct run *r)
             spk_free(r->channel_sum[i]);
     spk_free(r->channel_sum);
     api_data_fini(&r->data);
+    probes_fini(&r->probes);
     api_network_fini(&r->net);
     spk_free(r->logits);
     spk_free(r->features);
@@ -58,6 +62,30 @@ static uint32_t feature_channels(const struct ir_module *m)
             m->node[i].op == IR_OP_READOUT)
             return m->node[m->node[i].operand[0]].type.channels;
     return 0;
+}
+
+static uint32_t timesteps_of(const struct ir_module *m)
+{
+    uint32_t most = 1;
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        if (m->node[i].op == IR_OP_NEURON && m->node[i].type.timesteps > most)
+            most = m->node[i].type.timesteps;
+    return most;
+}
+
+static spk_status prepare_probes(struct run *r)
+{
+    const struct spk_probe_options *p = &r->o->probes;
+    SPK_TRY(probes_check(r->c, p));
+    if (p->n_probes == 0)
+        return SPK_OK;
+    if (r->module->stage != IR_STAGE_QUANTISED || strcmp(r->vtable->name, "reference") != 0)
+        return diag_usage(&r->c->diags, spk_span_none, "E0980",
+                          "probes are of level Q (a compiled folder and --level Q) and engine "
+                          "'reference'");
+    SPK_TRY(probe_layers_of_module(r->module, &r->probes));
+    return probes_read(r->c, p->probe, p->n_probes, r->data.input.input.n_images,
+                       timesteps_of(r->module), &r->probes);
 }
 
 static spk_status run_prepare(struct run *r)
@@ -86,11 +114,36 @@ static spk_status run_prepare(struct run *r)
         SPK_TRY(record_open(r->o->teacher, &r->c->diags, &r->expected));
         SPK_TRY(record_teacher_create(r->expected, m, 0, n, &r->c->diags, &r->teacher));
     }
+    SPK_TRY(prepare_probes(r));
     if (r->o->profile)
         SPK_TRY(profile_check(r->c, r->vtable, n));
     SPK_TRY(api_engine_create(r->c, r->vtable, r->o->target_cpu, m, &r->engine));
     if (r->o->profile)
         pk_profile(r->engine);
+    return SPK_OK;
+}
+
+static void run_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    struct run *r = ctx;
+    r->done = (uint32_t)done;
+    api_progress(r->c, done, total);
+}
+
+static bool run_cancelled(void *ctx)
+{
+    struct run *r = ctx;
+    return api_cancelled(r->c);
+}
+
+/* Images that a run finished before it was cancelled are a result: those are all there are then. */
+static spk_status keep_finished(struct run *r, spk_status status)
+{
+    if (status != SPK_ERR_CANCELLED || r->done == 0 || !api_end_early(r->c))
+        return status;
+    api_data_keep_first(&r->data, r->done);
+    if (r->record != NULL)
+        record_keep_first(r->record, r->done);
     return SPK_OK;
 }
 
@@ -108,20 +161,22 @@ static spk_status run_once(struct run *r, bool full)
                              .logits = r->logits,
                              .features_f32 = quantised ? NULL : r->features,
                              .pool = r->c->pool,
-                             .cancelled = api_cancelled,
-                             .progress = api_progress,
-                             .progress_ctx = r->c};
+                             .cancelled = run_cancelled,
+                             .progress = run_progress,
+                             .progress_ctx = r};
     if (r->teacher != NULL) {
         teacher = record_teacher_engine(r->teacher);
         run.teacher = &teacher;
     }
     if (full) {
         run.stats = &stats;
+        run.probe = r->o->probes.n_probes > 0 ? &r->probes.run : NULL;
         if (r->record != NULL) {
             recorder = record_recorder(r->record);
             run.recorder = &recorder;
         }
     }
+    r->done = 0;
     api_progress_begin(r->c, "running", run.input.n_images);
     return r->vtable->run(r->engine, &run, &r->c->diags);
 }
@@ -132,20 +187,27 @@ static int compare_f64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The first run collects everything; where several are asked for, the others are bare. */
+/* The first run collects everything; where several are asked for, the others are bare, and one that
+ * is cancelled counts for nothing. */
 static spk_status run_execute(struct run *r)
 {
     const uint32_t repeats = r->o->repeat ? r->o->repeat : 1;
+    uint32_t n = 0;
     double *seconds;
     SPK_TRY(spk_alloc_array(repeats, sizeof *seconds, &seconds));
     spk_status status = SPK_OK;
-    for (uint32_t i = 0; i < repeats && status == SPK_OK; i++) {
+    while (n < repeats && status == SPK_OK && api_ended(r->c) == NULL) {
         uint64_t start = spk_time_ns();
-        status = run_once(r, i == 0);
-        seconds[i] = (double)(spk_time_ns() - start) * 1e-9;
+        status = run_once(r, n == 0);
+        if (n == 0)
+            status = keep_finished(r, status);
+        seconds[n] = (double)(spk_time_ns() - start) * 1e-9;
+        n += status == SPK_OK;
     }
-    qsort(seconds, repeats, sizeof *seconds, compare_f64);
-    r->seconds = seconds[repeats / 2];
+    if (status == SPK_ERR_CANCELLED && n > 0 && api_end_early(r->c))
+        status = SPK_OK;
+    qsort(seconds, n, sizeof *seconds, compare_f64);
+    r->seconds = n > 0 ? seconds[n / 2] : 0;
     spk_free(seconds);
     return status;
 }
@@ -225,6 +287,9 @@ static spk_status write_files(const struct run *r)
         out.features = r->features;
     if (r->o->rates_out != NULL)
         SPK_TRY(write_rates_file(r));
+    if (r->o->probes.n_probes > 0)
+        SPK_TRY(
+            probes_write(r->c, &r->probes, r->data.input.input.n_images, "Q", r->o->probes.output));
     if (r->record != NULL)
         SPK_TRY(record_save(r->record, &out, r->o->spikes, &r->c->diags));
     if (r->o->out == NULL)
@@ -351,5 +416,5 @@ int spk_run(spk_context *c, const struct spk_run_options *o, spk_result **out_re
     if (status == SPK_OK)
         status = run_all(&r, &rep);
     run_fini(&r);
-    return api_report_end(&rep, status, false, out_result);
+    return api_report_end_early(c, &rep, status, "only so many images were run", out_result);
 }

@@ -4,6 +4,7 @@
 #include "api/command_text.h"
 #include "api/cost.h"
 #include "api/paper.h"
+#include "api/probes.h"
 #include "api/sim_rates.h"
 #include "runtime/compare.h"
 #include "runtime/record.h"
@@ -20,6 +21,7 @@ struct simulate {
     struct sim *sim;
     struct record *record; /* NULL: spikes are not asked for */
     struct sim_rates rates;
+    struct api_probes probes;
     float *logits;
     double seconds;
 };
@@ -29,6 +31,7 @@ static void simulate_fini(struct simulate *s)
     sim_destroy(s->sim);
     record_destroy(s->record);
     sim_rates_fini(&s->rates);
+    probes_fini(&s->probes);
     spk_free(s->logits);
     api_data_fini(&s->data);
     api_folder_fini(&s->f);
@@ -48,10 +51,12 @@ static spk_status take_value(void *ctx, uint32_t image, const struct sim_value *
 static spk_status simulate_run(struct simulate *s)
 {
     const uint32_t n = s->data.input.input.n_images;
+    uint32_t done = n;
     struct sim_recorder recorder = {s, take_value};
     struct sim_run run = {.input = s->data.input.input,
                           .pool = s->c->pool,
                           .cancelled = api_cancelled,
+                          .out_images = s->c->whole ? NULL : &done,
                           .recorder = &recorder,
                           .progress = api_progress,
                           .progress_ctx = s->c};
@@ -62,11 +67,22 @@ static spk_status simulate_run(struct simulate *s)
         SPK_TRY(record_create(n, 0, &s->record));
         SPK_TRY(record_add_module(s->record, s->f.quantised, &s->c->diags));
     }
+    if (s->o->probes.n_probes > 0) {
+        const struct spk_probe_options *p = &s->o->probes;
+        SPK_TRY(probe_layers_of_image(&s->f.image, &s->probes));
+        SPK_TRY(probes_read(s->c, p->probe, p->n_probes, n, s->f.image.meta.timesteps, &s->probes));
+        run.probe = &s->probes.run;
+    }
     SPK_TRY(sim_create(&s->f.image, &s->c->diags, &s->sim));
     api_progress_begin(s->c, "simulating", n);
     uint64_t start = spk_time_ns();
     SPK_TRY(sim_run(s->sim, &run, &s->c->diags));
     s->seconds = (double)(spk_time_ns() - start) * 1e-9;
+    if (done < n && api_end_early(s->c)) {
+        api_data_keep_first(&s->data, done);
+        if (s->record != NULL)
+            record_keep_first(s->record, done);
+    }
     return SPK_OK;
 }
 
@@ -76,6 +92,9 @@ static spk_status save(struct simulate *s)
     struct record *empty = NULL;
     if (s->record != NULL)
         SPK_TRY(record_save(s->record, &out, s->o->spikes, &s->c->diags));
+    if (s->o->probes.n_probes > 0)
+        SPK_TRY(
+            probes_write(s->c, &s->probes, s->data.input.input.n_images, "M", s->o->probes.output));
     if (s->o->out == NULL)
         return SPK_OK;
     SPK_TRY(record_create(s->data.input.input.n_images, 0, &empty));
@@ -134,6 +153,7 @@ static spk_status simulate_report(struct simulate *s, struct api_report *r)
 
 static spk_status simulate_all(struct simulate *s, struct api_report *r)
 {
+    SPK_TRY(probes_check(s->c, &s->o->probes));
     SPK_TRY(api_folder_open(
         s->c, s->o->folder,
         API_FOLDER_MODEL | API_FOLDER_QUANTISED | API_FOLDER_IMAGE | API_FOLDER_TARGET, &s->f));
@@ -153,5 +173,5 @@ int spk_simulate(spk_context *c, const struct spk_simulate_options *o, spk_resul
     if (status == SPK_OK)
         status = simulate_all(&s, &r);
     simulate_fini(&s);
-    return api_report_end(&r, status, false, out_result);
+    return api_report_end_early(c, &r, status, "only so many images were simulated", out_result);
 }

@@ -25,14 +25,18 @@ struct verify {
     struct engine *r, *q;
     struct sim *sim;
     bool level_r, level_m;
-    uint32_t classes, batch_first, batch_n;
+    uint32_t classes, batch_first, batch_n, compared;
+    bool ending; /* no more images are begun; what is under way is compared */
     float *logits_r, *logits_q, *logits_m;
     struct record *rec_r, *rec_q, *rec_m; /* batch, batch, one image */
     uint32_t put;                         /* values of rec_m put so far for its image */
     bool have_mq, have_rq;
     struct compare mq, rq;
-    uint64_t *flips; /* Q taught by R, per node of the quantised module */
+    bool have_batch_rq;
+    struct compare batch_rq; /* of the batch at hand, not in rq yet */
+    uint64_t *flips;         /* Q taught by R, per node of the quantised module */
     uint64_t *wraps;
+    uint64_t *before; /* both before the batch at hand */
 };
 
 static void verify_fini(struct verify *v)
@@ -49,11 +53,14 @@ static void verify_fini(struct verify *v)
         compare_fini(&v->mq);
     if (v->have_rq)
         compare_fini(&v->rq);
+    if (v->have_batch_rq)
+        compare_fini(&v->batch_rq);
     spk_free(v->logits_r);
     spk_free(v->logits_q);
     spk_free(v->logits_m);
     spk_free(v->flips);
     spk_free(v->wraps);
+    spk_free(v->before);
     ir_module_destroy(v->r_module);
     api_data_fini(&v->data);
     api_folder_fini(&v->f);
@@ -98,6 +105,13 @@ static spk_status merge(const struct ir_module *m, struct compare *total, bool *
     return status;
 }
 
+/* The engines stop for the caller, but not any more once the last images are under way. */
+static bool batch_cancelled(void *ctx)
+{
+    struct verify *v = ctx;
+    return !v->ending && api_cancelled(v->c);
+}
+
 static spk_status run_level(struct verify *v, struct engine *e, const struct ir_module *m,
                             struct record **rec, float *logits, const struct engine_input *in,
                             const struct engine_teacher *teacher, struct engine_stats *stats)
@@ -106,8 +120,8 @@ static spk_status run_level(struct verify *v, struct engine *e, const struct ir_
     struct engine_run run = {.input = *in,
                              .logits = logits,
                              .pool = v->c->pool,
-                             .cancelled = api_cancelled,
-                             .progress_ctx = v->c,
+                             .cancelled = batch_cancelled,
+                             .progress_ctx = v,
                              .teacher = teacher,
                              .stats = stats};
     if (rec != NULL) {
@@ -134,13 +148,13 @@ static spk_status run_forced(struct verify *v, const struct engine_input *in)
     return status;
 }
 
-/* Levels Q and R of the batch that starts at image `first`. */
-static spk_status run_batch(struct verify *v, uint32_t first)
+/* Levels Q and R of n images that start at image `first`. */
+static spk_status run_images(struct verify *v, uint32_t first, uint32_t n)
 {
     const struct engine_input *all = &v->data.input.input;
     struct engine_input in = *all;
     struct engine_stats stats = {.wraps = v->wraps};
-    in.n_images = all->n_images - first < BATCH_IMAGES ? all->n_images - first : BATCH_IMAGES;
+    in.n_images = n;
     in.data = all->data + (uint64_t)first * all->image_stride;
     v->batch_first = first;
     v->batch_n = in.n_images;
@@ -150,10 +164,46 @@ static spk_status run_batch(struct verify *v, uint32_t first)
         return SPK_OK;
     SPK_TRY(run_level(v, v->r, v->r_module, &v->rec_r, v->logits_r + (size_t)first * v->classes,
                       &in, NULL, NULL));
-    struct compare c;
-    SPK_TRY(compare_records(v->rec_r, 0, v->rec_q, 0, in.n_images, &v->c->diags, &c));
-    SPK_TRY(merge(v->f.quantised, &v->rq, &v->have_rq, &c, first));
+    SPK_TRY(compare_records(v->rec_r, 0, v->rec_q, 0, in.n_images, &v->c->diags, &v->batch_rq));
+    v->have_batch_rq = true;
     return run_forced(v, &in);
+}
+
+/* The batch at hand counts. */
+static spk_status keep_batch(struct verify *v)
+{
+    if (!v->have_batch_rq)
+        return SPK_OK;
+    v->have_batch_rq = false;
+    return merge(v->f.quantised, &v->rq, &v->have_rq, &v->batch_rq, v->batch_first);
+}
+
+/* It does not: it was cut short, or holds images that are not compared. */
+static void forget_batch(struct verify *v)
+{
+    const uint32_t n = v->f.quantised->n_nodes;
+    if (v->have_batch_rq)
+        compare_fini(&v->batch_rq);
+    v->have_batch_rq = false;
+    memcpy(v->flips, v->before, n * sizeof *v->before);
+    memcpy(v->wraps, v->before + n, n * sizeof *v->before);
+}
+
+/* A batch; where it is cancelled and images are under way on the chip, only the first of it. */
+static spk_status run_batch(struct verify *v, uint32_t first)
+{
+    const uint32_t left = v->data.input.input.n_images - first;
+    const size_t size = v->f.quantised->n_nodes * sizeof *v->before;
+    const uint32_t n = v->ending ? 1 : left < BATCH_IMAGES ? left : BATCH_IMAGES;
+    SPK_TRY(keep_batch(v));
+    memcpy(v->before, v->flips, size);
+    memcpy(v->before + v->f.quantised->n_nodes, v->wraps, size);
+    spk_status status = run_images(v, first, n);
+    if (status != SPK_ERR_CANCELLED || v->compared == 0 || !v->level_m)
+        return status;
+    v->ending = true;
+    forget_batch(v);
+    return run_images(v, first, 1);
 }
 
 static spk_status compare_image(struct verify *v, uint32_t image)
@@ -161,6 +211,7 @@ static spk_status compare_image(struct verify *v, uint32_t image)
     struct compare c;
     SPK_TRY(compare_records(v->rec_q, image - v->batch_first, v->rec_m, 0, 1, &v->c->diags, &c));
     v->put = 0;
+    v->compared = image + 1;
     return merge(v->f.quantised, &v->mq, &v->have_mq, &c, image);
 }
 
@@ -190,12 +241,14 @@ static spk_status take_value(void *ctx, uint32_t image, const struct sim_value *
 static spk_status run_mapped(struct verify *v)
 {
     const uint32_t n = v->data.input.input.n_images;
+    uint32_t done = n;
     struct sim_recorder recorder = {v, take_value};
     struct sim_run run = {.input = v->data.input.input,
                           .logits = v->logits_m,
                           .recorder = &recorder,
                           .pool = v->c->pool,
                           .cancelled = api_cancelled,
+                          .out_images = &done,
                           .progress = api_progress,
                           .progress_ctx = v->c};
     SPK_TRY(sim_create(&v->f.image, &v->c->diags, &v->sim));
@@ -207,7 +260,14 @@ static spk_status run_mapped(struct verify *v)
         return diag_error(&v->c->diags, spk_span_none, "E0917",
                           "the image records %u of the %u values that the quantised module has",
                           v->put, record_count(v->rec_m));
-    return SPK_OK;
+    if (done == n || !api_end_early(v->c))
+        return keep_batch(v);
+    api_data_keep_first(&v->data, done);
+    if (v->batch_first + v->batch_n > done) {
+        forget_batch(v);
+        SPK_TRY(run_images(v, v->batch_first, done - v->batch_first));
+    }
+    return keep_batch(v);
 }
 
 static spk_status run_unmapped(struct verify *v)
@@ -215,10 +275,16 @@ static spk_status run_unmapped(struct verify *v)
     const uint32_t n = v->data.input.input.n_images;
     api_progress_begin(v->c, "verifying", n);
     for (uint32_t i = 0; i < n; i += BATCH_IMAGES) {
-        SPK_TRY(run_batch(v, i));
+        spk_status status = run_batch(v, i);
+        if (status == SPK_ERR_CANCELLED && i > 0 && api_end_early(v->c)) {
+            forget_batch(v);
+            api_data_keep_first(&v->data, i);
+            return SPK_OK;
+        }
+        SPK_TRY(status);
         api_progress(v->c, i + v->batch_n, n);
     }
-    return SPK_OK;
+    return keep_batch(v);
 }
 
 /* ---- report ---- */
@@ -419,6 +485,7 @@ static spk_status verify_prepare(struct verify *v)
     SPK_TRY(spk_alloc_array((size_t)n * v->classes, sizeof(float), &v->logits_m));
     SPK_TRY(spk_alloc_array(v->f.quantised->n_nodes, sizeof *v->flips, &v->flips));
     SPK_TRY(spk_alloc_array(v->f.quantised->n_nodes, sizeof *v->wraps, &v->wraps));
+    SPK_TRY(spk_alloc_array(2 * (size_t)v->f.quantised->n_nodes, sizeof *v->before, &v->before));
     SPK_TRY(v->vtable->create(v->f.quantised, &v->c->diags, &v->q));
     if (!v->level_r)
         return SPK_OK;
@@ -470,8 +537,8 @@ int spk_verify(spk_context *c, const struct spk_verify_options *o, spk_result **
         status = verify_all(&v, o, &rep);
     const bool mapped = v.level_m;
     verify_fini(&v);
-    status = api_report_end(&rep, status, false, out_result);
-    if (mapped && (status == SPK_OK || status == SPK_DIFFERENCE))
+    status = api_report_end_early(c, &rep, status, "only so many images were compared", out_result);
+    if (mapped && *out_result != NULL)
         keep_result(c, o->folder, *out_result);
     return status;
 }

@@ -194,6 +194,7 @@ static spk_status run(struct check *c)
     SPK_TRY(check_find_spans(c));
     SPK_TRY(check_cores(c));
     SPK_TRY(check_chips(c));
+    SPK_TRY(check_constraints(c));
     if (!c->m)
         return SPK_OK;
     c->completeness = true;

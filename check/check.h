@@ -13,6 +13,7 @@
  *   E0933 block or weight illegal    E0934 configuration illegal    E0935 group illegal
  *   E0920 chip, mesh or system       E0921 route distance           E0922 schedule
  *   E0923 embedded processor         E0924 layer payload            E0925 prices
+ *   E0926 constraint
  *   E0940 layer missing              E0941 layer unknown            E0942 layer's description
  *   E0943 neuron missing or doubled  E0944 neuron parameters        E0945 synapses
  *   E0946 bias                       E0947 time of a connection     E0948 embedded task or port
@@ -25,13 +26,15 @@
 #include "ir/ir.h"
 #include "ir/target.h"
 
+struct constraints;
 struct pool;
 struct progress;
 
 struct check_options {
     uint32_t max_reports; /* violations that become diagnostics; 0: 50. All are counted */
     struct pool *pool;    /* NULL: serial; the outcome is the same */
-    const struct progress *progress; /* NULL: nobody listens */
+    const struct progress *progress;       /* NULL: nobody listens */
+    const struct constraints *constraints; /* what the user had fixed, or NULL */
 };
 
 struct check_report {

@@ -1,7 +1,7 @@
 /* What the files of the checker share. check.c: entry, reports, index; check_core.c: limits of a
  * core; check_chip.c: mesh, routes, schedule; check_rules.c: what the module says about each layer;
  * check_attention.c: the same for attention; check_plastic.c: learning synapses;
- * check_engine.c: attention engines;
+ * check_engine.c: attention engines; check_constraints.c: what the user fixed;
  * check_layers.c: neurons and their parameters; check_synapses.c, check_expected.c, check_sums.c:
  * synapses; * check_host.c: ports, encoder, head, sums. */
 #ifndef SPIKEC_CHECK_CHECK_INTERNAL_H
@@ -107,6 +107,9 @@ uint32_t check_out_comp(const struct check *c, uint64_t out_axon, uint32_t i);
 /* check_core.c, check_chip.c */
 spk_status check_cores(struct check *c) SPK_CHECKED;
 spk_status check_chips(struct check *c) SPK_CHECKED;
+
+/* check_constraints.c */
+spk_status check_constraints(struct check *c) SPK_CHECKED;
 
 /* check_rules.c */
 spk_status check_build_rules(struct check *c) SPK_CHECKED;

@@ -4,6 +4,7 @@
 #define SPIKEC_IR_ENGINE_H
 
 #include "ir/ir.h"
+#include "ir/probe.h"
 
 struct pool;
 
@@ -53,8 +54,9 @@ struct engine_run {
     const struct engine_recorder *recorder;
     const struct engine_teacher *teacher;
     struct engine_stats *stats;
-    struct pool *pool;            /* NULL: serial */
-    bool (*cancelled)(void *ctx); /* may be NULL; polled between images */
+    const struct probe_run *probe; /* integer neurons; NULL: none. Only of the reference engine */
+    struct pool *pool;             /* NULL: serial */
+    bool (*cancelled)(void *ctx);  /* may be NULL; polled between images */
     void (*progress)(void *ctx, uint64_t done, uint64_t total);
     void *progress_ctx;
 };

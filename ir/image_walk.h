@@ -5,7 +5,8 @@
 
 #include "ir/image.h"
 
-/* Where a compartment's neuron stands in its layer, channels as in the model; layer is IMG_NONE for padding and teachers. */
+/* Where a compartment's neuron stands in its layer, channels as in the model; layer is IMG_NONE for
+ * padding and teachers. */
 struct img_neuron {
     uint32_t layer, channel, position;
 };

@@ -35,10 +35,12 @@
 
 /* What the passes of a pipeline may use. Everything is borrowed; NULL members are allowed as
  * stated.                                                                                     */
+struct constraints;
 struct pass_context {
     const struct tgt *target;               /* NULL: passes that need one refuse */
     const struct engine_vtable *engine;     /* runs networks for calibration; NULL: none */
     const struct engine_input *calibration; /* NULL: weights and statistics only */
+    const struct constraints *constraints;  /* bits of weights; NULL: the target's */
     struct diag_list *diags;                /* NULL: messages are dropped */
     struct pool *pool;                      /* NULL: serial; never changes a result */
     bool verify_each;                       /* run the IR verifier after every pass */

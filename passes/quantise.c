@@ -20,6 +20,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ir/constraints.h"
 #include "passes/pass_list.h"
 #include "passes/quantise_internal.h"
 #include "support/alloc.h"
@@ -160,6 +161,8 @@ static spk_status quantise_projection(struct quantise *q, uint32_t id, uint32_t 
         .in = w->dim[1],
         .lif = lif,
         .arith = &q->t->arith,
+        .weight_bits =
+            ctr_bits_of(q->c->constraints, quant_label_of(q, id), q->t->arith.weight_bits),
         .max_thresholds = (uint32_t)q->options[QUANTISE_THRESHOLDS],
         .clip = q->options[QUANTISE_CLIP] != 0,
         .correct = q->options[QUANTISE_CORRECT] != 0,

@@ -70,6 +70,7 @@ struct quant_layer {
     const double *rate; /* [in]: mean input per step */
     const struct quant_lif *lif;
     const struct tgt_arith *arith;
+    uint32_t weight_bits;    /* 0: those of arith */
     uint32_t max_thresholds; /* of hard-wired neurons */
     bool clip, correct;      /* search clipping scales; correct the bias for the mean error */
     bool has_bias;

@@ -390,7 +390,7 @@ spk_status quant_layer_run(struct quant_layer *l, struct diag_list *d)
     memset(&s, 0, sizeof s);
     s.l = l;
     s.per_out = l->in * l->taps;
-    s.q_max = (double)((1 << (a->weight_bits - 1)) - 1);
+    s.q_max = (double)((1 << ((l->weight_bits > 0 ? l->weight_bits : a->weight_bits) - 1)) - 1);
     s.shift = base + (a->weight_exp_min > 0 ? a->weight_exp_min : 0);
     l->q = NULL;
     l->vth = l->bias = NULL;

@@ -1,4 +1,5 @@
 /* Several projections in front of one neuron: quantised as one layer, then taken apart. */
+#include "ir/constraints.h"
 #include "passes/quantise_internal.h"
 #include "support/alloc.h"
 
@@ -53,6 +54,8 @@ spk_status quant_sum(struct quantise *q, uint32_t id, uint32_t add, const struct
         .taps = 1,
         .lif = lif,
         .arith = &q->t->arith,
+        .weight_bits =
+            ctr_bits_of(q->c->constraints, quant_label_of(q, id), q->t->arith.weight_bits),
         .max_thresholds = (uint32_t)q->options[QUANTISE_THRESHOLDS],
         .clip = q->options[QUANTISE_CLIP] != 0,
         .correct = q->options[QUANTISE_CORRECT] != 0,

@@ -60,6 +60,18 @@ static uint32_t item_size(const struct record_tensor *t)
     return t->is_i32 ? 4 : 1;
 }
 
+void record_keep_first(struct record *r, uint32_t n)
+{
+    for (size_t i = 0; i < r->tensors.len; i++) {
+        struct owned_tensor *o = &r->tensors.data[i];
+        const size_t image = (size_t)o->t.frame_elements * item_size(&o->t);
+        for (uint32_t t = 1; t < o->t.timesteps && o->memory != NULL; t++)
+            memmove(o->memory + t * n * image, o->memory + (size_t)t * r->n_images * image,
+                    n * image);
+    }
+    r->n_images = n;
+}
+
 static uint32_t golden_axes(const struct ir_type *type, uint64_t axis[3])
 {
     switch (type->layout) {

@@ -43,6 +43,9 @@ struct engine_recorder record_recorder(struct record *r);
 spk_status record_put(struct record *r, uint32_t index, uint32_t image,
                       const void *data) SPK_CHECKED;
 
+/* Leaves only the first n images, of a record in memory; n at most its images. */
+void record_keep_first(struct record *r, uint32_t n);
+
 uint32_t record_images(const struct record *r);
 uint32_t record_count(const struct record *r);
 const struct record_tensor *record_at(const struct record *r, uint32_t index);

@@ -263,42 +263,68 @@ static inline int64_t decayed(int64_t v, int64_t keep)
     return v < 0 ? -((-v * keep) >> 12) : (v * keep) >> 12;
 }
 
+/* All steps of neuron `at`; a point of a probe (NULL: none) takes the membranes that are compared.
+ */
+static inline void integer_neuron(const struct neuron_work *w, uint64_t at, struct counts *counts,
+                                  const struct probe_run *probe, uint64_t point)
+{
+    const struct ir_neuron_q *q = &w->node->a.neuron.q;
+    const int64_t half = (int64_t)1 << (q->bits - 1), limit = half - 1;
+    const int64_t keep = 4096 - (int64_t)q->decay;
+    const uint32_t c = (uint32_t)(at % w->in->channels);
+    int64_t u = 0, v = 0;
+
+    for (uint32_t t = 0; t < w->out->frames; t++) {
+        int64_t sum = ref_as_i32(w->in, ref_frame_at(w->in, t) + at);
+        uint64_t out = ref_frame_at(w->out, t) + at;
+        uint8_t fired;
+
+        sum += decayed(u, q->current_keep) + (w->bias ? w->bias[c] : 0);
+        u = ((sum + half) & (2 * half - 1)) - half;
+        counts->wraps += u != sum;
+        v = decayed(v, keep) + u;
+        v = v > limit ? limit : v < -limit ? -limit : v;
+        fired = v >= w->vth[c];
+        if (probe != NULL)
+            probe->membrane[point + (uint64_t)t * probe->n_points] = (int32_t)v;
+        if (w->expected && fired != (w->expected[out] != 0)) {
+            counts->flips++;
+            counts->outside += v != w->vth[c];
+            fired = !fired;
+        }
+        if (fired)
+            v = q->soft_reset ? v - w->vth[c] : 0;
+        ref_u8(w->out)[out] = fired;
+        if (probe != NULL)
+            probe->fired[point + (uint64_t)t * probe->n_points] = fired;
+    }
+}
+
 static spk_status integer_chunk(void *ctx, uint32_t chunk, uint32_t worker)
 {
     const struct neuron_work *w = ctx;
-    const struct ir_neuron_q *q = &w->node->a.neuron.q;
     struct ref_range range = ref_range_of(w->neurons, GRAIN, chunk);
-    struct counts *counts = &w->counts[chunk];
-    const int64_t half = (int64_t)1 << (q->bits - 1), limit = half - 1;
-    const int64_t keep = 4096 - (int64_t)q->decay;
 
     (void)worker;
-    for (uint64_t at = range.begin; at < range.end; at++) {
-        uint32_t c = (uint32_t)(at % w->in->channels);
-        int64_t u = 0, v = 0;
-
-        for (uint32_t t = 0; t < w->out->frames; t++) {
-            int64_t sum = ref_as_i32(w->in, ref_frame_at(w->in, t) + at);
-            uint64_t out = ref_frame_at(w->out, t) + at;
-            uint8_t fired;
-
-            sum += decayed(u, q->current_keep) + (w->bias ? w->bias[c] : 0);
-            u = ((sum + half) & (2 * half - 1)) - half;
-            counts->wraps += u != sum;
-            v = decayed(v, keep) + u;
-            v = v > limit ? limit : v < -limit ? -limit : v;
-            fired = v >= w->vth[c];
-            if (w->expected && fired != (w->expected[out] != 0)) {
-                counts->flips++;
-                counts->outside += v != w->vth[c];
-                fired = !fired;
-            }
-            if (fired)
-                v = q->soft_reset ? v - w->vth[c] : 0;
-            ref_u8(w->out)[out] = fired;
-        }
-    }
+    for (uint64_t at = range.begin; at < range.end; at++)
+        integer_neuron(w, at, &w->counts[chunk], NULL, 0);
     return SPK_OK;
+}
+
+/* The points of a node once more, this time with their membranes. */
+static void probe_node(const struct ref_job *job, uint32_t id, const struct neuron_work *w)
+{
+    const struct probe_run *p = job->run->probe;
+    struct counts unused = {0, 0, 0};
+
+    for (uint32_t i = 0; p != NULL && i < p->n_points; i++) {
+        if (p->point[i].layer != id)
+            continue;
+        integer_neuron(w, (uint64_t)p->point[i].position * w->in->channels + p->point[i].channel,
+                       &unused, p, probe_at(p, job->image, 0, i));
+        if (job->image == 0)
+            p->threshold[i] = w->vth[p->point[i].channel];
+    }
 }
 
 /* ---- entry ---- */
@@ -352,6 +378,8 @@ spk_status ref_neuron(struct ref_job *job, uint32_t id)
         w.vth = m->param[node->param[0]].data;
         w.bias = node->n_params > 1 ? m->param[node->param[1]].data : NULL;
         status = ref_parallel(job, w.neurons, GRAIN, integer_chunk, &w);
+        if (status == SPK_OK)
+            probe_node(job, id, &w);
     } else if (status == SPK_OK) {
         w.program = &m->neuron[node->a.neuron.program];
         w.n_params = node->n_params;

@@ -19,6 +19,7 @@
 
 #include "ir/engine.h"
 #include "ir/image.h"
+#include "ir/probe.h"
 #include "ir/target.h"
 
 struct pool;
@@ -46,8 +47,13 @@ struct sim_run {
     float *logits;                       /* [n_images, classes], may be NULL */
     int64_t *features;                   /* [n_images, channels] integer counts, may be NULL */
     const struct sim_recorder *recorder; /* may be NULL */
+    const struct probe_run *probe;       /* may be NULL; SPK_ERR_INPUT (E0843) for neurons that have
+                                            no membrane */
     struct pool *pool;                   /* NULL: serial */
     bool (*cancelled)(void *ctx);        /* may be NULL; polled before each step */
+    /* NULL: cancelling is SPK_ERR_CANCELLED. Else, once an image is finished, no more are begun and
+     * those under way are finished: everything is then as of a run of so many images. */
+    uint32_t *out_images;
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* may be NULL */
     void *progress_ctx;                                         /* handed to both */
 };

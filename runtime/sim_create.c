@@ -392,6 +392,7 @@ void sim_destroy(struct sim *s)
 {
     if (!s)
         return;
+    sim_probe_clear(s);
     if (s->lists) {
         for (size_t i = 0; i < (size_t)s->ring * (s->n_chunks + 1) * s->n_chunks; i++)
             vec_fini(&s->lists[i]);

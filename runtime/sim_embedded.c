@@ -110,6 +110,7 @@ spk_status sim_embedded_create(struct sim *s, struct diag_list *d)
         SPK_TRY(
             spk_alloc_array((size_t)t->depth * t->planes, t->words * sizeof *t->bits, &t->bits));
         SPK_TRY(spk_alloc_array((size_t)t->nc * e->tokens, sizeof *t->v, &t->v));
+        SPK_TRY(spk_alloc_array((size_t)t->nc * e->tokens, sizeof *t->h, &t->h));
         SPK_TRY(spk_alloc_array((size_t)dim * e->columns, sizeof *t->counts, &t->counts));
         SPK_TRY(spk_alloc_array((size_t)e->tokens * e->columns, sizeof *t->sums, &t->sums));
         SPK_TRY(spk_alloc_array((size_t)t->nc * e->tokens, sizeof *t->fired, &t->fired));
@@ -126,6 +127,7 @@ void sim_embedded_destroy(struct sim *s)
     for (uint32_t i = 0; s->tasks && i < s->n_tasks; i++) {
         spk_free(s->tasks[i].bits);
         spk_free(s->tasks[i].v);
+        spk_free(s->tasks[i].h);
         spk_free(s->tasks[i].counts);
         spk_free(s->tasks[i].sums);
         spk_free(s->tasks[i].fired);
@@ -202,8 +204,9 @@ void sim_embedded_collect(struct sim *s, const struct sim_out *o, const struct s
         words[(size_t)(spike[i].neuron - o->first) * t->words] |= bit;
 }
 
-/* Integer LIF of one neuron; returns whether it fires. */
-static bool fire(const struct img_embedded *e, int32_t *v, int64_t current, uint64_t *wraps)
+/* Integer LIF of one neuron, *h being its membrane before a reset; returns whether it fires. */
+static bool fire(const struct img_embedded *e, int32_t *v, int32_t *h, int64_t current,
+                 uint64_t *wraps)
 {
     int64_t limit = ((int64_t)1 << (e->bits - 1)) - 1, range = (int64_t)1 << e->bits;
     int64_t u = current & (range - 1), a = *v < 0 ? -(int64_t)*v : *v, x;
@@ -213,6 +216,7 @@ static bool fire(const struct img_embedded *e, int32_t *v, int64_t current, uint
     a = (a * (4096 - (int64_t)e->decay)) >> 12;
     x = (*v < 0 ? -a : a) + u;
     x = x > limit ? limit : x < -limit ? -limit : x;
+    *h = (int32_t)x;
     *v = x >= e->vth ? 0 : (int32_t)x;
     return x >= e->vth;
 }
@@ -287,7 +291,7 @@ static bool compute(struct sim *s, struct sim_task *t, uint64_t frame, uint64_t 
             for (uint32_t j = 0; j < e->columns; j++) {
                 size_t at = (size_t)n * t->nc + h * e->columns + j;
 
-                t->fired[at] = fire(e, &t->v[at],
+                t->fired[at] = fire(e, &t->v[at], &t->h[at],
                                     e->unit * (int64_t)t->sums[(size_t)n * e->columns + j], wraps);
                 any |= t->fired[at] != 0;
             }
@@ -317,6 +321,8 @@ const int32_t *sim_engine_fire(struct sim *s, uint32_t core, uint64_t *wraps)
         return NULL;
     if (s->frame[t->def->layer] >= 0)
         any = compute(s, t, (uint64_t)frame, wraps);
+    if (s->seats != NULL && s->frame[t->def->layer] >= 0)
+        sim_probe_task(s, t, s->cores[core].group_first);
     clear_frame(t, (uint64_t)frame);
     return any ? t->fired : NULL;
 }
@@ -332,6 +338,8 @@ void sim_embedded_step(struct sim *s)
             continue;
         if (s->frame[e->layer] >= 0) {
             compute(s, t, (uint64_t)frame, &s->stats.wraps);
+            if (s->seats != NULL)
+                sim_probe_task(s, t, s->n_groups + i);
             for (uint32_t n = 0; s->record && s->keep[e->layer].kept && n < e->tokens; n++)
                 for (uint32_t c = 0; c < e->channels; c++)
                     if (t->fired[(size_t)n * t->nc + c])

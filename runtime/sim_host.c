@@ -150,7 +150,7 @@ static bool injection_frame(const struct sim *s, const struct img_injection *j, 
         return false;
     t = s->step - j->start;
     *out_frame = (uint32_t)(t % m->interval);
-    if (*out_frame >= m->timesteps || t / m->interval >= s->run->input.n_images)
+    if (*out_frame >= m->timesteps || t / m->interval >= s->n_images)
         return false;
     *out_image = (uint32_t)(t / m->interval);
     return true;

@@ -47,6 +47,11 @@ struct sim_core {
 /* What a message means beyond being added at once: see sim_ticks.c. */
 enum sim_ticks { SIM_PLAIN, SIM_LEARN, SIM_TEACH, SIM_READ, SIM_PORT, SIM_TASK };
 
+/* A point of a probe: neuron of its group or task. */
+struct sim_seat {
+    uint32_t owner, neuron, point;
+};
+
 /* A learning block: the ticks of this step at which a row had a pre-synaptic and a column a
  * post-synaptic spike; weights [n_rows][longest] of a row, formed for reads at tick formed - 1. */
 struct sim_plastic {
@@ -128,6 +133,7 @@ struct sim_task { /* state of an attention task */
     uint32_t nc;     /* channels computed: heads x columns */
     uint64_t *bits;  /* [depth][planes][words] */
     int32_t *v;      /* [tokens][nc] */
+    int32_t *h;      /* the same, before the reset of the last frame */
     int32_t *counts; /* [dim][columns] of one head, scratch */
     int32_t *sums;   /* [tokens][columns] of one head, scratch */
     int32_t *fired;  /* [tokens][nc] */
@@ -191,6 +197,9 @@ struct sim {
 
     /* one run */
     const struct sim_run *run;
+    struct sim_seat *seats; /* of the run's probe, by owner: groups, then tasks; or NULL */
+    uint32_t *seat_first;   /* [n_groups + n_tasks + 1] */
+    uint32_t n_images;      /* of the run: fewer than its input has where it was cancelled */
     uint64_t step, n_steps;
     int32_t *frame;        /* [n_layers] valid frame at this step, or -1 */
     uint32_t *image;       /* [n_layers] its image */
@@ -228,6 +237,14 @@ spk_status sim_send(struct sim *s, uint32_t from, uint32_t axon, uint32_t comp, 
 spk_status sim_deliver_chunk(void *ctx, uint32_t chunk, uint32_t worker);
 
 /* sim_add.c: acc[i] += payload * (w[i] << shift), modulo 2^32. */
+/* sim_probe.c */
+spk_status sim_probe_begin(struct sim *s, struct diag_list *d) SPK_CHECKED;
+void sim_probe_clear(struct sim *s);
+void sim_probe_put(struct sim *s, const struct sim_seat *seat, uint32_t layer, int32_t membrane,
+                   bool fired);
+/* The last frame of a task, whose points are those of `owner`. */
+void sim_probe_task(struct sim *s, const struct sim_task *t, uint32_t owner);
+
 void sim_add_run(int32_t *acc, const int8_t *w, uint32_t n, uint32_t shift, int32_t payload);
 /* acc[i] += sum over k < n_rows of payload[k] * (w[row[k] + i] << shift), modulo 2^32; payload
  * NULL: all 1. The magnitudes of the payloads add up to at most SIM_ROWS_MAX. */

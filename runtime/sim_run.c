@@ -47,8 +47,7 @@ static void place_frames(struct sim *s)
         uint64_t start = s->im->layers[i].start, t = s->step - start;
 
         s->frame[i] = -1;
-        if (s->step < start || t % m->interval >= m->timesteps ||
-            t / m->interval >= s->run->input.n_images)
+        if (s->step < start || t % m->interval >= m->timesteps || t / m->interval >= s->n_images)
             continue;
         s->frame[i] = (int32_t)(t % m->interval);
         s->image[i] = (uint32_t)(t / m->interval);
@@ -99,6 +98,27 @@ static spk_status one_step(struct sim *s)
     return SPK_OK;
 }
 
+static uint64_t steps_of(const struct img_meta *m, uint32_t n_images)
+{
+    return n_images == 0 ? 0 : (uint64_t)(n_images - 1) * m->interval + m->latency;
+}
+
+static bool is_cancelled(const struct sim_run *r)
+{
+    return r->cancelled != NULL && r->cancelled(r->progress_ctx);
+}
+
+/* Begins no more images. Asked at the step that finishes one, so that the last step to come is that
+ * of a run of those begun, whether some are under way or none. */
+static void end_early(struct sim *s)
+{
+    const uint64_t begun = s->step / s->im->meta.interval + 1;
+    if (begun >= s->n_images)
+        return;
+    s->n_images = (uint32_t)begun;
+    s->n_steps = steps_of(&s->im->meta, s->n_images);
+}
+
 static spk_status finish_image(struct sim *s, uint32_t image)
 {
     const struct sim_run *r = s->run;
@@ -108,6 +128,8 @@ static spk_status finish_image(struct sim *s, uint32_t image)
         SPK_TRY(sim_record_finish(s, image));
     if (r->progress)
         r->progress(r->progress_ctx, image + 1, r->input.n_images);
+    if (r->out_images != NULL && is_cancelled(r))
+        end_early(s);
     return SPK_OK;
 }
 
@@ -118,18 +140,23 @@ spk_status sim_run(struct sim *s, const struct sim_run *r, struct diag_list *d)
 
     SPK_TRY(sim_host_check_input(s, r, d));
     s->run = r;
+    s->n_images = r->input.n_images;
     status = reset(s);
-    s->n_steps =
-        r->input.n_images == 0 ? 0 : (uint64_t)(r->input.n_images - 1) * m->interval + m->latency;
+    if (status == SPK_OK)
+        status = sim_probe_begin(s, d);
+    s->n_steps = steps_of(m, s->n_images);
     for (s->step = 0; s->step < s->n_steps && status == SPK_OK; s->step++) {
         int64_t image = completed(s);
 
-        status = r->cancelled && r->cancelled(r->progress_ctx) ? SPK_ERR_CANCELLED : one_step(s);
+        const bool whole = r->out_images == NULL || s->step < m->latency;
+        status = whole && is_cancelled(r) ? SPK_ERR_CANCELLED : one_step(s);
         if (status == SPK_OK && image >= 0)
             status = finish_image(s, (uint32_t)image);
     }
     if (status == SPK_OK)
         status = sim_stats_finish(s);
+    if (status == SPK_OK && r->out_images != NULL)
+        *r->out_images = s->n_images;
     s->run = NULL;
     return status;
 }

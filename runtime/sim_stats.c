@@ -296,7 +296,7 @@ spk_status sim_stats_finish(struct sim *s)
 {
     struct sim_stats *t = &s->stats;
 
-    t->images = s->run->input.n_images;
+    t->images = s->n_images;
     for (uint64_t i = 0; i < t->n_routes; i++) {
         const struct img_route *r = &s->im->routes[i];
         uint64_t n = t->route_messages[i];

@@ -241,6 +241,43 @@ static int32_t *group_input(const struct sim_group *g, int32_t *acc, int32_t *sc
     return scratch;
 }
 
+/* Probed neurons of a group before its update: what it will compare with the threshold. */
+static void probe_before(struct sim *s, const struct sim_group *g, const struct update *p)
+{
+    const uint32_t owner = (uint32_t)(g - s->groups);
+    const int32_t limit = (int32_t)((1u << (p->state_bits - 1)) - 1);
+
+    for (uint32_t k = s->seat_first[owner]; k < s->seat_first[owner + 1]; k++) {
+        const uint32_t i = s->seats[k].neuron;
+        const uint32_t in = (uint32_t)p->acc[i] + (p->bias ? (uint32_t)p->bias[i] : 0u);
+        int32_t x = decayed(p->v[i], p->keep, KEEP_ANY) + wrap_bits((int32_t)in, p->state_bits);
+
+        x = x > limit ? limit : x < -limit ? -limit : x;
+        sim_probe_put(s, &s->seats[k], g->layer, x, x >= p->vth[i]);
+    }
+}
+
+/* The update itself has come to the same. */
+static spk_status probe_after(const struct sim *s, const struct sim_group *g,
+                              const struct update *p)
+{
+    const struct probe_run *probe = s->run->probe;
+    const uint32_t owner = (uint32_t)(g - s->groups);
+
+    for (uint32_t k = s->seat_first[owner]; k < s->seat_first[owner + 1]; k++) {
+        const struct sim_seat *seat = &s->seats[k];
+        const uint64_t at =
+            probe_at(probe, s->image[g->layer], (uint32_t)s->frame[g->layer], seat->point);
+        const int32_t h = probe->membrane[at], vth = p->vth[seat->neuron];
+        const int32_t reset = p->soft ? (int32_t)((uint32_t)h - (uint32_t)vth) : 0;
+
+        if ((p->fired[seat->neuron] != 0) != (probe->fired[at] != 0) ||
+            p->v[seat->neuron] != (probe->fired[at] ? reset : h))
+            return SPK_ERR_INTERNAL;
+    }
+    return SPK_OK;
+}
+
 /* Neurons with state (FIXED, PROG, GATED). */
 static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t chunk, bool dirty)
 {
@@ -278,12 +315,17 @@ static spk_status update_neurons(struct sim *s, struct sim_group *g, uint32_t ch
         s->chunks[chunk].wraps += keep_currents(s, g, &p, &any_u);
         p.bias = NULL;
     }
+    const bool probed = s->seats != NULL && frame >= 0;
+    if (probed)
+        probe_before(s, g, &p);
     if (g->keep == 2048)
         integrate_half(&p, &out);
     else if (g->keep == 0)
         integrate_none(&p, &out);
     else
         integrate_any(&p, &out);
+    if (probed)
+        SPK_TRY(probe_after(s, g, &p));
     g->active = (out.any_v | any_u) != 0;
     s->active_updates[g - s->groups] += out.active;
     s->chunks[chunk].wraps += out.wraps;

@@ -17,7 +17,18 @@ void progress_begin(const struct progress *progress, const char *label, uint64_t
 
 bool progress_cancelled(const struct progress *progress)
 {
-    return progress && progress->cancel && atomic_load(progress->cancel) != 0;
+    if (progress == NULL)
+        return false;
+    return (progress->cancel && atomic_load(progress->cancel) != 0) ||
+           (progress->poll && progress->poll(progress->ctx));
+}
+
+struct progress progress_silent(const struct progress *progress)
+{
+    if (progress == NULL)
+        return (struct progress){0};
+    return (struct progress){
+        .ctx = progress->ctx, .cancel = progress->cancel, .poll = progress->poll};
 }
 
 spk_status progress_update(const struct progress *progress, uint64_t done)

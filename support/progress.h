@@ -21,6 +21,8 @@ struct progress {
     void (*end)(void *ctx);
     /* Set to non-zero by anyone, also a signal handler, to stop the work; may be NULL. */
     const atomic_int *cancel;
+    /* Asked now and then, by any thread: true stops the work. May be NULL. */
+    bool (*poll)(void *ctx);
 };
 
 void progress_begin(const struct progress *progress, const char *label, uint64_t total);
@@ -30,6 +32,9 @@ SPK_CHECKED spk_status progress_update(const struct progress *progress, uint64_t
 void progress_end(const struct progress *progress);
 /* Only the question; callable from any thread. */
 bool progress_cancelled(const struct progress *progress);
+/* What asks `progress` (NULL: nobody) whether to stop and reports nothing: for work beside the work
+ * that is reported. */
+struct progress progress_silent(const struct progress *progress);
 
 /* ---- terminal bar, used by the tool only ---- */
 

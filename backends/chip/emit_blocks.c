@@ -159,18 +159,19 @@ static spk_status content_of(struct emit *e, const struct map_tile *tile, const 
 }
 
 /* Core-local number of a synapse format. */
-static spk_status format_of(struct emit *e, uint32_t shift, uint32_t delay_bits, uint32_t kind,
-                            uint32_t *out)
+static spk_status format_of(struct emit *e, uint32_t shift, uint32_t weight_bits,
+                            uint32_t delay_bits, uint32_t kind, uint32_t *out)
 {
-    const uint32_t id = (kind << 16) | (delay_bits << 8) | shift;
+    const uint32_t id = (kind << 24) | (weight_bits << 16) | (delay_bits << 8) | shift;
     for (*out = 0; *out < e->core_formats.len; (*out)++)
         if (e->core_formats.data[*out] == id)
             return SPK_OK;
     return vec_push(&e->core_formats, id);
 }
 
+/* weight_bits 0: the target's. */
 static spk_status push_block(struct emit *e, uint32_t content, uint32_t kind, uint32_t shift,
-                             uint32_t delay_bits)
+                             uint8_t weight_bits, uint32_t delay_bits)
 {
     struct img_block b;
     memset(&b, 0, sizeof b);
@@ -178,10 +179,11 @@ static spk_status push_block(struct emit *e, uint32_t content, uint32_t kind, ui
     b.content = content;
     b.kind = (uint8_t)kind;
     b.shift = (uint8_t)shift;
-    b.weight_bits =
-        kind == IMG_BLOCK_PLASTIC ? e->target->arith.plastic_bits : e->target->arith.weight_bits;
+    b.weight_bits = kind == IMG_BLOCK_PLASTIC ? e->target->arith.plastic_bits
+                    : weight_bits > 0         ? weight_bits
+                                              : e->target->arith.weight_bits;
     b.delay_bits = (uint8_t)delay_bits;
-    SPK_TRY(format_of(e, shift, delay_bits, kind, &b.format));
+    SPK_TRY(format_of(e, shift, b.weight_bits, delay_bits, kind, &b.format));
     return vec_push(&e->blocks, b);
 }
 
@@ -198,7 +200,7 @@ static spk_status block_for_key(struct emit *e, const struct map_tile *tile,
     if (!fresh)
         return SPK_OK;
     SPK_TRY(content_of(e, tile, a, key, &content));
-    return push_block(e, content, e->contents.data[content].kind, p->shift,
+    return push_block(e, content, e->contents.data[content].kind, p->shift, p->weight_bits,
                       map_delay_bits(key->delay));
 }
 
@@ -247,5 +249,5 @@ spk_status emit_enable_block(struct emit *e, const struct map_tile *tile, bool c
     SPK_TRY(vec_push(&e->runs, (struct img_run){offset, tile->comps, first}));
     SPK_TRY(emit_store_content(e, &c, &content));
     *out_block = (uint32_t)e->blocks.len;
-    return push_block(e, content, IMG_BLOCK_LIST, map_enable_shift(e->net, coarse), 0);
+    return push_block(e, content, IMG_BLOCK_LIST, map_enable_shift(e->net, coarse), 0, 0);
 }

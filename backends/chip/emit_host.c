@@ -135,7 +135,7 @@ static spk_status emit_task(struct emit *e, uint32_t pop, uint32_t task)
     const uint32_t per_chip = procs == UINT64_MAX || procs == 0 ? 1 : (uint32_t)procs;
     struct img_embedded t = task_of(e, pop);
     const uint32_t operand[3] = {t.q_layer, t.k_layer, t.v_layer};
-    t.chip = map_chip_at(e->m, task / per_chip);
+    t.chip = e->m->chip[task / per_chip].number;
     t.processor = task % per_chip;
     SPK_TRY(vec_push(&e->embedded, t));
     for (uint32_t o = 0; o < 3; o++)

@@ -8,10 +8,11 @@
 #include "support/alloc.h"
 
 uint64_t chip_content_bits(const struct image *im, const struct tgt *target, uint32_t content,
-                           uint32_t delay_bits, uint64_t *out_synapses)
+                           uint32_t weight_bits, uint32_t delay_bits, uint64_t *out_synapses)
 {
     const struct img_content *c = &im->contents[content];
-    const uint32_t weight = map_weight_bits(target, c->kind == IMG_BLOCK_PLASTIC);
+    const uint32_t weight =
+        c->kind == IMG_BLOCK_PLASTIC ? weight_bits + target->arith.plastic_tag_bits : weight_bits;
     uint64_t bits = 0, synapses = 0;
     uint32_t last = 0, index;
     bool dense = true;
@@ -78,6 +79,11 @@ static void count_axons(struct counting *c, uint32_t id)
     }
 }
 
+static uint32_t usual_bits(const struct counting *c, uint32_t kind)
+{
+    return kind == IMG_BLOCK_PLASTIC ? c->target->arith.plastic_bits : c->target->arith.weight_bits;
+}
+
 static void count_blocks(struct counting *c, const struct img_core *core)
 {
     for (uint32_t i = core->block_first; i < core->block_first + core->n_blocks; i++) {
@@ -85,9 +91,10 @@ static void count_blocks(struct counting *c, const struct img_core *core)
         struct chip_usage *u = &c->group[c->block_group[i]];
         uint64_t n;
         u->synapses += c->synapses[b->content];
-        u->synapse_bits += b->delay_bits == 0
-                               ? c->bits[b->content]
-                               : chip_content_bits(c->im, c->target, b->content, b->delay_bits, &n);
+        const bool usual = b->delay_bits == 0 && b->weight_bits == usual_bits(c, b->kind);
+        u->synapse_bits += usual ? c->bits[b->content]
+                                 : chip_content_bits(c->im, c->target, b->content, b->weight_bits,
+                                                     b->delay_bits, &n);
     }
 }
 
@@ -120,7 +127,8 @@ static spk_status count(struct counting *c, struct chip_usage *out_core)
     SPK_TRY(spk_alloc_array_raw(im->n_blocks, sizeof *c->block_group, &c->block_group));
     SPK_TRY(spk_alloc_array(im->n_groups, sizeof *c->group, &c->group));
     for (uint32_t i = 0; i < im->n_contents; i++)
-        c->bits[i] = chip_content_bits(im, c->target, i, 0, &c->synapses[i]);
+        c->bits[i] = chip_content_bits(im, c->target, i, usual_bits(c, im->contents[i].kind), 0,
+                                       &c->synapses[i]);
     for (uint32_t i = 0; i < im->n_cores; i++)
         count_core(c, i, &out_core[i]);
     for (uint64_t i = 0; i < im->n_embedded; i++) {

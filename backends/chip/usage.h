@@ -21,6 +21,6 @@ SPK_CHECKED spk_status chip_usage_count(const struct image *im, const struct tgt
  * all one run from offset 0 is dense; else each synapse has an index wide enough for the block's
  * last target. Convolution contents store each kernel row set once, dense. */
 uint64_t chip_content_bits(const struct image *im, const struct tgt *target, uint32_t content,
-                           uint32_t delay_bits, uint64_t *out_synapses);
+                           uint32_t weight_bits, uint32_t delay_bits, uint64_t *out_synapses);
 
 #endif

@@ -237,6 +237,55 @@ static spk_status draw_cores(const struct plan *p)
     return SPK_OK;
 }
 
+/* Places that are forbidden are hatched, reserved ones one way only; pinned cores have a dot. */
+static void draw_marks(const struct plan *p, const struct rep_marks *m)
+{
+    const double c = p->cell, edge = 0.12 * c;
+    if (m->n_forbid > 0)
+        strbuf_append(p->out, "<g id=\"forbidden\" class=\"mark\">\n");
+    for (uint32_t i = 0; i < p->f->n_chips && m->n_forbid > 0; i++) {
+        const uint32_t chip = p->f->chip[i].id;
+        for (uint32_t k = 0; k < p->f->cores_x * p->f->cores_y; k++) {
+            const uint32_t at_x = k % p->f->cores_x, at_y = k / p->f->cores_x;
+            const struct ctr_forbid *forbid = rep_marks_at(m, p->f, chip, at_x, at_y);
+            if (forbid == NULL || (p->o->chip >= 0 && chip != p->o->chip))
+                continue;
+            const double x = chip_x(p, chip) + at_x * c + edge, w = c - 2 * edge;
+            const double y = chip_y(p, chip) + at_y * c + edge;
+            strbuf_printf(p->out, "<path d=\"M%.1f %.1fh%.1fv%.1fh-%.1fzl%.1f %.1f", x, y, w, w, w,
+                          w, w);
+            if (!forbid->reserved)
+                strbuf_printf(p->out, "M%.1f %.1fl%.1f -%.1f", x, y + w, w, w);
+            strbuf_append(p->out, "\"/>\n");
+        }
+    }
+    if (m->n_forbid > 0)
+        strbuf_append(p->out, "</g>\n");
+    for (uint32_t i = 0; i < p->f->n_cores; i++) {
+        const struct rep_core *k = &p->f->core[i];
+        if (m->pinned[i] && drawn(p, k))
+            strbuf_printf(p->out, "<circle class=\"pin\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>\n",
+                          chip_x(p, k->chip) + (k->x + 0.5) * c,
+                          chip_y(p, k->chip) + (k->y + 0.5) * c, 0.16 * c);
+    }
+}
+
+static double draw_marks_legend(const struct plan *p, const struct rep_marks *m, double y)
+{
+    bool forbidden = false, reserved = false, pinned = false;
+    for (uint32_t i = 0; i < m->n_forbid; i++)
+        *(m->forbid[i].reserved ? &reserved : &forbidden) = true;
+    for (uint32_t i = 0; i < p->f->n_cores; i++)
+        pinned = pinned || m->pinned[i];
+    if (!forbidden && !reserved && !pinned)
+        return y;
+    char text[128];
+    spk_snprintf(text, sizeof text, "%s%s%s", forbidden ? "crossed out: forbidden  " : "",
+                 reserved ? "one stroke: reserved  " : "", pinned ? "dot: pinned" : "");
+    label(p, MARGIN, y + 9.5, "legend", text);
+    return y + LEGEND_ROW;
+}
+
 /* ---- legend ---- */
 
 /* A row for every group: a swatch for each of its layers, in order, and its name. */
@@ -339,9 +388,16 @@ spk_status floorplan_svg(const struct rep_folder *f, const struct floorplan_opti
     find_most(&p);
     draw_title(&p);
     draw_chips(&p);
-    spk_status status = draw_cores(&p);
-    const double y = p.height;
-    p.height = (o->colour_by < 0 ? draw_layers_legend(&p, y) : draw_scale(&p, y)) + 10;
+    struct rep_marks marks;
+    spk_status status = rep_marks_read(f, &marks);
+    if (status == SPK_OK)
+        status = draw_cores(&p);
+    if (status == SPK_OK)
+        draw_marks(&p, &marks);
+    double y = p.height;
+    y = o->colour_by < 0 ? draw_layers_legend(&p, y) : draw_scale(&p, y);
+    p.height = (status == SPK_OK ? draw_marks_legend(&p, &marks, y) : y) + 10;
+    rep_marks_fini(&marks);
     strbuf_printf(
         out,
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
@@ -350,6 +406,8 @@ spk_status floorplan_svg(const struct rep_folder *f, const struct floorplan_opti
         "<style>text{font-family:Helvetica,Arial,sans-serif;fill:#1c2128}"
         ".title{font-size:15px;font-weight:bold}.legend{font-size:11px}"
         ".small{font-size:9px;fill:#57606a}.middle{text-anchor:middle}"
+        ".mark{fill:none;stroke:#57606a;stroke-width:.8}.pin{fill:#fff;stroke:#1c2128;stroke-width:"
+        ".8}"
         ".end{text-anchor:end}.chip{fill:#f3f4f6;stroke:#9aa1aa;stroke-width:.7}</style>\n"
         "<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
         p.width, p.height, p.width, p.height);

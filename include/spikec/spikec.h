@@ -39,9 +39,15 @@ struct spk_context_options {
     uint32_t threads; /* 0: all online processors */
     /* Progress of long work; total 0: unknown. May be NULL. */
     void (*progress)(void *user, const char *label, uint64_t done, uint64_t total);
-    /* Polled now and then; true ends the job with SPIKEC_ERR_CANCELLED. May be NULL. */
+    /* Polled now and then, also from the context's own threads, one at a time; true ends the job
+     * with SPIKEC_ERR_CANCELLED. place, partition, compile while it places, run, simulate, verify
+     * and explore then still give a result, the best or what is finished so far, and write it. May
+     * be NULL. */
     bool (*cancelled)(void *user);
     void *user;
+    /* Seconds from the start of a job after which it ends likewise, but with SPIKEC_OK where it has
+     * a result; 0: none. What such a result is depends on the machine's speed. */
+    double time_limit;
 };
 
 /* "0.1.0" */
@@ -96,6 +102,14 @@ struct spk_data_options {
     uint64_t mask_seed;
 };
 
+/* Neurons whose membranes and spikes are wanted, "LAYER[NEURONS]" each (docs/commands.md, simulate),
+ * and the file for them: .csv, or safetensors. */
+struct spk_probe_options {
+    const char *const *probe;
+    size_t n_probes;
+    const char *output; /* needed where there are probes */
+};
+
 /* run: computes level R or Q; writes `out` (logits) and `spikes` where asked. */
 struct spk_run_options {
     struct spk_model_options model;
@@ -107,6 +121,7 @@ struct spk_run_options {
     const char *out, *spikes, *rates_out;
     uint32_t repeat; /* timed runs; 0: one */
     bool profile;    /* time and additions of every projection; one image, engine packed */
+    struct spk_probe_options probes; /* level Q, engine reference */
 };
 int spk_run(spk_context *context, const struct spk_run_options *options, spk_result **out_result);
 
@@ -151,8 +166,9 @@ struct spk_compile_options {
     const char *schedule;  /* "pipelined" (default) */
     const char *objective; /* "cores" (default), "energy", "latency", "traffic" */
     const char *system, *rates;
-    const char *placer; /* as of spk_place_options */
-    const char *cut;    /* "auto" (default), "tiles", "neurons" */
+    const char *placer;      /* as of spk_place_options */
+    const char *constraints; /* file of places to avoid, pins, bits of weights (YAML), or NULL */
+    const char *cut;         /* "auto" (default), "tiles", "neurons" */
     uint64_t seed;
     bool separate_cores; /* no core holds more than one tile */
     bool remarks;
@@ -186,6 +202,7 @@ int spk_reconstruct(spk_context *context, const struct spk_reconstruct_options *
 struct spk_estimate_options {
     struct spk_model_options model;
     const char *target, *attention, *objective, *system, *rates;
+    const char *constraints; /* as of spk_compile_options */
     const char *cut; /* as of spk_compile_options */
     bool separate_cores;
     bool remarks;
@@ -202,6 +219,7 @@ struct spk_simulate_options {
     const char *folder;
     struct spk_data_options data;
     const char *out, *spikes;
+    struct spk_probe_options probes;
 };
 int spk_simulate(spk_context *context, const struct spk_simulate_options *options,
                  spk_result **out_result);
@@ -268,6 +286,7 @@ struct spk_place_options {
     const char *output;    /* .pl file, replaced in one step */
     const char *objective; /* "unicast" (default) or "multicast" */
     const char *placer;    /* "spikec" (default), "scotch", "metis", "hilbert", "row", "snake" */
+    const char *constraints; /* file of cells to avoid and pins of clusters (YAML), or NULL */
     uint64_t seed;
     double effort; /* of the search; 0: 1 */
 };

@@ -25,10 +25,10 @@ uint32_t map_axon_atoms(const struct tgt *t, uint32_t channels, uint32_t tc)
     return channels <= atoms || tc == 0 || tc > atoms ? atoms : atoms / tc * tc;
 }
 
-uint32_t map_weight_bits(const struct tgt *t, bool plastic)
+uint32_t map_weight_bits(const struct tgt *t, const struct map_proj *p)
 {
     const uint32_t learning = (uint32_t)t->arith.plastic_bits + t->arith.plastic_tag_bits;
-    return plastic ? learning : t->arith.weight_bits;
+    return p->plastic ? learning : p->weight_bits > 0 ? p->weight_bits : t->arith.weight_bits;
 }
 
 uint32_t map_delay_bits(uint32_t delay)

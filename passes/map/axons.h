@@ -126,7 +126,7 @@ uint32_t map_axon_slots(const struct tgt *t, enum img_axon_kind kind);
  * channels lies on two of them (tc 0: the source is not cut). */
 uint32_t map_axon_atoms(const struct tgt *t, uint32_t channels, uint32_t tc);
 /* Stored bits of a weight, tag included where synapses learn. */
-uint32_t map_weight_bits(const struct tgt *t, bool plastic);
+uint32_t map_weight_bits(const struct tgt *t, const struct map_proj *p);
 
 /* Stored bits of a delay of `delay` extra steps. */
 uint32_t map_delay_bits(uint32_t delay);

@@ -83,7 +83,7 @@ static void need_projection(const struct map_net *net, const struct map_pop *p,
             n->out += positions * each * t->pop16_slots / cap(t, TGT_OUT_AXONS);
     }
     if (full && j->pos == MAP_POS_WINDOW)
-        n->bits += delays * channels * t->arith.weight_bits / cap(t, TGT_SYNAPSE_BITS) *
+        n->bits += delays * channels * map_weight_bits(t, j) / cap(t, TGT_SYNAPSE_BITS) *
                    (conv ? (double)j->kernel * j->kernel_w
                          : least_taps(j->kernel, j->stride, j->pad, p->height, j->view_h) *
                                least_taps(j->kernel_w, j->stride_w, j->pad_w, p->width, j->view_w));

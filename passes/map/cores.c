@@ -123,6 +123,12 @@ static const struct map_usage *kind_usage(const struct packer *p, const struct k
     return &p->m->usage[p->order[k->first]];
 }
 
+static uint32_t pin_class(const struct packer *p, uint32_t kind)
+{
+    const uint32_t tile = p->order[p->kinds.data[kind].first];
+    return p->m->net.pops.data[p->m->tiles.data[tile].pop].pin_class;
+}
+
 /* ---- states ---- */
 
 static struct map_usage usage_sum(const struct map_usage *a, const struct map_usage *b)
@@ -164,13 +170,15 @@ static spk_status best_state(struct packer *p, uint32_t kind, uint32_t *out,
 {
     const struct kind *k = &p->kinds.data[kind];
     const struct map_usage *plain = kind_usage(p, k);
+    const uint32_t class = pin_class(p, kind);
     for (;;) {
         struct map_usage use;
         *out = IR_NONE;
         for (uint32_t i = 0; i < p->states.len; i++) {
             const struct state *s = &p->states.data[i];
             if (s->count == 0 || s->tried == kind + 1 ||
-                (*out != IR_NONE && s->fill <= p->states.data[*out].fill))
+                (*out != IR_NONE && s->fill <= p->states.data[*out].fill) ||
+                pin_class(p, s->kind) != class)
                 continue;
             const struct map_usage sum = usage_sum(&s->sum, plain);
             if (map_usage_violation(p->t, &sum) == MAP_N_LIMITS)

@@ -30,7 +30,8 @@ static spk_status build(const struct job *j, struct mapping *out)
     memset(out, 0, sizeof *out);
     SPK_TRY(map_net_build(j->module, j->target, j->rates, j->diags, &out->net));
     out->seed = j->options->seed;
-    return SPK_OK;
+    return j->options->constraints != NULL ? map_constrain(out, j->options->constraints, j->diags)
+                                           : SPK_OK;
 }
 
 static spk_status cut_tiles(const struct map_options *options, struct diag_list *diags,
@@ -103,7 +104,14 @@ static spk_status cut_either(const struct job *j, bool sparse, struct mapping *m
 static spk_status cut(const struct job *j, struct mapping *m)
 {
     const struct map_options *o = j->options;
-    if (o->cut == MAP_CUT_TILES || (o->cut == MAP_CUT_AUTO && o->objective == MAP_LATENCY))
+    const struct constraints *c = o->constraints;
+    const bool of_layers = c != NULL && c->n_pins + c->n_bits > 0;
+    if (of_layers && o->cut == MAP_CUT_NEURONS)
+        return diag_error(j->diags, c->n_pins > 0 ? c->pin[0].span : c->bits[0].span, "E0697",
+                          "pins and bits of weights are of layers; a cut by neurons lets these "
+                          "share cores as it likes");
+    if (of_layers || o->cut == MAP_CUT_TILES ||
+        (o->cut == MAP_CUT_AUTO && o->objective == MAP_LATENCY))
         return cut_tiles(o, j->diags, m);
     const struct neuron_net n = map_neuron_net(&m->net);
     if (o->cut == MAP_CUT_AUTO)

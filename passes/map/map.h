@@ -6,6 +6,7 @@
 #ifndef SPIKEC_PASSES_MAP_MAP_H
 #define SPIKEC_PASSES_MAP_MAP_H
 
+#include "ir/constraints.h"
 #include "passes/map/axons.h"
 #include "passes/map/net.h"
 #include "passes/place/place.h"
@@ -34,12 +35,14 @@ struct map_options {
     const char *system; /* NULL: the smallest listed one that fits */
     uint64_t seed;
     enum place_engine placer;
-    const struct map_rate *node_rate; /* [module nodes]; NULL: declared */
-    bool remarks;                     /* explain every layer's tile */
-    bool separate_cores;              /* no core holds more than one tile */
-    bool no_places;                   /* estimates: stop at the system, leave `place` NULL */
-    struct pool *pool;                /* may be NULL */
-    struct progress *progress;        /* may be NULL */
+    const struct map_rate *node_rate;      /* [module nodes]; NULL: declared */
+    bool remarks;                          /* explain every layer's tile */
+    bool separate_cores;                   /* no core holds more than one tile */
+    bool no_places;                        /* estimates: stop at the system, leave `place` NULL */
+    const struct constraints *constraints; /* of places; NULL: none. Outlive the mapping */
+    bool *out_ended_early;                 /* as of struct place_options */
+    struct pool *pool;                     /* may be NULL */
+    struct progress *progress;             /* may be NULL */
 };
 
 /* Use of one core, counted from its axons. */
@@ -51,6 +54,12 @@ struct map_usage {
 
 struct map_place {
     uint32_t chip, x, y; /* x, y within the chip */
+};
+
+/* A chip in use: its number in the system (row by row), whether neuron cores may go there. */
+struct map_chip {
+    uint32_t number;
+    bool neurons;
 };
 
 /* Figures of a placement, per frame, of the expected messages between cores; those between tiles of
@@ -73,7 +82,10 @@ struct mapping {
                                          their compartments, core_tile[core_first[i]] and up */
     struct map_place *place;          /* [n_cores], NULL where no places were asked for */
     const struct tgt_system *system;
-    uint32_t n_chips, block_w, block_h; /* chips in use, within a block of so many */
+    uint32_t n_chips;                            /* in use, in the order in which they are filled */
+    struct map_chip *chip;                       /* [n_chips] on the network's arena */
+    uint32_t block_x, block_y, block_w, block_h; /* the block of chips around them */
+    const struct constraints *constraints;       /* or NULL */
     uint64_t seed;
     enum place_engine placer;
     enum map_cut cut; /* TILES or NEURONS */
@@ -139,9 +151,23 @@ struct map_tile map_tile_at(const struct map_net *net, uint32_t pop, uint32_t gy
  * chips in use. */
 SPK_CHECKED spk_status map_choose_system(struct mapping *m, const char *forced,
                                          struct diag_list *diags);
-/* Number in the system (row by row) of the i-th chip in use, in the order in which they are filled.
- */
-uint32_t map_chip_at(const struct mapping *m, uint32_t i);
+/* constrain.c: whether the layers and places exist that the constraints name; sets pin_class of the
+ * populations. SPK_ERR_INPUT with the place in the file. */
+SPK_CHECKED spk_status map_constrain(struct mapping *m, const struct constraints *constraints,
+                                     struct diag_list *diags);
+/* The same, once the system is chosen: for every neuron core the places that it may take. An empty
+ * `out` (n 0, of NULL): no core is pinned. SPK_ERR_NOFIT where there are too few. */
+struct map_mesh;
+SPK_CHECKED spk_status map_pin_cores(const struct mapping *m, const struct map_mesh *mesh,
+                                     struct diag_list *diags, struct place_regions *out);
+void map_pins_fini(struct place_regions *pins);
+/* Whether a chip must be in use because something is pinned to it, and whether a chip beyond the
+ * first n must. */
+bool map_chip_pinned(const struct mapping *m, uint32_t chip);
+bool map_pinned_beyond(const struct mapping *m, uint64_t n);
+/* Whether a place is forbidden or reserved, and of a chip, all of it. */
+bool map_forbidden(const struct mapping *m, uint32_t chip, uint32_t x, uint32_t y);
+bool map_chip_forbidden(const struct mapping *m, uint32_t chip);
 /* place.c: chooses a system and a place for every core. */
 SPK_CHECKED spk_status map_place_cores(struct mapping *m, const struct map_options *options,
                                        struct diag_list *diags);

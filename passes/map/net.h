@@ -66,6 +66,7 @@ struct map_proj {
     uint8_t shift;           /* weight q stands for q << shift membrane units */
     uint8_t port;            /* enum img_port */
     bool plastic;            /* learning synapses: weights are state */
+    uint8_t weight_bits;     /* fewer than the target's, or 0 */
     uint32_t block_proj;     /* projection whose blocks it addresses: itself, or the one that reads
                                 what this one learns */
     uint32_t n_sources;
@@ -127,6 +128,7 @@ struct map_pop {
     bool pad_y, pad_x; /* padding along that axis */
     uint32_t fewest_tiles, recut_saves; /* cut finer (recut.c): tiles before, cores saved; else 0 */
     uint32_t tile_first;
+    uint32_t pin_class; /* cores are shared within a class only; 0: nothing is pinned */
 };
 
 /* A recorded sum and the populations it is formed from. */

@@ -17,6 +17,7 @@ struct placing {
     struct diag_list *diags;
     struct map_mesh mesh;
     struct ir_cluster_graph flows;
+    struct place_regions pins;
     uint32_t *cell; /* [cores] */
 };
 
@@ -119,7 +120,7 @@ static spk_status confine(const struct placing *p, const struct ir_cluster_graph
     double whole = 0, confined = 0;
     uint8_t *blocked = NULL;
     uint32_t *cell = NULL;
-    if (n_slots >= p->mesh.n_slots || n < 2)
+    if (n_slots >= p->mesh.n_slots || n < 2 || o->regions != NULL)
         return SPK_OK;
     spk_status status = spk_alloc_array_raw(cells, 1, &blocked);
     if (status == SPK_OK)
@@ -148,14 +149,17 @@ static spk_status place_neuron_cores(struct placing *p)
                                     .engine = p->options->placer,
                                     .seed = p->options->seed,
                                     .effort = effort_for(p->m->n_cores - p->m->n_engines),
+                                    .regions = p->pins.n > 0 ? &p->pins : NULL,
                                     .pool = p->options->pool,
-                                    .progress = p->options->progress};
+                                    .progress = p->options->progress,
+                                    .out_ended_early = p->options->out_ended_early};
     struct ir_cluster_graph part = {0};
     const struct ir_cluster_graph *flows = p->m->n_engines > 0 ? &part : &p->flows;
     spk_status status = p->m->n_engines > 0 ? without_engines(p, &part) : SPK_OK;
     if (status == SPK_OK)
         status = place_run(flows, &p->mesh.grid, &o, p->diags, p->cell);
-    if (status == SPK_OK && o.engine == PLACE_SPIKEC)
+    if (status == SPK_OK && o.engine == PLACE_SPIKEC &&
+        !(o.out_ended_early != NULL && *o.out_ended_early))
         status = confine(p, flows, &o);
     ir_cluster_graph_fini(&part);
     return status;
@@ -167,6 +171,7 @@ static spk_status place_all(struct placing *p)
     SPK_TRY(map_mesh_build(m, &p->mesh));
     SPK_TRY(map_flows_build(m, objective_of(m), &p->flows));
     SPK_TRY(spk_alloc_array_raw(m->n_cores, sizeof *p->cell, &p->cell));
+    SPK_TRY(map_pin_cores(m, &p->mesh, p->diags, &p->pins));
     place_in_layer_order(p);
     SPK_TRY(measure(p, &m->layer_order));
     SPK_TRY(place_neuron_cores(p));
@@ -178,16 +183,24 @@ static spk_status place_all(struct placing *p)
     return SPK_OK;
 }
 
+/* Whether there are places for what is pinned; no core is placed. */
+static spk_status only_pins(struct placing *p)
+{
+    if (p->m->constraints == NULL || p->m->constraints->n_pins == 0)
+        return SPK_OK;
+    SPK_TRY(map_mesh_build(p->m, &p->mesh));
+    return map_pin_cores(p->m, &p->mesh, p->diags, &p->pins);
+}
+
 spk_status map_place_cores(struct mapping *m, const struct map_options *options,
                            struct diag_list *diags)
 {
     struct placing p = {.m = m, .options = options, .diags = diags};
     SPK_TRY(map_choose_system(m, options->system, diags));
     m->placer = options->placer;
-    if (options->no_places)
-        return SPK_OK;
-    spk_status status = place_all(&p);
+    spk_status status = options->no_places ? only_pins(&p) : place_all(&p);
     map_mesh_fini(&p.mesh);
+    map_pins_fini(&p.pins);
     ir_cluster_graph_fini(&p.flows);
     spk_free(p.cell);
     return status;

@@ -48,7 +48,7 @@ static spk_status class_key(const struct search *s, uint32_t pop, struct key_vec
                                  j->view_w,
                                  j->weight_param == IR_NONE ? j->shift : 0,
                                  j->n_sources,
-                                 j->plastic,
+                                 j->plastic + 2u * j->weight_bits,
                                  j->block_proj == p->proj_first + i};
         SPK_TRY(key_add(k, proj, sizeof proj / sizeof proj[0]));
         for (uint32_t a = 0; a < j->n_sources; a++) {

@@ -43,8 +43,8 @@ struct usage_ctx {
     VEC(struct row_profile) profile;
     uint32_t max_end;
     bool from_zero, full, whole; /* of all rows */
-    uint64_t formats[8];         /* bit set over (conv, shift, delay bits); shift 31: learning */
-    uint32_t n_rows, chunks;     /* of a block; source tiles of all aliases */
+    uint64_t formats[16]; /* bit set over (own bits, conv, shift, delay bits); shift 31: learning */
+    uint32_t n_rows, chunks; /* of a block; source tiles of all aliases */
 };
 
 /* ---- axes ---- */
@@ -199,7 +199,7 @@ static uint64_t block_bits(const struct usage_ctx *c, uint32_t rows, uint32_t co
         }
         uint32_t index = dense ? 0 : map_index_bits(&t->format, end);
         bits += r->same * tgt_row_bits(&t->format, r->synapses * positions,
-                                       map_weight_bits(t, c->proj->plastic), delay_bits, index);
+                                       map_weight_bits(t, c->proj), delay_bits, index);
     }
     return bits;
 }
@@ -237,7 +237,7 @@ static uint64_t proj_bits(const struct usage_ctx *c, uint32_t delay_bits)
     uint64_t bits = 0;
     if (map_proj_conv(t, p))
         return c->n_rows * tgt_row_bits(&t->format, p->kernel * p->kernel_w * c->tile->nc,
-                                        t->arith.weight_bits, delay_bits, 0);
+                                        map_weight_bits(t, p), delay_bits, 0);
     for (size_t i = 0; i < c->rows.classes.len; i++)
         for (size_t j = 0; j < c->columns.classes.len; j++)
             bits += pair_bits(c, &c->rows.classes.data[i], &c->columns.classes.data[j], delay_bits);
@@ -246,9 +246,11 @@ static uint64_t proj_bits(const struct usage_ctx *c, uint32_t delay_bits)
 
 /* ---- projections ---- */
 
-static void add_format(struct usage_ctx *c, bool conv, uint32_t shift, uint32_t delay_bits)
+static void add_format(struct usage_ctx *c, bool own_bits, bool conv, uint32_t shift,
+                       uint32_t delay_bits)
 {
-    const uint32_t format = (conv ? 256u : 0u) + (shift & 31u) * 8u + (delay_bits & 7u);
+    const uint32_t format =
+        (own_bits ? 512u : 0u) + (conv ? 256u : 0u) + (shift & 31u) * 8u + (delay_bits & 7u);
     c->formats[format / 64] |= (uint64_t)1 << format % 64;
 }
 
@@ -289,7 +291,7 @@ static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
     if (p->chan == MAP_CHAN_LIST) {
         for (uint32_t s = 0; s < p->n_sources; s++) {
             SPK_TRY(map_list_usage(c->net, t, (uint32_t)(p - c->net->projs.data), s, out));
-            add_format(c, false, format_shift(c), map_delay_bits(p->source[s].delay));
+            add_format(c, false, false, format_shift(c), map_delay_bits(p->source[s].delay));
         }
         return SPK_OK;
     }
@@ -309,7 +311,8 @@ static spk_status usage_proj(struct usage_ctx *c, struct map_usage *out)
             continue;
         if (p != &c->net->projs.data[p->block_proj])
             continue; /* its blocks are another projection's */
-        add_format(c, map_proj_conv(c->net->target, p), format_shift(c), delay_bits);
+        add_format(c, p->weight_bits > 0, map_proj_conv(c->net->target, p), format_shift(c),
+                   delay_bits);
         if (!shared)
             out->synapse_bits +=
                 proj_bits(c, delay_bits) * (c->net->target->axon_population ? chunks : 1);
@@ -389,11 +392,11 @@ spk_status map_tile_usage(const struct map_net *net, const struct map_tile *tile
         map_axon_base(net->target, tile->comp_first, &offset);
         out->in_axons += n;
         out->synapse_bits += n * map_enable_bits(net, out->neurons, offset);
-        add_format(&c, false, map_enable_shift(net, false), 0);
+        add_format(&c, false, false, map_enable_shift(net, false), 0);
         if (p->coarse)
-            add_format(&c, false, map_enable_shift(net, true), 0);
+            add_format(&c, false, false, map_enable_shift(net, true), 0);
     }
-    for (int i = 0; i < 8; i++)
+    for (size_t i = 0; i < sizeof c.formats / sizeof c.formats[0]; i++)
         out->formats += (uint32_t)__builtin_popcountll(c.formats[i]);
     out->configs = count_configs(net, tile);
     return SPK_OK;

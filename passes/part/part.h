@@ -47,6 +47,8 @@ struct part_options {
     double effort;                   /* of the search, 1 is the default; 0 stands for 1 */
     struct pool *pool;               /* or NULL */
     const struct progress *progress; /* or NULL */
+    bool *out_ended_early; /* set where the search was cancelled: the parts are the best so far, and
+                              as legal as ever. NULL: cancelling is SPK_ERR_CANCELLED */
 };
 
 /* Cuts the graph: part[v] below *out_parts, parts numbered in the order of their first neuron.

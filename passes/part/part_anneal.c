@@ -210,7 +210,7 @@ static spk_status cool(struct anneal *a, const struct part_schedule *plan,
         a->looks = 0;
         for (uint32_t i = 0; a->looks < each; i++) {
             if (i % CANCEL_EVERY == 0 && progress_cancelled(progress))
-                return SPK_ERR_CANCELLED;
+                return SPK_OK;
             SPK_TRY(attempt(a));
         }
         a->temperature *= decay;

@@ -158,7 +158,7 @@ static spk_status refine(const struct run *r, const struct levels *l, uint32_t k
         plan.strict = s->strict;
         spk_status status = part_anneal(&state, &plan, r->options->progress);
         for (uint32_t i = 0; i < REPAIRS && status == SPK_OK && level == 0; i++) {
-            if (part_state_legal(&state))
+            if (part_state_legal(&state) || progress_cancelled(r->options->progress))
                 break;
             plan.seed++;
             status = part_anneal(&state, &plan, r->options->progress);
@@ -357,7 +357,7 @@ static spk_status search(struct run *r, uint32_t k, bool *out_found)
         status = accept(r, s.start[best].part, k);
         memcpy(last.part, r->base, n * sizeof *r->base);
         last.strict = s.start[best].strict;
-        if (status == SPK_OK && !s.single)
+        if (status == SPK_OK && !s.single && !progress_cancelled(r->options->progress))
             status = run_start(r, &last, k, LUKEWARM, r->options->seed * 4099 + STARTS);
         if (status == SPK_OK && last.found && last.cost < s.start[best].cost)
             status = accept(r, last.part, k);
@@ -377,6 +377,8 @@ static spk_status save_cores(struct run *r, uint32_t least)
     SPK_TRY(spk_alloc_array_raw(r->finest.n, sizeof *s.part, &s.part));
     spk_status status = SPK_OK;
     for (uint32_t i = 0; i < PROBES && r->k > low + 1 && status == SPK_OK; i++) {
+        if (progress_cancelled(r->options->progress))
+            break;
         const uint32_t want = i == 0 ? least : low + (r->k - low) / 2;
         memcpy(s.part, r->base, r->finest.n * sizeof *s.part);
         status = run_start(r, &s, want, HOT, r->options->seed * 8191 + i);
@@ -479,6 +481,7 @@ static spk_status run_all(struct run *r, struct diag_list *diags)
 {
     const uint32_t allowed = r->options->limits.cores;
     const uint32_t least = cores_bound(r);
+    bool *early = r->options->out_ended_early;
     SPK_TRY(check_neurons(r, diags));
     SPK_TRY(make_base(r));
     if (r->options->engine == PART_SPIKEC) {
@@ -489,6 +492,11 @@ static spk_status run_all(struct run *r, struct diag_list *diags)
         const uint32_t k = allowed > 0 && more ? allowed : r->k;
         SPK_TRY(search(r, k < r->finest.n ? k : r->finest.n, &found));
     }
+    if (early != NULL)
+        *early = progress_cancelled(r->options->progress);
+    if (early == NULL ? progress_cancelled(r->options->progress)
+                      : *early && allowed > 0 && r->k > allowed)
+        return SPK_ERR_CANCELLED;
     if (allowed > 0 && r->k > allowed) {
         (void)diag_nofit(diags, spk_span_none, "E0611",
                          "%u cores are needed as far as the search found, %u are allowed", r->k,

@@ -48,21 +48,31 @@ enum place_engine {
     PLACE_SNAKE    /* row by row in alternating direction */
 };
 
+/* Where some clusters have to go. No region holds a blocked cell or a cell twice. */
+struct place_regions {
+    uint32_t n;
+    const uint32_t *first; /* [n + 1] */
+    const uint32_t *cell;  /* [first[n]] ascending within a region */
+    const uint32_t *of;    /* [n_clusters] region, or PLACE_NONE: anywhere */
+};
+
 struct place_options {
     enum place_objective objective;
     enum place_engine engine;
     uint64_t seed;
-    double effort;              /* of the search, 1 is the default; 0 stands for 1 */
-    const uint32_t *order;      /* clusters along the line of the first placement, or NULL: by id */
-    const uint32_t *fixed_chip; /* [n_clusters] chip (row * chips across + column) or PLACE_NONE */
-    struct pool *pool;          /* or NULL */
-    const struct progress *progress; /* or NULL */
+    double effort;         /* of the search, 1 is the default; 0 stands for 1 */
+    const uint32_t *order; /* clusters along the line of the first placement, or NULL: by id */
+    const struct place_regions *regions; /* or NULL: every cluster may go anywhere */
+    struct pool *pool;                   /* or NULL */
+    const struct progress *progress;     /* or NULL */
+    bool *out_ended_early; /* set where the search was cancelled: the cells are the best so far, and
+                              as legal as ever. NULL: cancelling is SPK_ERR_CANCELLED */
 };
 
 /* Places every cluster: cell[c] = y * width + x. SPK_ERR_NOFIT with a message where there are more
- * clusters than free cells (or more fixed on a chip than it has), SPK_ERR_USAGE for an engine that
- * is not built in or cannot do what is asked for, SPK_ERR_CANCELLED. The graph must pass
- * ir_cluster_graph_check. Duplicate edges are separate axons. */
+ * clusters than free cells (or more that have to go to some than those are), SPK_ERR_USAGE for an
+ * engine that is not built in or cannot do what is asked for, SPK_ERR_CANCELLED. The graph must
+ * pass ir_cluster_graph_check. Duplicate edges are separate axons. */
 SPK_CHECKED spk_status place_run(const struct ir_cluster_graph *graph,
                                  const struct place_grid *grid, const struct place_options *options,
                                  struct diag_list *diags, uint32_t *out_cell);

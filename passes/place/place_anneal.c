@@ -27,6 +27,7 @@
 #define LARGE 65536 /* nodes above which moves are made window by window */
 #define WINDOW 64u  /* columns and rows */
 #define MAX_SWEEPS 64
+#define LAST_SWEEPS 8 /* where the search was ended early */
 
 struct spot {
     int32_t x, y;
@@ -35,8 +36,8 @@ struct spot {
 struct annealer {
     const struct place_level *l;
     const struct place_axes *axes;
-    const struct place_grid *chips;
-    const uint32_t *fixed;
+    bool one_chip;
+    const struct place_regions *regions;
     struct place_xy *pos;
     struct spot *spot; /* [n] coordinates of a node's column and row */
     uint32_t *at;
@@ -191,9 +192,7 @@ static inline void do_swap(struct annealer *an, uint32_t a, uint32_t b, struct p
 
 static bool may_be_at(const struct annealer *an, uint32_t node, struct place_xy q)
 {
-    const struct place_grid *g = an->chips;
-    const uint32_t chip = an->fixed[node], across = (g->width + g->chip_w - 1) / g->chip_w;
-    return chip == PLACE_NONE || chip == q.y / g->chip_h * across + q.x / g->chip_w;
+    return place_may_be_at(an->regions, node, (uint32_t)q.y * an->axes->w + q.x);
 }
 
 /* From p the drawn step, towards r; may wrap below 0. */
@@ -227,7 +226,7 @@ static inline bool propose(struct annealer *an, uint32_t range, uint32_t *out_a,
     uint32_t x = p.x + place_below(&an->rng, span) - range;
     uint32_t y = p.y + place_below(&an->rng, span) - range;
     const uint32_t first = an->l->link_first[a], degree = an->l->link_first[a + 1] - first;
-    if (an->chips == NULL && degree > 0 && place_rand(&an->rng) >> 24 < AIMED) {
+    if (an->one_chip && degree > 0 && place_rand(&an->rng) >> 24 < AIMED) {
         const uint32_t k = first + place_below(&an->rng, degree);
         const struct place_xy r = an->pos[an->l->link[k].node];
         x = step_to(p.x, r.x, x);
@@ -240,7 +239,7 @@ static inline bool propose(struct annealer *an, uint32_t range, uint32_t *out_a,
     if (b == a || (ax->blocked != NULL && ax->blocked[cell]))
         return false;
     *out_q = (struct place_xy){(uint16_t)x, (uint16_t)y};
-    if (an->fixed != NULL &&
+    if (an->regions != NULL &&
         (!may_be_at(an, a, *out_q) || (b != PLACE_NONE && !may_be_at(an, b, p))))
         return false;
     *out_a = a;
@@ -365,7 +364,7 @@ static void descend(struct annealer *an, double moves)
                     p = q;
                     q = t;
                 }
-                if (an->fixed != NULL &&
+                if (an->regions != NULL &&
                     (!may_be_at(an, a, q) || (b != PLACE_NONE && !may_be_at(an, b, p))))
                     continue;
                 const int64_t delta = swap_delta(an, a, b, p, q);
@@ -379,19 +378,46 @@ static void descend(struct annealer *an, double moves)
     }
 }
 
+/* What is left to do where the moves were ended: too hot a state is worth less than the one that it
+ * came from, and a little is gained by neighbours. */
+static spk_status end_early(struct annealer *an, const struct place_xy *before)
+{
+    if (an->change > 0) {
+        memset(an->at, 0xff, (size_t)an->axes->w * an->axes->h * sizeof *an->at);
+        for (uint32_t v = 0; v < an->l->n; v++) {
+            const struct place_xy p = an->pos[v] = before[v];
+            an->spot[v] = (struct spot){an->axes->x[p.x], an->axes->y[p.y]};
+            an->at[(size_t)p.y * an->axes->w + p.x] = v;
+        }
+        an->change = 0;
+        spk_free(an->slope);
+        an->slope = NULL;
+        SPK_TRY(make_slopes(an));
+    }
+    if (an->l->n <= LARGE)
+        descend(an, LAST_SWEEPS * 2.0 * an->axes->w * an->axes->h);
+    return SPK_OK;
+}
+
 static spk_status cool(struct annealer *an, const struct place_schedule *s,
-                       const struct progress *progress)
+                       const struct progress *progress, bool *out_early)
 {
     const uint32_t side = an->axes->w > an->axes->h ? an->axes->w : an->axes->h;
     const double end = 0.005 * (double)an->l->mean_weight * an->axes->scale;
     double range = s->range < side ? s->range : side, t;
+    *out_early = progress_cancelled(progress);
+    if (*out_early)
+        return SPK_OK;
     SPK_TRY(first_temperature(an, (uint32_t)range, s->acceptance, &t));
     const double rounds = log(100) / -log(s->cooling) + 1;
     const uint64_t moves = (uint64_t)(s->moves / rounds) + 1;
     for (uint32_t round = 0; round < MAX_ROUNDS && t > end; round++) {
         const double done = round < rounds ? round / rounds : 1;
-        SPK_TRY(progress_update(progress,
-                                s->progress_base + (uint64_t)(done * (double)s->progress_span)));
+        *out_early =
+            progress_update(progress, s->progress_base +
+                                          (uint64_t)(done * (double)s->progress_span)) != SPK_OK;
+        if (*out_early)
+            return SPK_OK;
         const double accepted = round_of_moves(an, moves, t, (uint32_t)range);
         if (accepted < 0.03 && range <= 1)
             break;
@@ -420,19 +446,27 @@ static spk_status init(struct annealer *an, const struct place_level *level,
     return make_slopes(an);
 }
 
-spk_status place_anneal(const struct place_level *level, const struct place_grid *chips,
-                        const uint32_t *fixed, const struct place_schedule *schedule,
-                        const struct progress *progress, struct place_state *state,
-                        int64_t *out_change)
+spk_status place_anneal(const struct place_level *level, bool one_chip,
+                        const struct place_schedule *schedule, const struct progress *progress,
+                        struct place_state *state, int64_t *out_change)
 {
     struct annealer an;
+    struct place_xy *before = NULL;
+    bool early = false;
     spk_status status = init(&an, level, state, schedule->seed);
-    an.chips = chips;
-    an.fixed = fixed;
-    if (status == SPK_OK && level->n > 0 && level->axes.n_free > 1)
-        status = cool(&an, schedule, progress);
+    an.one_chip = one_chip;
+    an.regions = level->regions;
+    if (status == SPK_OK)
+        status = spk_alloc_array_raw(level->n, sizeof *before, &before);
+    if (status == SPK_OK && level->n > 0 && level->axes.n_free > 1) {
+        memcpy(before, state->pos, level->n * sizeof *before);
+        status = cool(&an, schedule, progress, &early);
+    }
+    if (status == SPK_OK && early)
+        status = end_early(&an, before);
     if (out_change != NULL)
         *out_change = an.change;
+    spk_free(before);
     spk_free(an.slope);
     spk_free(an.spot);
     spk_free(an.threshold);

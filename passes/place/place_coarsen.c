@@ -21,7 +21,9 @@ struct matcher {
 
 static bool may_pair(const struct matcher *m, uint32_t a, uint32_t b)
 {
-    return a != b && m->mate[b] == PLACE_NONE && m->l->size[a] + m->l->size[b] <= m->max_size;
+    const struct place_regions *r = m->l->regions;
+    return a != b && m->mate[b] == PLACE_NONE && m->l->size[a] + m->l->size[b] <= m->max_size &&
+           (r == NULL || r->of[a] == r->of[b]);
 }
 
 static void offer(struct matcher *m, uint32_t b, double weight)

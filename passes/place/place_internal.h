@@ -43,7 +43,9 @@ struct place_level {
     uint32_t *size;                       /* [n] clusters in the node */
     uint32_t *up;                         /* [n] node of the next level; NULL at the last */
     double weight_scale;
-    int64_t mean_weight; /* of an edge, for the end of the annealing */
+    int64_t mean_weight;                 /* of an edge, for the end of the annealing */
+    const struct place_regions *regions; /* of the nodes, in cells of this level; or NULL */
+    struct place_regions *own_regions;   /* what that points at on coarse levels, owned */
     struct place_axes axes;
 };
 
@@ -90,22 +92,39 @@ SPK_CHECKED spk_status place_level_index(struct place_level *level);
 /* Sums links to the same neighbour. */
 SPK_CHECKED spk_status place_level_merge(struct place_level *level);
 
-/* place_coarsen.c: pairs nodes that exchange most per size; sets fine->up. */
+/* place_regions.c */
+bool place_may_be_at(const struct place_regions *regions, uint32_t node, uint32_t cell);
+/* Cells for all nodes that have a region, each near its wish; out_cell of others is PLACE_NONE.
+ * *out_lacking: a region whose nodes (with those of regions that it meets) are more than the cells,
+ * or PLACE_NONE. `wish_of` [n]: wished cell of each node, or NULL. */
+SPK_CHECKED spk_status place_regions_assign(const struct place_regions *regions, uint32_t n,
+                                            uint32_t width, const uint32_t *wish_of,
+                                            uint32_t *out_cell, uint32_t *out_lacking);
+/* Regions of the nodes of the level above `fine` in its own cells, grown a little where these are
+ * too few for its nodes; it gets none where that does not help, so that only finer ones obey. Its
+ * axes must be set. */
+SPK_CHECKED spk_status place_regions_coarsen(const struct place_level *finest,
+                                             const struct place_level *fine,
+                                             struct place_level *coarse);
+void place_regions_free(struct place_regions *regions); /* NULL is allowed */
+
+/* place_coarsen.c: pairs nodes that exchange most per size, of one region; sets fine->up. */
 SPK_CHECKED spk_status place_coarsen(struct place_level *fine, uint32_t max_size, uint64_t seed,
                                      struct place_level *out);
 
 /* place_legalise.c: cells for nodes that wish to be at (x, y), in cells, with the least change of
- * their order. `chips` and `fixed` may be NULL. */
+ * their order; nodes that have a region are placed first. `chips` and `regions` may be NULL. */
 struct place_wish {
     float x, y;
     uint32_t node;
 };
 SPK_CHECKED spk_status place_legalise(const struct place_axes *axes, const struct place_grid *chips,
-                                      const uint32_t *fixed, struct place_wish *wish, uint32_t n,
-                                      struct place_state *state);
+                                      const struct place_regions *regions, struct place_wish *wish,
+                                      uint32_t n, struct place_state *state);
 
-/* place_anneal.c: swaps with exact differences of U. out_change (may be NULL) is their sum over the
- * moves made, in the level's units. */
+/* place_anneal.c: swaps with exact differences of U, which obey the level's regions. out_change
+ * (may be NULL) is their sum over the moves made, in the level's units. Cancelling ends the moves.
+ */
 struct place_schedule {
     double moves;      /* in all */
     double acceptance; /* of uphill and downhill moves together, at the first temperature */
@@ -115,8 +134,8 @@ struct place_schedule {
     uint64_t seed;
     uint64_t progress_base, progress_span;
 };
-SPK_CHECKED spk_status place_anneal(const struct place_level *level, const struct place_grid *chips,
-                                    const uint32_t *fixed, const struct place_schedule *schedule,
+SPK_CHECKED spk_status place_anneal(const struct place_level *level, bool one_chip,
+                                    const struct place_schedule *schedule,
                                     const struct progress *progress, struct place_state *state,
                                     int64_t *out_change);
 /* U of a level's state, from nothing, in the level's units. */
@@ -126,7 +145,7 @@ SPK_CHECKED spk_status place_level_cost(const struct place_level *level,
 /* place_multicast.c: swaps with exact differences of M; out_change as above, in spikes x costs. */
 SPK_CHECKED spk_status place_anneal_multicast(const struct ir_cluster_graph *graph,
                                               const struct place_axes *axes,
-                                              const struct place_grid *chips, const uint32_t *fixed,
+                                              const struct place_regions *regions,
                                               const struct place_schedule *schedule,
                                               const struct progress *progress,
                                               struct place_state *state, double *out_change);

@@ -3,10 +3,11 @@
  * The grid is halved recursively (at chip borders first, else across the longer side); the nodes
  * of a region are split by rank of their wish so that each half gets those that wish to be there,
  * as far as both have cells for them. Order along each axis is kept and nobody is moved further
- * than crowding demands. Nodes fixed to a chip go to its side whatever they wish. Ties by node.
- * Needs: no more nodes than free cells, and no more fixed ones on a chip than it has.
+ * than crowding demands. Nodes that have to go to some cells are placed there before all others
+ * (place_regions.c). Ties by node. Needs: no more nodes than free cells, and cells for all that
+ * have to go to some.
  * Cost: O(n log n) expected, O(cells) for the counts of free cells. */
-#include <float.h>
+#include <math.h>
 
 #include "passes/place/place_internal.h"
 #include "support/alloc.h"
@@ -14,7 +15,6 @@
 struct legaliser {
     const struct place_axes *axes;
     const struct place_grid *chips; /* NULL: one chip */
-    const uint32_t *fixed;
     uint32_t *below; /* [(h + 1) * (w + 1)] free cells left of x and above y; NULL: all are free */
     struct place_state *state;
 };
@@ -95,28 +95,6 @@ static bool choose_line(const struct legaliser *lg, struct region r, uint32_t *o
     return w >= h;
 }
 
-/* Chip side of a fixed node at a line: its wish is moved far beyond it. */
-static uint32_t push_fixed(const struct legaliser *lg, struct place_wish *w, uint32_t n, bool by_x,
-                           uint32_t at, uint32_t *out_high)
-{
-    uint32_t low = 0;
-    *out_high = 0;
-    if (lg->fixed == NULL || lg->chips == NULL || lg->chips->chip_w == 0)
-        return 0;
-    const uint32_t across = (lg->chips->width + lg->chips->chip_w - 1) / lg->chips->chip_w;
-    const uint32_t chip = by_x ? lg->chips->chip_w : lg->chips->chip_h;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t f = lg->fixed[w[i].node];
-        if (f == PLACE_NONE || chip == 0 || at % chip != 0)
-            continue;
-        const bool is_low = (by_x ? f % across : f / across) < at / chip;
-        *(by_x ? &w[i].x : &w[i].y) = is_low ? -FLT_MAX : FLT_MAX;
-        low += is_low;
-        *out_high += !is_low;
-    }
-    return low;
-}
-
 static void split(struct legaliser *lg, struct place_wish *w, uint32_t n, struct region r)
 {
     if (n == 0)
@@ -126,20 +104,17 @@ static void split(struct legaliser *lg, struct place_wish *w, uint32_t n, struct
         lg->state->at[(size_t)r.y0 * lg->axes->w + r.x0] = w[0].node;
         return;
     }
-    uint32_t at, fixed_high, k = 0;
+    uint32_t at, k = 0;
     const bool by_x = choose_line(lg, r, &at);
     struct region low = r, high = r;
     if (by_x)
         low.x1 = high.x0 = at;
     else
         low.y1 = high.y0 = at;
-    const uint32_t fixed_low = push_fixed(lg, w, n, by_x, at, &fixed_high);
     for (uint32_t i = 0; i < n; i++)
         k += (by_x ? w[i].x : w[i].y) < (float)at - 0.5f;
     const uint32_t room_low = free_cells(lg, low), room_high = free_cells(lg, high);
-    uint32_t least = n > room_high ? n - room_high : 0, most = n < room_low ? n : room_low;
-    least = least < fixed_low ? fixed_low : least;
-    most = most > n - fixed_high ? n - fixed_high : most;
+    const uint32_t least = n > room_high ? n - room_high : 0, most = n < room_low ? n : room_low;
     k = k < least ? least : k;
     k = k > most ? most : k;
     if (k > 0 && k < n)
@@ -148,24 +123,67 @@ static void split(struct legaliser *lg, struct place_wish *w, uint32_t n, struct
     split(lg, w + k, n - k, high);
 }
 
-spk_status place_legalise(const struct place_axes *axes, const struct place_grid *chips,
-                          const uint32_t *fixed, struct place_wish *wish, uint32_t n,
-                          struct place_state *state)
+static uint32_t nearest(float wish, uint32_t n)
 {
-    struct legaliser lg = {axes, chips, fixed, NULL, state};
-    const size_t line = (size_t)axes->w + 1, cells = (size_t)axes->w * axes->h;
-    for (size_t i = 0; i < cells; i++)
-        state->at[i] = PLACE_NONE;
-    if (axes->blocked != NULL) {
-        SPK_TRY(spk_alloc_array(line * (axes->h + 1u), sizeof *lg.below, &lg.below));
-        for (uint32_t y = 0; y < axes->h; y++) {
-            uint32_t row = 0;
-            for (uint32_t x = 0; x < axes->w; x++) {
-                row += !axes->blocked[(size_t)y * axes->w + x];
-                lg.below[(y + 1) * line + x + 1] = lg.below[y * line + x + 1] + row;
-            }
+    return wish <= 0 ? 0 : wish >= (float)(n - 1) ? n - 1 : (uint32_t)lroundf(wish);
+}
+
+/* Places the nodes that have a region and takes them out of `wish`; *io_n: how many are left. */
+static spk_status place_pinned(const struct legaliser *lg, const struct place_regions *regions,
+                               struct place_wish *wish, uint32_t *io_n)
+{
+    const uint32_t n = *io_n, w = lg->axes->w;
+    uint32_t *wished, *cell, lacking, left = 0;
+    SPK_TRY(spk_alloc_array_raw(2 * (size_t)n, sizeof *wished, &wished));
+    cell = wished + n;
+    for (uint32_t i = 0; i < n; i++)
+        wished[wish[i].node] = nearest(wish[i].y, lg->axes->h) * w + nearest(wish[i].x, w);
+    spk_status status = place_regions_assign(regions, n, w, wished, cell, &lacking);
+    if (status == SPK_OK && lacking != PLACE_NONE)
+        status = SPK_ERR_INTERNAL;
+    for (uint32_t i = 0; i < n && status == SPK_OK; i++) {
+        const uint32_t v = wish[i].node;
+        if (cell[v] == PLACE_NONE) {
+            wish[left++] = wish[i];
+            continue;
+        }
+        lg->state->pos[v] = (struct place_xy){(uint16_t)(cell[v] % w), (uint16_t)(cell[v] / w)};
+        lg->state->at[cell[v]] = v;
+    }
+    spk_free(wished);
+    *io_n = left;
+    return status;
+}
+
+/* Counts the cells that are neither blocked nor taken. */
+static spk_status count_below(struct legaliser *lg)
+{
+    const struct place_axes *ax = lg->axes;
+    const size_t line = (size_t)ax->w + 1;
+    SPK_TRY(spk_alloc_array(line * (ax->h + 1u), sizeof *lg->below, &lg->below));
+    for (uint32_t y = 0; y < ax->h; y++) {
+        uint32_t row = 0;
+        for (uint32_t x = 0; x < ax->w; x++) {
+            const size_t cell = (size_t)y * ax->w + x;
+            row += (ax->blocked == NULL || !ax->blocked[cell]) && lg->state->at[cell] == PLACE_NONE;
+            lg->below[(y + 1) * line + x + 1] = lg->below[y * line + x + 1] + row;
         }
     }
+    return SPK_OK;
+}
+
+spk_status place_legalise(const struct place_axes *axes, const struct place_grid *chips,
+                          const struct place_regions *regions, struct place_wish *wish, uint32_t n,
+                          struct place_state *state)
+{
+    struct legaliser lg = {axes, chips, NULL, state};
+    const size_t cells = (size_t)axes->w * axes->h;
+    for (size_t i = 0; i < cells; i++)
+        state->at[i] = PLACE_NONE;
+    if (regions != NULL)
+        SPK_TRY(place_pinned(&lg, regions, wish, &n));
+    if (axes->blocked != NULL || regions != NULL)
+        SPK_TRY(count_below(&lg));
     split(&lg, wish, n, (struct region){0, axes->w, 0, axes->h});
     spk_free(lg.below);
     return SPK_OK;

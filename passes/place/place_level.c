@@ -50,6 +50,7 @@ void place_level_fini(struct place_level *level)
     spk_free(level->self);
     spk_free(level->size);
     spk_free(level->up);
+    place_regions_free(level->own_regions);
     place_axes_fini(&level->axes);
     memset(level, 0, sizeof *level);
 }

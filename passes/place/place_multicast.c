@@ -32,8 +32,7 @@ struct set {
 struct tree_annealer {
     const struct ir_cluster_graph *g;
     const struct place_axes *axes;
-    const struct place_grid *chips;
-    const uint32_t *fixed;
+    const struct place_regions *regions;
     struct place_state *state;
     struct set *set;
     uint32_t n_sets;
@@ -280,11 +279,8 @@ struct tree_move {
 
 static bool allowed(const struct tree_annealer *an, uint32_t node, struct place_xy q)
 {
-    const struct place_grid *g = an->chips;
-    if (an->fixed == NULL || g == NULL || node == PLACE_NONE || an->fixed[node] == PLACE_NONE)
-        return true;
-    const uint32_t across = (g->width + g->chip_w - 1) / g->chip_w;
-    return an->fixed[node] == q.y / g->chip_h * across + q.x / g->chip_w;
+    return an->regions == NULL || node == PLACE_NONE ||
+           place_may_be_at(an->regions, node, (uint32_t)q.y * an->axes->w + q.x);
 }
 
 /* Makes a random move and works out its difference; false where there is none. */
@@ -381,10 +377,13 @@ static spk_status anneal_trees(struct tree_annealer *an, const struct place_sche
     double range = s->range < side ? s->range : side, t;
     const double rounds = log(100) / -log(s->cooling) + 1;
     const uint64_t moves = (uint64_t)(s->moves / rounds) + 1;
+    if (progress_cancelled(progress))
+        return SPK_OK;
     SPK_TRY(start_temperature(an, (uint32_t)range, s->acceptance, &t));
     const double end = t * 1e-4;
     for (uint32_t round = 0; round < MAX_ROUNDS && t > end; round++) {
-        SPK_TRY(progress_update(progress, s->progress_base));
+        if (progress_update(progress, s->progress_base) != SPK_OK)
+            return SPK_OK;
         const double accepted = one_round(an, moves, t, (uint32_t)range);
         if (accepted < 0.02 && range <= 1)
             break;
@@ -414,15 +413,15 @@ static spk_status prepare(struct tree_annealer *an)
 }
 
 spk_status place_anneal_multicast(const struct ir_cluster_graph *graph,
-                                  const struct place_axes *axes, const struct place_grid *chips,
-                                  const uint32_t *fixed, const struct place_schedule *schedule,
+                                  const struct place_axes *axes,
+                                  const struct place_regions *regions,
+                                  const struct place_schedule *schedule,
                                   const struct progress *progress, struct place_state *state,
                                   double *out_change)
 {
     struct tree_annealer an = {.g = graph,
                                .axes = axes,
-                               .chips = chips,
-                               .fixed = fixed,
+                               .regions = regions,
                                .state = state,
                                .rng = {schedule->seed * 0x9e3779b97f4a7c15u + 1}};
     spk_status status = prepare(&an);

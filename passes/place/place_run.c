@@ -61,12 +61,14 @@ static spk_status build_levels(const struct run *r, struct start *s, uint64_t se
     uint32_t max_size = 2;
     SPK_TRY(place_level_build(r->graph, around, diags, &s->level[0]));
     s->n_levels = 1;
+    s->level[0].regions = r->options->regions;
     SPK_TRY(place_axes_of_grid(r->grid, &s->level[0].axes));
     while (s->level[s->n_levels - 1].n > s->coarsest && s->n_levels < MAX_LEVELS) {
         struct place_level *fine = &s->level[s->n_levels - 1], *coarse = fine + 1;
         SPK_TRY(place_coarsen(fine, max_size, seed + s->n_levels, coarse));
         s->n_levels++;
         SPK_TRY(place_axes_coarse(&s->level[0].axes, coarse->n, &coarse->axes));
+        SPK_TRY(place_regions_coarsen(&s->level[0], fine, coarse));
         if (coarse->n > 0.95 * fine->n)
             break;
         max_size = max_size * 2 + max_size / 2;
@@ -84,7 +86,6 @@ static spk_status place_coarsest(const struct run *r, struct start *s)
         .width = l->axes.w, .height = l->axes.h, .blocked = l->axes.blocked};
     const uint32_t n = r->graph->n_clusters, *order = r->options->order;
     uint32_t *cell, *line, n_line = 0;
-    const bool fixed = s->n_levels == 1 && r->options->fixed_chip != NULL;
     SPK_TRY(spk_alloc_array_raw(2 * (size_t)l->n, sizeof *cell, &cell));
     line = cell + l->n;
     memset(cell, 0, l->n * sizeof *cell);
@@ -100,8 +101,7 @@ static spk_status place_coarsest(const struct run *r, struct start *s)
         s->wish[v] =
             (struct place_wish){(float)(cell[v] % l->axes.w), (float)(cell[v] / l->axes.w), v};
     if (status == SPK_OK)
-        status = place_legalise(&l->axes, fixed ? r->chips : NULL,
-                                fixed ? r->options->fixed_chip : NULL, s->wish, l->n, &s->state);
+        status = place_legalise(&l->axes, NULL, l->regions, s->wish, l->n, &s->state);
     spk_free(cell);
     return status;
 }
@@ -193,8 +193,7 @@ static spk_status anneal_level(const struct run *r, struct start *s, uint32_t k,
                                   .progress_base = (uint64_t)(s->n_levels - 1 - k) *
                                                    PROGRESS_STEPS / s->n_levels,
                                   .progress_span = PROGRESS_STEPS / s->n_levels};
-    return place_anneal(l, r->chips, finest ? r->options->fixed_chip : NULL, &plan, progress,
-                        &s->state, NULL);
+    return place_anneal(l, r->chips == NULL, &plan, progress, &s->state, NULL);
 }
 
 static void set_cells(const struct run *r, struct start *s, const uint32_t *cell)
@@ -208,7 +207,8 @@ static void set_cells(const struct run *r, struct start *s, const uint32_t *cell
     }
 }
 
-/* Takes the line along a Hilbert curve instead of what the levels found if it costs less. */
+/* Takes the line along a Hilbert curve instead of what the levels found if it costs less: of large
+ * graphs, and where the levels had no time to find much. */
 static spk_status try_line(const struct run *r, struct start *s)
 {
     const uint32_t n = r->graph->n_clusters, width = r->grid->width;
@@ -216,7 +216,7 @@ static spk_status try_line(const struct run *r, struct start *s)
     struct place_state line = {0};
     int64_t found = 0, cost = 0;
     uint32_t *cell = NULL;
-    if (n <= MIDDLING || (r->chips != NULL && r->options->fixed_chip != NULL))
+    if (r->options->regions != NULL || (n <= MIDDLING && !progress_cancelled(r->options->progress)))
         return SPK_OK;
     SPK_TRY(place_level_cost(l, &s->state, &found));
     spk_status status = spk_alloc_array_raw(n, sizeof *cell, &cell);
@@ -250,9 +250,8 @@ static spk_status run_start(const struct run *r, struct start *s, uint64_t seed,
         if (k + 1 < s->n_levels) {
             SPK_TRY(wishes(s, k));
             place_level_fini(&s->level[k + 1]);
-            SPK_TRY(place_legalise(&s->level[k].axes, finest ? r->chips : NULL,
-                                   finest ? r->options->fixed_chip : NULL, s->wish, s->level[k].n,
-                                   &s->state));
+            SPK_TRY(place_legalise(&s->level[k].axes, finest ? r->chips : NULL, s->level[k].regions,
+                                   s->wish, s->level[k].n, &s->state));
         }
         if (finest)
             SPK_TRY(try_line(r, s));
@@ -274,7 +273,7 @@ static spk_status start_chunk(void *ctx, uint32_t chunk, uint32_t worker)
 {
     struct run *r = ctx;
     const struct progress *listener = r->options->progress;
-    const struct progress silent = {.cancel = listener != NULL ? listener->cancel : NULL};
+    const struct progress silent = progress_silent(listener);
     (void)worker;
     r->start[chunk].coarsest = r->graph->n_clusters > FEW && chunk == 1 ? COARSEST_HOT : COARSEST;
     return run_start(r, &r->start[chunk], r->options->seed * 4099 + chunk,
@@ -317,8 +316,8 @@ static spk_status anneal_multicast(const struct run *r, struct start *s, double 
                                         .range = 8,
                                         .seed = r->options->seed * 31 + 7};
     SPK_TRY(keep_cheapest(r, s, io_cost, kept));
-    SPK_TRY(place_anneal_multicast(r->graph, &s->level[0].axes, r->chips, r->options->fixed_chip,
-                                   &plan, r->options->progress, &s->state, NULL));
+    SPK_TRY(place_anneal_multicast(r->graph, &s->level[0].axes, r->options->regions, &plan,
+                                   r->options->progress, &s->state, NULL));
     return keep_cheapest(r, s, io_cost, kept);
 }
 
@@ -346,8 +345,7 @@ static spk_status anneal_trees(const struct run *r, struct start *s)
 {
     static const double acceptance[] = {0.45, 0.2, 0.02};
     const uint32_t n = r->graph->n_clusters;
-    const bool pinned = r->chips != NULL && r->options->fixed_chip != NULL;
-    const int n_starts = n <= MIDDLING && !pinned ? 3 : 1;
+    const int n_starts = n <= MIDDLING && r->options->regions == NULL ? 3 : 1;
     double best = INFINITY;
     uint32_t *cell;
     SPK_TRY(spk_alloc_array_raw(2 * (size_t)n, sizeof *cell, &cell));
@@ -392,33 +390,25 @@ static spk_status run_multilevel(struct run *r, uint32_t *out_cell)
     return status;
 }
 
-static spk_status check_fixed(const struct run *r)
+static spk_status check_regions(const struct run *r)
 {
-    const struct place_grid *g = r->grid;
-    const uint32_t *fixed = r->options->fixed_chip, n = r->graph->n_clusters;
-    if (fixed == NULL || r->chips == NULL)
+    const struct place_regions *regions = r->options->regions;
+    const uint32_t n = r->graph->n_clusters;
+    uint32_t *cell, lacking, v = 0;
+    if (regions == NULL)
         return SPK_OK;
-    const uint32_t across = (g->width + g->chip_w - 1) / g->chip_w;
-    const uint32_t chips = across * ((g->height + g->chip_h - 1) / g->chip_h);
-    uint32_t *room, bad = PLACE_NONE;
-    SPK_TRY(spk_alloc_array(chips, sizeof *room, &room));
-    for (size_t i = 0; i < (size_t)g->width * g->height; i++)
-        if (g->blocked == NULL || !g->blocked[i])
-            room[i / g->width / g->chip_h * across + i % g->width / g->chip_w]++;
-    for (uint32_t v = 0; v < n && bad == PLACE_NONE; v++) {
-        if (fixed[v] == PLACE_NONE)
-            continue;
-        if (fixed[v] >= chips || room[fixed[v]] == 0)
-            bad = v;
-        else
-            room[fixed[v]]--;
-    }
-    spk_free(room);
-    if (bad == PLACE_NONE)
+    SPK_TRY(spk_alloc_array_raw(n, sizeof *cell, &cell));
+    spk_status status = place_regions_assign(regions, n, r->grid->width, NULL, cell, &lacking);
+    spk_free(cell);
+    SPK_TRY(status);
+    if (lacking == PLACE_NONE)
         return SPK_OK;
+    while (regions->of[v] != lacking)
+        v++;
     return diag_nofit(r->diags, spk_span_none, "E0683",
-                      "chip %u, to which cluster %u is fixed, has no free cell left", fixed[bad],
-                      bad);
+                      "the %u places to which cluster %u may go are too few for all clusters that "
+                      "may go only there",
+                      regions->first[lacking + 1] - regions->first[lacking], v);
 }
 
 static spk_status check_room(const struct run *r)
@@ -439,12 +429,36 @@ static spk_status check_room(const struct run *r)
                       r->graph->n_clusters, g->width, g->height, (unsigned long long)n_free);
 }
 
-static spk_status dispatch(struct run *r, uint32_t *out_cell)
+/* Moves what another placer put where it may not be, with the least change. */
+static spk_status obey_regions(const struct run *r, uint32_t *io_cell)
+{
+    const uint32_t n = r->graph->n_clusters, width = r->grid->width;
+    struct place_axes axes;
+    struct place_state state = {NULL, NULL};
+    struct place_wish *wish = NULL;
+    SPK_TRY(place_axes_of_grid(r->grid, &axes));
+    spk_status status = spk_alloc_array_raw(n, sizeof *state.pos, &state.pos);
+    if (status == SPK_OK)
+        status = spk_alloc_array_raw((size_t)axes.w * axes.h, sizeof *state.at, &state.at);
+    if (status == SPK_OK)
+        status = spk_alloc_array_raw(n, sizeof *wish, &wish);
+    for (uint32_t v = 0; v < n && status == SPK_OK; v++)
+        wish[v] = (struct place_wish){(float)(io_cell[v] % width), (float)(io_cell[v] / width), v};
+    if (status == SPK_OK)
+        status = place_legalise(&axes, NULL, r->options->regions, wish, n, &state);
+    for (uint32_t v = 0; v < n && status == SPK_OK; v++)
+        io_cell[v] = state.pos[v].y * width + state.pos[v].x;
+    spk_free(wish);
+    spk_free(state.at);
+    spk_free(state.pos);
+    place_axes_fini(&axes);
+    return status;
+}
+
+static spk_status baseline(struct run *r, uint32_t *out_cell)
 {
     const struct place_options *o = r->options;
     switch (o->engine) {
-    case PLACE_SPIKEC:
-        return run_multilevel(r, out_cell);
     case PLACE_SCOTCH:
         return place_by_scotch(r->graph, r->grid, o->seed, r->diags, out_cell);
     case PLACE_METIS:
@@ -471,10 +485,19 @@ spk_status place_run(const struct ir_cluster_graph *graph, const struct place_gr
     if (whole.chip_w < whole.width || whole.chip_h < whole.height)
         r.chips = &whole;
     SPK_TRY(check_room(&r));
-    SPK_TRY(check_fixed(&r));
+    SPK_TRY(check_regions(&r));
     if (n == 0)
         return SPK_OK;
-    return dispatch(&r, out_cell);
+    if (options->engine == PLACE_SPIKEC)
+        SPK_TRY(run_multilevel(&r, out_cell));
+    else
+        SPK_TRY(baseline(&r, out_cell));
+    if (options->engine != PLACE_SPIKEC && options->regions != NULL)
+        SPK_TRY(obey_regions(&r, out_cell));
+    const bool early = progress_cancelled(options->progress);
+    if (options->out_ended_early != NULL)
+        *options->out_ended_early = early;
+    return early && options->out_ended_early == NULL ? SPK_ERR_CANCELLED : SPK_OK;
 }
 
 static const char *const ENGINE_NAMES[] = {"spikec", "scotch", "metis", "hilbert", "row", "snake"};

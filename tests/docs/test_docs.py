@@ -54,7 +54,8 @@ def help_options(command):
 
 
 def sections(text):
-    """{title: body} of a page's ## sections"""
+    """{title: body} of a page's ## sections, without listings"""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     parts = re.split(r"^## (.*)$", text, flags=re.M)
     return dict(zip(parts[1::2], parts[2::2]))
 
@@ -205,6 +206,32 @@ class Pages(unittest.TestCase):
                             read(os.path.relpath(target, SOURCE)) if path else text))
                 n += 1
         self.assertGreater(n, 20)
+
+    def test_every_target_has_its_facts(self):
+        for name in json.loads(tool("target", "list", "--json"))["targets"]:
+            self.assertRegex(read("docs", "targets.md"), rf"(?m)^## \d+\. {name}$")
+
+    def numbers(self, value):
+        """Every number of a description."""
+        if isinstance(value, dict):
+            inner = value.values() if "basis" not in value else [value["value"]]
+            return [n for v in inner for n in self.numbers(v)]
+        if isinstance(value, list):
+            return [n for v in value for n in self.numbers(v)]
+        return [value] if isinstance(value, (int, float)) and not isinstance(value, bool) else []
+
+    def test_numbers_of_targets(self):
+        for name in ("loihi1", "loihi2", "sanafe-loihi"):
+            target = json.loads(tool("target", "show", name, "--json"))["target"]
+            page = sections(read("docs", "targets.md"))
+            text = "".join(body for title, body in page.items()
+                           if title.split()[-1] in (name, "loihi1" if name == "sanafe-loihi" else name))
+            written = {float(n.replace(",", "")) for n in re.findall(r"\d[\d,]*(?:\.\d+)?", text)}
+            found = self.numbers(target)
+            self.assertGreater(len(found), 30)
+            for number in found:
+                with self.subTest(target=name, number=number):
+                    self.assertTrue({abs(number), number / 1000} & written)
 
     def test_index_names_every_page(self):
         index = read("docs", "README.md")

@@ -103,6 +103,12 @@ class Outputs(t.ToolTest):
         _, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, t.SYSTEM, err)
         self.assertIn(b"interrupted", err)
+        if b"what was done is kept" in err:  # some images were finished
+            logits = t.read_tensors(self.path("y"))["logits"]
+            cost = t.json.loads(t.read_text(self.path("d", "cost.json")))
+            self.assertEqual(len(logits), cost["images"])
+            os.remove(self.path("y"))
+            before["cost.json"] = t.read_bytes(self.path("d", "cost.json"))
         self.assertEqual(listing(self.path("d")), before)
         self.assertEqual(sorted(os.listdir(self.dir)), ["d", "x"])
 
@@ -131,6 +137,11 @@ class Outputs(t.ToolTest):
             ended += 1
             self.assertEqual(process.returncode, t.SYSTEM, err)
             self.assertIn(b"interrupted", err)
+            if b"what was done is kept" in err:  # while it placed: a legal mapping that says so
+                self.run_tool("check", self.path("d"))
+                self.assertIn('"ended_early": "cancelled"',
+                              t.read_text(self.path("d", "mapping.json")))
+                before = listing(self.path("d"))
             self.assertEqual(listing(self.path("d")), before)
         self.assertGreater(ended, 0)
 

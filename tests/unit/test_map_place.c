@@ -276,11 +276,12 @@ static void test_blocks_of_chips(void **state)
         for (uint32_t s = 0; s < mesh.n_slots; s++) {
             const struct map_place at = map_mesh_place(&m, &mesh, mesh.slot[s]);
             assert_false(mesh.blocked[mesh.slot[s]]);
-            assert_int_equal(at.chip, map_chip_at(&m, s / t->cores_per_chip));
+            assert_int_equal(at.chip, m.chip[s / t->cores_per_chip].number);
             assert_true(at.chip % m.system->chips_x < m.block_w);
             assert_true(at.chip / m.system->chips_x < m.block_h);
         }
         map_mesh_fini(&mesh);
+        arena_fini(&m.net.arena);
         tgt_destroy(t);
         diag_fini(&diags);
     }
@@ -312,6 +313,7 @@ static void test_costs_of_the_grid(void **state)
         t->energy_pj[TGT_E_HOP_Y].present = i == 0;
         map_mesh_fini(&mesh);
     }
+    arena_fini(&m.net.arena);
     tgt_destroy(t);
     diag_fini(&diags);
 }

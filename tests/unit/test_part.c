@@ -374,10 +374,28 @@ static void test_cancelled(void **unused)
     atomic_int cancel;
     const struct progress progress = {.cancel = &cancel};
     uint32_t part[300], k;
-    const struct part_options o = {.limits = {.neurons = 60}, .progress = &progress};
+    struct part_options o = {.limits = {.neurons = 60}, .progress = &progress};
+    struct part_metrics m = {0};
+    bool early = false;
     (void)unused;
     atomic_init(&cancel, 1);
     assert_int_equal(part_run(&g, NULL, &o, NULL, part, &k), SPK_ERR_CANCELLED);
+    o.out_ended_early = &early;
+    for (int objective = 0; objective < 2; objective++) { /* what there is so far, and legal */
+        o.objective = (enum part_objective)objective;
+        memset(part, 0xff, sizeof part);
+        assert_int_equal(part_run(&g, NULL, &o, NULL, part, &k), SPK_OK);
+        assert_true(early);
+        assert_int_equal(part_measure(&g, NULL, &o.limits, part, k, &m), SPK_OK);
+        assert_int_equal(m.violations, 0);
+        part_metrics_fini(&m);
+    }
+    o.limits.cores = 1; /* nothing legal */
+    assert_int_equal(part_run(&g, NULL, &o, NULL, part, &k), SPK_ERR_CANCELLED);
+    atomic_store(&cancel, 0);
+    o.limits.cores = 0;
+    assert_int_equal(part_run(&g, NULL, &o, NULL, part, &k), SPK_OK);
+    assert_false(early);
     ir_cluster_graph_fini(&g);
 }
 

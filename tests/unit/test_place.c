@@ -78,7 +78,7 @@ static void check_changes(const struct place_level *l, uint64_t seed)
                                         .seed = seed};
     scatter(l, &state, seed);
     assert_int_equal(place_level_cost(l, &state, &before), SPK_OK);
-    assert_int_equal(place_anneal(l, NULL, NULL, &plan, NULL, &state, &change), SPK_OK);
+    assert_int_equal(place_anneal(l, true, &plan, NULL, &state, &change), SPK_OK);
     assert_int_equal(place_level_cost(l, &state, &after), SPK_OK);
     assert_true(after < before);
     assert_int_equal(before + change, after);
@@ -201,8 +201,8 @@ static void test_multicast_changes_are_exact(void **unused)
         for (uint32_t v = 0; v < l.n; v++)
             cell[v] = state.pos[v].y * grids[i].width + state.pos[v].x;
         assert_int_equal(place_cost(&g, &grids[i], PLACE_MULTICAST, cell, &before), SPK_OK);
-        assert_int_equal(
-            place_anneal_multicast(&g, &l.axes, NULL, NULL, &plan, NULL, &state, &change), SPK_OK);
+        assert_int_equal(place_anneal_multicast(&g, &l.axes, NULL, &plan, NULL, &state, &change),
+                         SPK_OK);
         for (uint32_t v = 0; v < l.n; v++)
             cell[v] = state.pos[v].y * grids[i].width + state.pos[v].x;
         assert_int_equal(place_cost(&g, &grids[i], PLACE_MULTICAST, cell, &after), SPK_OK);
@@ -243,43 +243,127 @@ static void test_engines(void **unused)
     ir_cluster_graph_fini(&g);
 }
 
-static void test_blocked_and_fixed(void **unused)
+/* Regions that are the six chips of 8 x 8 cells of a grid of 24 x 16, without blocked cells. */
+struct chips {
+    uint32_t first[7], cell[24 * 16], of[300];
+    struct place_regions regions;
+};
+
+static void make_chips(struct chips *c, const uint8_t *blocked)
+{
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < 6; k++) {
+        c->first[k] = n;
+        for (uint32_t i = 0; i < 24 * 16; i++)
+            if (i / 24 / 8 * 3 + i % 24 / 8 == k && !blocked[i])
+                c->cell[n++] = i;
+    }
+    c->first[6] = n;
+    c->regions = (struct place_regions){6, c->first, c->cell, c->of};
+}
+
+/* Blocked cells stay empty and clusters in their regions, with every placer and objective, whether
+ * there are chip borders or not. */
+static void test_blocked_and_regions(void **unused)
 {
     struct ir_cluster_graph g;
-    struct place_grid grid = {.width = 24,
-                              .height = 16,
-                              .chip_w = 8,
-                              .chip_h = 8,
-                              .chip_x_cost = 5,
-                              .chip_y_cost = 5,
-                              .x_cost = 1,
-                              .y_cost = 1};
+    struct place_grid grid = {.width = 24, .height = 16, .x_cost = 1, .y_cost = 1};
     uint8_t blocked[24 * 16] = {0};
-    uint32_t cell[300], fixed[300];
-    struct place_options o = {.effort = 0.1, .fixed_chip = fixed};
+    uint32_t cell[300];
+    struct chips chips;
+    struct place_options o = {.effort = 0.1, .regions = &chips.regions};
     (void)unused;
     make_graph(&g, 12, 25, 40, 1.0);
     for (int i = 0; i < 24 * 16; i += 5)
         blocked[i] = 1;
     grid.blocked = blocked;
+    make_chips(&chips, blocked);
     for (uint32_t v = 0; v < 300; v++)
-        fixed[v] = v % 10 == 3 ? v / 60 : PLACE_NONE;
-    for (int objective = 0; objective < 2; objective++) {
-        o.objective = (enum place_objective)objective;
+        chips.of[v] = v % 10 == 3 ? v / 60 : PLACE_NONE;
+    for (int i = 0; i < 8; i++) {
+        static const enum place_engine engines[] = {PLACE_SPIKEC, PLACE_HILBERT, PLACE_ROW,
+                                                    PLACE_SNAKE};
+        o.engine = engines[i / 2];
+        o.objective = (enum place_objective)(i % 2);
+        grid.chip_w = grid.chip_h = i % 2 ? 0 : 8;
+        grid.chip_x_cost = grid.chip_y_cost = 5;
         assert_int_equal(place_run(&g, &grid, &o, NULL, cell), SPK_OK);
         assert_legal(&grid, cell, 300);
         for (uint32_t v = 0; v < 300; v++)
-            if (fixed[v] != PLACE_NONE)
-                assert_int_equal(cell[v] / 24 / 8 * 3 + cell[v] % 24 / 8, fixed[v]);
+            if (chips.of[v] != PLACE_NONE)
+                assert_int_equal(cell[v] / 24 / 8 * 3 + cell[v] % 24 / 8, chips.of[v]);
     }
+    o.engine = PLACE_SPIKEC;
     for (uint32_t v = 0; v < 300; v++)
-        fixed[v] = v < 52 ? 0 : PLACE_NONE; /* chip 0 has 51 free cells */
+        chips.of[v] = v < 52 ? 0 : PLACE_NONE; /* chip 0 has 51 free cells */
     assert_int_equal(place_run(&g, &grid, &o, NULL, cell), SPK_ERR_NOFIT);
-    o.fixed_chip = NULL;
+    o.regions = NULL;
     grid.height = 12;
     assert_int_equal(place_run(&g, &grid, &o, NULL, cell), SPK_ERR_NOFIT);
     grid.height = 0;
     assert_int_equal(place_run(&g, &grid, &o, NULL, cell), SPK_ERR_INPUT);
+    ir_cluster_graph_fini(&g);
+}
+
+/* Regions that overlap in a chain: clusters find places only if others move on, all the way. */
+static void test_regions_that_overlap(void **unused)
+{
+    enum { N = 20 };
+    uint32_t first[N + 1], cells[2 * N], of[N], cell[N], lacking;
+    const struct place_regions r = {N, first, cells, of};
+    (void)unused;
+    for (uint32_t k = 0; k < N; k++) { /* region k: cells k and k + 1 */
+        first[k] = 2 * k;
+        cells[2 * k] = k;
+        cells[2 * k + 1] = k + 1;
+        of[k] = k;
+    }
+    first[N] = 2 * N;
+    for (int wished = 0; wished < 2; wished++) {
+        uint32_t wish[N];
+        for (uint32_t k = 0; k < N; k++)
+            wish[k] = k; /* all want their first cell */
+        of[N - 1] = 0;   /* two for the first region: all others must move up */
+        assert_int_equal(place_regions_assign(&r, N, 64, wished ? wish : NULL, cell, &lacking),
+                         SPK_OK);
+        assert_int_equal(lacking, PLACE_NONE);
+        for (uint32_t v = 0; v < N; v++) {
+            assert_true(place_may_be_at(&r, v, cell[v]));
+            for (uint32_t w = 0; w < v; w++)
+                assert_int_not_equal(cell[v], cell[w]);
+        }
+    }
+    of[N - 2] = 0; /* three for two cells: others can make room for them no more */
+    assert_int_equal(place_regions_assign(&r, N, 64, NULL, cell, &lacking), SPK_OK);
+    assert_int_equal(lacking, 0);
+}
+
+/* A large graph with pinned clusters goes through coarse levels that know the pins: what talks to
+ * them follows them. */
+static void test_regions_on_coarse_levels(void **unused)
+{
+    struct ir_cluster_graph g;
+    const struct place_grid grid = {.width = 40, .height = 32, .x_cost = 1, .y_cost = 1};
+    static uint32_t cell[1200], of[1200], corner[30];
+    uint32_t first[2] = {0, 30};
+    const struct place_regions r = {1, first, corner, of};
+    struct place_options o = {.effort = 0.3, .regions = &r};
+    double pinned, free_cost;
+    (void)unused;
+    make_graph(&g, 12, 100, 40, 1.0);
+    for (uint32_t i = 0; i < 30; i++)
+        corner[i] = i / 6 * 40 + i % 6;
+    for (uint32_t v = 0; v < 1200; v++)
+        of[v] = v < 30 ? 0 : PLACE_NONE;
+    assert_int_equal(place_run(&g, &grid, &o, NULL, cell), SPK_OK);
+    assert_legal(&grid, cell, 1200);
+    for (uint32_t v = 0; v < 30; v++)
+        assert_true(cell[v] % 40 < 6 && cell[v] / 40 < 5);
+    assert_int_equal(place_cost(&g, &grid, PLACE_UNICAST, cell, &pinned), SPK_OK);
+    o.regions = NULL;
+    assert_int_equal(place_run(&g, &grid, &o, NULL, cell), SPK_OK);
+    assert_int_equal(place_cost(&g, &grid, PLACE_UNICAST, cell, &free_cost), SPK_OK);
+    assert_true(pinned < 1.25 * free_cost);
     ir_cluster_graph_fini(&g);
 }
 
@@ -343,6 +427,19 @@ static void test_cancelled(void **unused)
     atomic_init(&cancel, 1);
     make_graph(&g, 6, 25, 40, 1.0);
     assert_int_equal(place_run(&g, &grid, &o, NULL, cell), SPK_ERR_CANCELLED);
+    for (int objective = 0; objective < 2; objective++) { /* or what there is so far, and legal */
+        bool early = false;
+        o.objective = (enum place_objective)objective;
+        o.out_ended_early = &early;
+        memset(cell, 0xff, sizeof cell);
+        assert_int_equal(place_run(&g, &grid, &o, NULL, cell), SPK_OK);
+        assert_true(early);
+        assert_legal(&grid, cell, 150);
+        atomic_store(&cancel, 0);
+        assert_int_equal(place_run(&g, &grid, &o, NULL, cell), SPK_OK);
+        assert_false(early);
+        atomic_store(&cancel, 1);
+    }
     ir_cluster_graph_fini(&g);
 }
 
@@ -350,15 +447,21 @@ static void test_failing_allocations(void **unused)
 {
     struct ir_cluster_graph g;
     const struct place_grid grid = {.width = 25, .height = 24};
-    uint32_t cell[600];
+    uint32_t cell[600], of[600], first[2] = {0, 40}, corner[40];
+    const struct place_regions regions = {1, first, corner, of};
     (void)unused;
+    for (uint32_t v = 0; v < 600; v++)
+        of[v] = v < 40 ? 0 : PLACE_NONE;
+    for (uint32_t i = 0; i < 40; i++)
+        corner[i] = i / 8 * 25 + i % 8;
     if (!spk_fault_available())
         skip();
     make_graph(&g, 24, 25, 40, 1.0);
     for (int objective = 0; objective < 2; objective++) {
         for (uint64_t n = 1;; n++) {
             const struct place_options o = {.effort = 0.01,
-                                            .objective = (enum place_objective)objective};
+                                            .objective = (enum place_objective)objective,
+                                            .regions = objective ? &regions : NULL};
             spk_fault_arm(SPK_FAULT_ALLOC, n);
             const spk_status status = place_run(&g, &grid, &o, NULL, cell);
             if (!spk_fault_disarm(SPK_FAULT_ALLOC)) {
@@ -380,7 +483,9 @@ int main(void)
         cmocka_unit_test(test_level_cost_is_unicast),
         cmocka_unit_test(test_multicast_changes_are_exact),
         cmocka_unit_test(test_engines),
-        cmocka_unit_test(test_blocked_and_fixed),
+        cmocka_unit_test(test_blocked_and_regions),
+        cmocka_unit_test(test_regions_that_overlap),
+        cmocka_unit_test(test_regions_on_coarse_levels),
         cmocka_unit_test(test_chips_are_respected),
         cmocka_unit_test(test_trivial),
         cmocka_unit_test(test_cancelled),

@@ -314,7 +314,7 @@ static void test_progress(void **state)
 {
     struct recorder seen = {0};
     atomic_int cancel = 0;
-    struct progress progress = {&seen, on_begin, on_update, on_end, &cancel};
+    struct progress progress = {&seen, on_begin, on_update, on_end, &cancel, NULL};
     struct progress_bar bar;
     struct progress drawn;
     char *text = NULL;

@@ -16,7 +16,8 @@ static int cmd_run(spk_context *c, struct tool_args *a, spk_result **out)
                                 .spikes = a->spikes,
                                 .rates_out = a->rates_out,
                                 .repeat = a->repeat,
-                                .profile = a->profile};
+                                .profile = a->profile,
+                                .probes = {a->probes, a->n_probes, a->probe_out}};
     o.model.model = a->positional[0];
     return spk_run(c, &o, out);
 }
@@ -62,6 +63,7 @@ static struct spk_compile_options compile_options(const struct tool_args *a)
                                     .system = a->system,
                                     .rates = a->rates,
                                     .placer = a->placer,
+                                    .constraints = a->constraints,
                                     .cut = a->cut,
                                     .seed = a->seed,
                                     .separate_cores = a->separate_cores,
@@ -94,6 +96,7 @@ static int cmd_estimate(spk_context *c, struct tool_args *a, spk_result **out)
                                      .objective = a->objective,
                                      .system = a->system,
                                      .rates = a->rates,
+                                     .constraints = a->constraints,
                                      .cut = a->cut,
                                      .separate_cores = a->separate_cores,
                                      .remarks = a->remarks};
@@ -123,7 +126,8 @@ static int cmd_check(spk_context *c, struct tool_args *a, spk_result **out)
 
 static int cmd_simulate(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_simulate_options o = {a->positional[0], a->data, a->out, a->spikes};
+    struct spk_simulate_options o = {
+        a->positional[0], a->data, a->out, a->spikes, {a->probes, a->n_probes, a->probe_out}};
     return spk_simulate(c, &o, out);
 }
 
@@ -182,6 +186,7 @@ static int cmd_place(spk_context *c, struct tool_args *a, spk_result **out)
                                   .objective = a->objective,
                                   .placer = a->placer,
                                   .mesh = a->mesh,
+                                  .constraints = a->constraints,
                                   .seed = a->seed,
                                   .effort = a->effort};
     return spk_place(c, &o, out);
@@ -301,7 +306,7 @@ static int cmd_manual(spk_context *c, struct tool_args *a, spk_result **out)
 
 const struct tool_command tool_commands[] = {
     {"run", "MODEL|DIR", "Run a network: level R of a model, R or Q of a compiled folder.",
-     "MODEL is a path or the name of a zoo model.", "mwiMlyg", 1, 1, cmd_run},
+     "MODEL is a path or the name of a zoo model.", "mwiMlygP", 1, 1, cmd_run},
     {"build", "MODEL|DIR", "Build a network into a library or object for C programs.",
      "Code for one network and one processor; needs LLVM. Also writes the C header.", "mwbg", 1, 1,
      cmd_build},
@@ -328,7 +333,7 @@ const struct tool_command tool_commands[] = {
     {"check", "DIR", "Check a chip image independently: limits, and every synapse.", NULL, "", 1, 1,
      cmd_check},
     {"simulate", "DIR", "Simulate a chip image and price what every core does.",
-     "Also writes the measured figures into the folder's cost.json.", "iyg", 1, 1, cmd_simulate},
+     "Also writes the measured figures into the folder's cost.json.", "iygP", 1, 1, cmd_simulate},
     {"verify", "DIR", "Prove that the mapped network fires the spikes of the model.",
      "Runs the images back to back without reloading. Exit code 1 where M differs from Q.", "ivg",
      1, 1, cmd_verify},

@@ -12,9 +12,13 @@
 
 static volatile sig_atomic_t interrupted;
 
+/* The first signal asks the job to end, with what it has; the second ends the process. */
 static void on_interrupt(int signal_number)
 {
-    (void)signal_number;
+    if (interrupted) {
+        (void)signal(signal_number, SIG_DFL);
+        (void)raise(signal_number);
+    }
     interrupted = 1;
 }
 
@@ -110,7 +114,8 @@ static int run_command(const struct tool_command *command, struct tool_args *arg
                        char **argv)
 {
     struct bar bar = {isatty(STDERR_FILENO) && !args->quiet, false};
-    struct spk_context_options options = {args->threads, show_progress, is_cancelled, &bar};
+    struct spk_context_options options = {args->threads, show_progress, is_cancelled, &bar,
+                                          args->time_limit};
     spk_context *context = NULL;
     spk_result *result = NULL;
     double start = now();
@@ -132,8 +137,8 @@ static int run_command(const struct tool_command *command, struct tool_args *arg
     if (status == SPIKEC_ERR_NOMEM)
         fprintf(stderr, "spikec: out of memory\n");
     if (status == SPIKEC_ERR_CANCELLED)
-        fprintf(stderr, result != NULL ? "spikec: interrupted; what was done is kept\n"
-                                       : "spikec: interrupted; nothing was written\n");
+        fprintf(stderr, "spikec: %s; %s\n", interrupted ? "interrupted" : "the time limit is over",
+                result != NULL ? "what was done is kept" : "nothing was written");
     if (status == SPIKEC_ERR_INTERNAL)
         report_internal(argc, argv, context);
     if (args->time_report)
@@ -168,7 +173,9 @@ int main(int argc, char **argv)
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_interrupt;
+    action.sa_flags = SA_RESTART;
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     tool_parse(command, argc - 1, argv + 1, &args);
     int code = run_command(command, &args, argc, argv);
     tool_args_fini(&args);

@@ -77,7 +77,11 @@ enum {
     K_COMPILE,
     K_MASK,
     K_MASK_RATIO,
-    K_MASK_SEED
+    K_MASK_SEED,
+    K_CONSTRAINTS,
+    K_TIME_LIMIT,
+    K_PROBE,
+    K_PROBE_OUT
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -112,6 +116,9 @@ static const struct tool_option OPTIONS[] = {
     {'v', "engine", K_ENGINE, "NAME", "reference (default), packed or native, for levels R and Q"},
     {'y', "out", K_OUT, "FILE", "write logits (safetensors)"},
     {'y', "spikes", K_SPIKES, "FILE", "write every named value (safetensors)"},
+    {'P', "probe", K_PROBE, "LAYER[N]",
+     "record membranes and spikes of these neurons (repeatable)"},
+    {'P', "probe-out", K_PROBE_OUT, "FILE", "file for the probes: .safetensors or .csv"},
     {'c', "calibrate", K_CALIBRATE, "FILE", "images that set the scales of quantisation"},
     {'c', "calibrate-limit", K_CALIBRATE_LIMIT, "N", "use the first N of them (default 512)"},
     {'c', "schedule", K_SCHEDULE, "NAME", "pipelined (default)"},
@@ -127,6 +134,8 @@ static const struct tool_option OPTIONS[] = {
     {'d', "out", K_OUT, "FILE", "write the outputs of the model, too (safetensors)"},
     {'c', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'c', "seed", K_SEED, "N", "seed of the placement (default 0)"},
+    {'a', "constraints", K_CONSTRAINTS, "FILE", "places to avoid, pins of layers, bits of weights"},
+    {'x', "constraints", K_CONSTRAINTS, "FILE", "cells to avoid, pins of clusters"},
     {'a', "cut", K_CUT, "NAME", "auto (default), tiles, or neurons: neuron by neuron"},
     {'a', "separate-cores", K_SEPARATE, NULL, "one tile of one layer per core"},
     {'a', "remarks", K_REMARKS, NULL, "say why every layer was quantised and cut as it was"},
@@ -186,6 +195,7 @@ static const struct tool_option OPTIONS[] = {
     {'g', "aedat", K_AEDAT, "NAME", "addresses of AEDAT files: dvs128 (default), cifar10dvs"},
     {'F', "from", K_FROM, "T", "of 'new': the target to begin with"},
     {'*', "threads", K_THREADS, "N", "threads (default: all processors)"},
+    {'*', "time-limit", K_TIME_LIMIT, "SECONDS", "end after so long with the best result so far"},
     {'*', "json", K_JSON, NULL, "machine-readable result on stdout, the rest on stderr"},
     {'*', "quiet", K_QUIET, NULL, "no progress, no text"},
     {'*', "time-report", K_TIME, NULL, "time and peak memory on stderr at the end"},
@@ -248,12 +258,12 @@ static double mask_ratio(struct argp_state *state, const char *text)
     return v > 0.0 ? v : -1.0;
 }
 
-static double time_step(struct argp_state *state, const char *text)
+static double seconds(struct argp_state *state, const char *text, const char *option)
 {
     char *end = NULL;
     double v = (text[0] >= '0' && text[0] <= '9') || text[0] == '.' ? strtod(text, &end) : -1.0;
     if (end == NULL || *end != '\0' || !(v > 0.0 && v <= 1e6))
-        argp_error(state, "--dt takes a number of seconds above 0, not '%s'", text);
+        argp_error(state, "--%s takes a number of seconds above 0, not '%s'", option, text);
     return v;
 }
 
@@ -312,6 +322,10 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->system;
     case K_RATES:
         return &a->rates;
+    case K_PROBE_OUT:
+        return &a->probe_out;
+    case K_CONSTRAINTS:
+        return &a->constraints;
     case K_RATES_OUT:
         return &a->rates_out;
     case K_INPUT_OUT:
@@ -428,10 +442,13 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         segment(state, text, a);
         return 0;
     case K_DT:
-        a->model.dt = time_step(state, text);
+        a->model.dt = seconds(state, text, "dt");
         return 0;
     case K_EFFORT:
         a->effort = effort(state, text);
+        return 0;
+    case K_TIME_LIMIT:
+        a->time_limit = seconds(state, text, "time-limit");
         return 0;
     case K_CHIP:
         a->chip = (uint32_t)number(state, text, "chip", UINT32_MAX);
@@ -478,6 +495,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
     case K_VARY:
         a->vary[a->n_vary++] = text;
         return 0;
+    case K_PROBE:
+        a->probes[a->n_probes++] = text;
+        return 0;
     case ARGP_KEY_ARG:
         if (a->n_positional >= p->command->max_args)
             argp_error(state, "too many arguments: '%s'", text);
@@ -513,7 +533,9 @@ void tool_parse(const struct tool_command *command, int argc, char **argv, struc
     args->settings = calloc((size_t)argc + 1, sizeof *args->settings);
     args->binds = calloc((size_t)argc + 1, sizeof *args->binds);
     args->vary = calloc((size_t)argc + 1, sizeof *args->vary);
-    if (args->settings == NULL || args->binds == NULL || args->vary == NULL) {
+    args->probes = calloc((size_t)argc + 1, sizeof *args->probes);
+    if (args->probes == NULL || args->settings == NULL || args->binds == NULL ||
+        args->vary == NULL) {
         fprintf(stderr, "spikec: out of memory\n");
         exit(SPIKEC_ERR_IO);
     }
@@ -534,5 +556,6 @@ void tool_args_fini(struct tool_args *args)
     free(args->settings);
     free(args->binds);
     free(args->vary);
+    free(args->probes);
     memset(args, 0, sizeof *args);
 }

@@ -18,13 +18,16 @@ struct tool_args {
     const char **settings, **binds; /* heap; what model.settings and model.binds point at */
     const char **vary;              /* heap */
     size_t n_vary;
+    const char **probes; /* heap */
+    size_t n_probes;
     struct spk_data_options data;
     const char *target, *level, *levels, *teacher, *engine, *out, *spikes, *output, *calibrate;
     const char *target_cpu, *quantised;
     const char *schedule, *attention, *objective, *system, *rates, *rates_out, *passes, *input_out;
     const char *print_after, *placer, *cut, *to, *dtype, *colour_by, *from;
     const char *source, *partitioner, *write, *clusters, *mesh;
-    double effort;
+    double effort, time_limit;
+    const char *constraints, *probe_out;
     uint64_t calibrate_limit, seed, cores, neurons, axons, synapses;
     double rate;
     uint32_t repeat, threads, segment, segments, chip;

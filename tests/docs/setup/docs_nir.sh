@@ -1,0 +1,1 @@
+/usr/bin/python3 -B "$SPIKEC_SOURCE_DIR/tests/docs/setup/make.py" nir
