@@ -1,6 +1,5 @@
 # Images of Fashion-MNIST as symbolic links, tensors of a golden case, a checkpoint, a compiled folder, two that
-# differ in a price, a graph of
-# neurons, weights of an autoencoder, firing rates.
+# differ in a price, a graph of neurons, weights of an autoencoder, firing rates.
 ln -s /usr/share/datasets/fashion-mnist/*.gz .
 /usr/bin/python3 -B "$SPIKEC_SOURCE_DIR/tests/docs/setup/make.py" golden
 cp "$SPIKEC_SOURCE_DIR/tests/data/checkpoints/training.zip.pth" model_best.pth.tar
