@@ -85,6 +85,7 @@ struct api_model {
     char model_sha256[65], weights_sha256[65]; /* empty until api_model_hash */
     uint32_t n_ignored;
     char **ignored;
+    uint32_t host_ops; /* of an autoencoder whose encoder this is: ops that it has left out */
 };
 void api_model_fini(struct api_model *m);
 SPK_CHECKED spk_status api_model_hash(spk_context *c, struct api_model *m);
@@ -104,6 +105,11 @@ SPK_CHECKED spk_status api_model_parse(spk_context *c, const char *name, const c
                                        struct api_model *out);
 /* Whether every param has data. */
 bool api_has_data(const struct ir_module *m);
+/* chip_model.c: the same of what a chip takes, of an autoencoder the encoder; then how many ops
+ * stay on the host, where there are any. */
+SPK_CHECKED spk_status api_chip_model_load(spk_context *c, const struct spk_model_options *o,
+                                           bool bind_weights, struct api_model *out);
+void api_report_host_ops(const struct api_model *m, struct api_report *r);
 
 /* fe_target_load, with an error where no target was named. */
 SPK_CHECKED spk_status api_target_load(spk_context *c, const char *name, struct tgt **out);
@@ -143,7 +149,10 @@ SPK_CHECKED spk_status api_data_load(spk_context *c, const struct spk_data_optio
 void api_data_keep_first(struct api_data *d, uint32_t n);
 /* Fraction of images whose largest logit (the first of equals) is the label's. */
 double api_top1(const float *logits, const struct fe_labels *labels, uint32_t classes);
+/* Numbers that a network gives for an image: its classes, or the values of all its outputs. */
 uint32_t api_classes(const struct ir_module *m);
+/* Whether they are those of classes: one output without positions. */
+bool api_classifies(const struct ir_module *m);
 
 struct st_tensor;
 /* weights_job.c: writes tensors as the form that the path's ending names. */

@@ -203,7 +203,7 @@ spk_status api_fits(const struct api_fit_query *q, const struct spk_model_option
     if (status == SPK_OK)
         status = cut_by_name(c, q->cut, &t.cut);
     if (status == SPK_OK)
-        status = api_model_load(c, model, false, &t.model);
+        status = api_chip_model_load(c, model, false, &t.model);
     if (status == SPK_OK)
         status = compile_passes(&t, q->attention, false);
     if (status == SPK_OK)
@@ -376,6 +376,7 @@ static spk_status compile_write(const struct compile *k, const struct spk_compil
     SPK_TRY(api_folder_write(k->c, o->output, &parts));
     jw_string(&r->w, "output", o->output);
     jw_string(&r->w, "attention", attn_of_module(k->module));
+    api_report_host_ops(&k->model, r);
     SPK_TRY(cost_write(&r->w, &b->image, k->target, &sources));
     SPK_TRY(partition_json(&k->mapping, &r->w));
     report_summary(k, &b->image, r);
@@ -421,7 +422,7 @@ static spk_status compile_all(struct compile *k, const struct spk_compile_option
                           "no output folder: give it with -o DIR");
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
     SPK_TRY(compile_names(k, o));
-    SPK_TRY(api_model_load(k->c, &o->model, true, &k->model));
+    SPK_TRY(api_chip_model_load(k->c, &o->model, true, &k->model));
     SPK_TRY(api_model_hash(k->c, &k->model));
     if (o->calibrate != NULL) {
         struct spk_data_options d = {.input = o->calibrate,
@@ -457,8 +458,6 @@ spk_status api_compile_parts(spk_context *c, const struct api_parts *parts,
     struct compile k = borrow_parts(c, parts);
     memset(out, 0, sizeof *out);
     spk_status status = compile_names(&k, o);
-    if (status == SPK_OK)
-        status = load_constraints(&k, o->constraints);
     if (status == SPK_OK)
         status = compile_loaded(&k, o, out);
     if (status == SPK_OK) {
@@ -505,6 +504,7 @@ static spk_status estimate_loaded(struct compile *k, const struct spk_estimate_o
     jw_string(&r->w, "target", k->target->name);
     jw_bool(&r->w, "fits", status == SPK_OK);
     jw_string(&r->w, "rates", k->measured ? "given" : "declared");
+    api_report_host_ops(&k->model, r);
     if (status == SPK_OK) {
         SPK_TRY(estimate_json(&k->mapping, &r->w));
         SPK_TRY(estimate_text(&k->mapping, &r->result->text));
@@ -519,10 +519,9 @@ static spk_status estimate_all(struct compile *k, const struct spk_estimate_opti
 {
     SPK_TRY(api_target_load(k->c, o->target, &k->target));
     SPK_TRY(api_system_check(k->c, k->target, o->system));
-    SPK_TRY(load_constraints(k, o->constraints));
     SPK_TRY(objective_by_name(k->c, o->objective, k->target, &k->objective));
     SPK_TRY(cut_by_name(k->c, o->cut, &k->cut));
-    SPK_TRY(api_model_load(k->c, &o->model, false, &k->model));
+    SPK_TRY(api_chip_model_load(k->c, &o->model, false, &k->model));
     return estimate_loaded(k, o, r, out_keep);
 }
 
@@ -532,8 +531,6 @@ spk_status api_estimate_parts(spk_context *c, const struct api_parts *parts,
 {
     struct compile k = borrow_parts(c, parts);
     spk_status status = api_system_check(c, k.target, o->system);
-    if (status == SPK_OK)
-        status = load_constraints(&k, o->constraints);
     if (status == SPK_OK)
         status = objective_by_name(c, o->objective, k.target, &k.objective);
     if (status == SPK_OK)
@@ -603,7 +600,7 @@ spk_status api_expect(spk_context *c, const struct spk_compile_options *o, struc
     if (status == SPK_OK)
         status = cut_by_name(c, o->cut, &k.cut);
     if (status == SPK_OK)
-        status = api_model_load(c, &o->model, false, &k.model);
+        status = api_chip_model_load(c, &o->model, false, &k.model);
     if (status == SPK_OK)
         status = compile_passes(&k, o->attention, false);
     if (status == SPK_OK)

@@ -263,6 +263,10 @@ static spk_status input_options(spk_context *c, const struct spk_data_options *o
                                      .resize = o->form.resize,
                                      .filter = filter ? RASTER_BILINEAR : RASTER_BICUBIC,
                                      .frames = frames ? FE_FRAMES_COUNT : FE_FRAMES_TIME,
+                                     .mask = o->mask,
+                                     .draws_mask = o->mask_ratio != 0,
+                                     .mask_ratio = o->mask_ratio > 0 ? o->mask_ratio : 0,
+                                     .mask_seed = o->mask_seed,
                                      .layout = layout ? EVENTS_CIFAR10_DVS : EVENTS_DVS128};
     return SPK_OK;
 }
@@ -291,13 +295,24 @@ spk_status api_data_load(spk_context *c, const struct spk_data_options *o,
 
 uint32_t api_classes(const struct ir_module *m)
 {
-    for (uint32_t i = m->n_nodes; i-- > 0;) {
-        if (m->node[i].op == IR_OP_OUTPUT)
-            return m->node[m->node[i].operand[0]].type.channels;
+    if (ir_output_values(m) > 0)
+        return (uint32_t)ir_output_values(m);
+    for (uint32_t i = m->n_nodes; i-- > 0;)
         if (m->node[i].op == IR_OP_READOUT)
             return m->node[i].type.channels;
-    }
     return 0;
+}
+
+bool api_classifies(const struct ir_module *m)
+{
+    uint32_t outputs = 0;
+    bool flat = true;
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        if (m->node[i].op == IR_OP_OUTPUT) {
+            outputs++;
+            flat = flat && m->node[i].type.layout == IR_C;
+        }
+    return outputs <= 1 && flat;
 }
 
 void api_data_keep_first(struct api_data *d, uint32_t n)

@@ -43,7 +43,7 @@ struct spk_model {
 struct spk_target {
     atomic_uint owners;
     struct tgt *target; /* its spans are not used: nothing is reported of it after loading */
-    char *named;        /* as the caller named it; NULL: of memory */
+    char *named; /* as the caller named it; NULL: of memory */
 };
 
 struct spk_mapping {

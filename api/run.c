@@ -58,7 +58,8 @@ static void run_fini(struct run *r)
 static uint32_t feature_channels(const struct ir_module *m)
 {
     for (uint32_t i = m->n_nodes; i-- > 0;)
-        if (m->node[i].op == IR_OP_MEAN || m->node[i].op == IR_OP_READOUT)
+        if ((m->node[i].op == IR_OP_MEAN && !m->node[i].a.over_time) ||
+            m->node[i].op == IR_OP_READOUT)
             return m->node[m->node[i].operand[0]].type.channels;
     return 0;
 }
@@ -279,9 +280,10 @@ static spk_status write_rates_file(const struct run *r)
 static spk_status write_files(const struct run *r)
 {
     const uint32_t classes = api_classes(r->module);
-    struct record_outputs out = {NULL, r->logits, r->channels, classes};
+    struct record_outputs out = {NULL, r->logits, r->channels, classes,
+                                 api_classifies(r->module) ? NULL : r->module};
     struct record *empty = NULL;
-    if (r->module->stage != IR_STAGE_QUANTISED)
+    if (r->module->stage != IR_STAGE_QUANTISED && r->channels > 0)
         out.features = r->features;
     if (r->o->rates_out != NULL)
         SPK_TRY(write_rates_file(r));
@@ -296,6 +298,38 @@ static spk_status write_files(const struct run *r)
     spk_status status = record_save(empty, &out, r->o->out, &r->c->diags);
     record_destroy(empty);
     return status;
+}
+
+/* The outputs of a network that tells no classes; of single numbers the mean over the images. */
+static void write_outputs(const struct run *r, struct api_report *rep)
+{
+    const struct ir_module *m = r->module;
+    const uint32_t images = r->data.input.input.n_images, all = api_classes(m);
+    size_t at = 0;
+    if (api_classifies(m))
+        return;
+    jw_array_begin(&rep->w, "outputs");
+    for (uint32_t i = 0; i < m->n_nodes; i++) {
+        const struct ir_node *n = &m->node[i];
+        const uint64_t size = ir_type_elements(&n->type);
+        const char *name = n->name ? n->name : "output";
+        double sum = 0;
+        if (n->op != IR_OP_OUTPUT)
+            continue;
+        jw_object_begin_line(&rep->w, NULL);
+        jw_string(&rep->w, "name", name);
+        jw_u64(&rep->w, "values", size);
+        for (uint32_t k = 0; k < images; k++)
+            sum += (double)r->logits[(size_t)k * all + at];
+        if (size == 1 && images > 0) {
+            jw_f64(&rep->w, "mean", sum / images);
+            strbuf_printf(&rep->result->text, "%s: %.6g (mean over %u images)\n", name,
+                          sum / images, images);
+        }
+        jw_object_end(&rep->w);
+        at += (size_t)size;
+    }
+    jw_array_end(&rep->w);
 }
 
 static void run_report(const struct run *r, struct api_report *rep)
@@ -314,11 +348,12 @@ static void run_report(const struct run *r, struct api_report *rep)
         double top1 = api_top1(r->logits, &r->data.labels, classes);
         jw_f64(w, "top1", top1);
         strbuf_printf(t, "top-1: %.4f\n", top1);
-    } else if (n > 0 && n <= 16) {
+    } else if (n > 0 && n <= 16 && api_classifies(r->module)) {
         for (uint32_t i = 0; i < n; i++)
             strbuf_printf(t, "image %u: class %u\n", i,
                           compare_argmax(r->logits + (size_t)i * classes, classes));
     }
+    write_outputs(r, rep);
     jw_f64(w, "seconds_per_image", n ? r->seconds / n : 0.0);
     jw_f64(w, "load_seconds", r->load_seconds);
     jw_u64(w, "peak_bytes", spk_peak_rss_bytes());

@@ -88,7 +88,7 @@ static spk_status simulate_run(struct simulate *s)
 
 static spk_status save(struct simulate *s)
 {
-    struct record_outputs out = {NULL, s->logits, 0, s->f.image.head.classes};
+    struct record_outputs out = {.logits = s->logits, .classes = s->f.image.head.classes};
     struct record *empty = NULL;
     if (s->record != NULL)
         SPK_TRY(record_save(s->record, &out, s->o->spikes, &s->c->diags));

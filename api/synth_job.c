@@ -2,6 +2,7 @@
 #include "passes/synth.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "api/api_internal.h"
 #include "support/alloc.h"
@@ -55,28 +56,31 @@ static spk_status check_place(const struct synth_job *j, const char *path)
 /* The images that were used, as a file for `run` and `simulate`. */
 static spk_status save_input(const struct synth_job *j)
 {
-    const struct ir_module *m = j->model.module;
-    struct st_writer *w;
+    const struct ir_node *in = &j->model.module->node[ir_input(j->model.module)];
+    const struct ir_type *t = &in->type;
+    const size_t own = (size_t)t->timesteps * ir_type_elements(t);
+    struct st_writer *w = NULL;
     uint64_t shape[5];
     uint32_t rank = 0;
+    float *images;
     if (j->o->input_out == NULL)
         return SPK_OK;
-    for (uint32_t i = 0; i < m->n_nodes && rank == 0; i++) {
-        const struct ir_type *t = &m->node[i].type;
-        if (m->node[i].op != IR_OP_INPUT)
-            continue;
-        shape[rank++] = j->input.n_images;
-        if (m->node[i].a.input.events)
-            shape[rank++] = t->timesteps;
-        shape[rank++] = t->channels;
-        shape[rank++] = t->height;
-        shape[rank++] = t->width;
-    }
-    SPK_TRY(st_writer_create(&w));
-    spk_status status = st_writer_add(w, "input", ST_F32, rank, shape, j->input.data);
+    shape[rank++] = j->input.n_images;
+    if (in->a.input.events)
+        shape[rank++] = t->timesteps;
+    shape[rank++] = t->channels;
+    shape[rank++] = t->height;
+    shape[rank++] = t->width;
+    SPK_TRY(spk_alloc_array_raw(own, j->input.n_images * sizeof *images, &images));
+    for (uint32_t k = 0; k < j->input.n_images; k++) /* without the masks behind them */
+        memcpy(images + k * own, j->input.data + k * j->input.image_stride, own * sizeof *images);
+    spk_status status = st_writer_create(&w);
+    if (status == SPK_OK)
+        status = st_writer_add(w, "input", ST_F32, rank, shape, images);
     if (status == SPK_OK)
         status = st_writer_save(w, j->o->input_out, &j->c->diags);
     st_writer_destroy(w);
+    spk_free(images);
     return status;
 }
 
@@ -162,7 +166,11 @@ static spk_status synth_all(struct synth_job *j, struct api_report *r)
         return diag_usage(&c->diags, spk_span_none, "E0967",
                           "'%s' holds its integers: it takes no weights", j->o->model.model);
     if (j->o->data.input != NULL) {
-        SPK_TRY(api_data_load(c, &j->o->data, j->model.module, &j->data));
+        struct spk_data_options data = j->o->data;
+        const struct ir_type *in = &j->model.module->node[ir_input(j->model.module)].type;
+        if (ir_input_values(j->model.module) > in->timesteps * ir_type_elements(in))
+            data.mask_ratio = -1;
+        SPK_TRY(api_data_load(c, &data, j->model.module, &j->data));
         j->input = j->data.input.input;
     } else {
         SPK_TRY(synth_images_make(j->model.module, (uint32_t)j->o->data.limit, j->o->seed,

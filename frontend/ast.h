@@ -136,8 +136,9 @@ struct fe_stmt {
     struct fe_expr *value;        /* let, assign, return, output; if: condition; for: first */
     struct fe_expr *limit;        /* for: end of the range; input: number of steps */
     struct fe_stmt *body, *other; /* for, if */
-    /* input NAME : frame[c, h, w] repeat T  |  frames[c, h, w] steps T */
-    bool events;
+    /* input NAME : frame[c, h, w] repeat T  |  frames[c, h, w] steps T  |  mask[h, w] (no channels,
+     * no steps) */
+    bool events, mask;
     struct fe_expr *shape[3];
     struct fe_list *mean, *std;
     struct fe_string *string, *string2; /* weights; bind */

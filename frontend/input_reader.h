@@ -24,6 +24,10 @@ SPK_CHECKED spk_status input_need_norm(const struct input_reader *r, const char 
 float *input_frame(const struct ir_type *type, float (*tables)[256], const uint8_t *bytes,
                    bool interleaved, float *out);
 
+/* masks.c: puts the masks of the model behind every image; without a model of masks an error where
+ * there is one. */
+SPK_CHECKED spk_status input_add_masks(struct input_reader *r, const struct ir_module *m);
+
 /* pictures.c: whether a path is a folder, a picture or a recording; loads it. */
 SPK_CHECKED spk_status input_is_picture(const char *path, struct diag_list *diags, bool *out_is);
 SPK_CHECKED spk_status input_load_pictures(struct input_reader *r);

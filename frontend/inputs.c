@@ -383,13 +383,13 @@ static spk_status load(const struct source *from, const char *name, const struct
 {
     struct fe_input input = {0};
     struct input_reader r = {.name = name, .options = *options, .diags = diags, .out = &input};
-    for (uint32_t i = 0; i < m->n_nodes && !r.node; i++) {
-        if (m->node[i].op == IR_OP_INPUT)
-            r.node = &m->node[i];
-    }
+    if (ir_input(m) != IR_NONE)
+        r.node = &m->node[ir_input(m)];
     if (!r.node || input_elements(&r) == 0)
         return diag_internal(diags, spk_span_none, "E0410", "the module has no input");
     spk_status status = load_source(&r, from);
+    if (status == SPK_OK)
+        status = input_add_masks(&r, m);
     if (status == SPK_OK)
         *out_input = input;
     else

@@ -27,6 +27,13 @@ struct fe_input_options {
     enum raster_filter filter; /* bicubic */
     enum fe_frames frames;     /* T frames of equal time, or of equal numbers of events */
     enum event_layout layout;  /* of AEDAT addresses: DVS128 */
+    /* Of models that take masks: a safetensors file with a tensor of the mask's name, or `mask`,
+     * or a NumPy array (.npy): [h,w] or [N] for all images, [B,h,w] or [B,N]; or NULL, and where
+     * draws_mask is set, a share mask_ratio of the positions, drawn with mask_seed. */
+    const char *mask;
+    bool draws_mask;
+    double mask_ratio;
+    uint64_t mask_seed;
 };
 
 struct fe_input {

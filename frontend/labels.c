@@ -218,9 +218,15 @@ static spk_status load(struct container *file, const struct ir_module *m,
                              .n_available = input->n_available,
                              .n = input->input.n_images};
     SPK_TRY(container_look(file, diags));
+    uint32_t outputs = 0;
     for (uint32_t i = 0; i < m->n_nodes; i++) {
-        if (m->node[i].op == IR_OP_OUTPUT)
-            r.classes = m->node[i].type.channels;
+        if (m->node[i].op != IR_OP_OUTPUT)
+            continue;
+        outputs++;
+        r.classes = m->node[i].type.channels;
+        if (outputs > 1 || m->node[i].type.layout != IR_C)
+            return diag_usage(diags, spk_span_none, "E0724",
+                              "model '%s' tells no classes: it takes no labels", m->name);
     }
     if (!r.classes)
         return diag_internal(diags, spk_span_none, "E0420", "the module has no output");

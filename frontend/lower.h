@@ -95,6 +95,10 @@ spk_status fe_run(struct fe_eval *ev, const struct fe_stmt *body) SPK_CHECKED;
 bool fe_check_kind(struct fe_eval *ev, enum fe_formal_kind want, const struct fe_value *v,
                    const char *name, struct spk_span span);
 
+/* Gives an existing value the name of the hint, where there is one. */
+spk_status fe_rename(struct fe_eval *ev, const struct fe_value *v,
+                     const struct fe_hint *hint) SPK_CHECKED;
+
 /* ---- names ---- */
 
 /* Full name: the scope's '*' replaced by `local`, or scope.local. */
@@ -113,6 +117,31 @@ spk_status fe_layer_name(struct fe_eval *ev, const struct fe_hint *hint, const c
                          struct spk_span span, struct fe_hint *out) SPK_CHECKED;
 
 /* ---- ops ---- */
+
+/* The call under way. */
+struct fe_call {
+    struct fe_eval *ev;
+    const struct fe_expr *e;
+    const struct fe_builtin *b;
+    const struct fe_value *v;
+    const struct fe_arg *const *slot;
+    const struct fe_hint *hint;
+    struct fe_value *out;
+};
+
+static inline const struct ir_type *fe_type(const struct fe_eval *ev, const struct fe_value *v)
+{
+    return &ev->m->node[v->node].type;
+}
+struct spk_span fe_arg_span(const struct fe_call *c, uint32_t i);
+bool fe_arg_whole(const struct fe_call *c, uint32_t i, uint64_t low, uint64_t high, uint32_t *out);
+/* Reports where operand 0 is no image. */
+spk_status fe_need_chw(const struct fe_call *c, bool *out_fine) SPK_CHECKED;
+/* Makes the weight LAYER.suffix, or LAYER where suffix is NULL. *out is IR_NONE where it could not
+ * be made (reported). */
+spk_status fe_weight(struct fe_eval *ev, const struct fe_hint *layer, const char *suffix,
+                     uint32_t rank, const uint32_t *dim, struct spk_span span,
+                     uint32_t *out) SPK_CHECKED;
 
 /* Adds a node; records it where it is a named spike or count. Errors of shape inference are
  * reported with the chain of calls, *out is then FE_V_ERROR.                                  */
@@ -134,6 +163,11 @@ spk_status fe_add_tensors(struct fe_eval *ev, const struct fe_expr *e, uint32_t 
 spk_status fe_input(struct fe_eval *ev, const struct fe_stmt *s, const struct fe_value *shape,
                     const struct fe_value *steps, const double *mean, const double *std,
                     uint32_t n_norm, struct fe_value *out) SPK_CHECKED;
+/* input NAME : mask[h, w] */
+spk_status fe_mask_input(struct fe_eval *ev, const struct fe_stmt *s, const struct fe_value *shape,
+                         struct fe_value *out) SPK_CHECKED;
+/* lower_ordinary.c: the built-in functions of ordinary networks, and masks. */
+spk_status fe_call_ordinary(const struct fe_call *c) SPK_CHECKED;
 /* A whole number in [low, high]; false: reported (or an error value). */
 bool fe_whole(struct fe_eval *ev, const struct fe_value *v, struct spk_span span, const char *what,
               uint64_t low, uint64_t high, uint32_t *out);

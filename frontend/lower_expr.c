@@ -74,9 +74,7 @@ spk_status fe_define(struct fe_eval *ev, const char *name, const struct fe_value
 
 static const struct fe_hint no_hint;
 
-/* Gives an existing value a name. */
-static spk_status fe_rename(struct fe_eval *ev, const struct fe_value *v,
-                            const struct fe_hint *hint)
+spk_status fe_rename(struct fe_eval *ev, const struct fe_value *v, const struct fe_hint *hint)
 {
     bool taken = false;
     if (v->kind == FE_V_ERROR || !hint->text)

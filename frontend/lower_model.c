@@ -93,14 +93,18 @@ static spk_status fe_run_input(struct fe_eval *ev, const struct fe_stmt *s)
     struct fe_value shape[3], steps, value;
     double mean[4] = {0}, std[4] = {0};
     uint32_t n_mean = 0, n_std = 0, errors = ev->d->error_count;
-    for (uint32_t i = 0; i < 3; i++)
+    for (uint32_t i = s->mask; i < 3; i++)
         SPK_TRY(fe_eval_expr(ev, s->shape[i], &no_hint, &shape[i]));
+    value = (struct fe_value){.kind = FE_V_ERROR};
+    if (s->mask) {
+        SPK_TRY(fe_mask_input(ev, s, shape, &value));
+        return fe_define(ev, s->name.text, &value);
+    }
     SPK_TRY(fe_eval_expr(ev, s->limit, &no_hint, &steps));
     SPK_TRY(fe_norm(ev, s->mean, false, mean, &n_mean));
     SPK_TRY(fe_norm(ev, s->std, true, std, &n_std));
     if (ev->d->error_count == errors && n_mean != n_std)
         fe_error(ev, s->span, "E0268", "%u means, but %u stds", n_mean, n_std);
-    value = (struct fe_value){.kind = FE_V_ERROR};
     if (ev->d->error_count == errors)
         SPK_TRY(fe_input(ev, s, shape, &steps, mean, std, n_mean, &value));
     return fe_define(ev, s->name.text, &value);
@@ -110,14 +114,18 @@ static spk_status fe_run_output(struct fe_eval *ev, const struct fe_stmt *s)
 {
     struct fe_value v;
     SPK_TRY(fe_eval_expr(ev, s->value, &no_hint, &v));
-    if (ev->n_outputs++ > 0)
-        return fe_error(ev, s->span, "E0213", "a model has one output");
+    ev->n_outputs++;
     if (!fe_check_kind(ev, FE_F_TENSOR, &v, "output", s->value->span))
         return SPK_OK;
-    const struct ir_node *node = &ev->m->node[v.node];
-    if (node->type.layout != IR_C || node->type.timesteps != 1) {
-        fe_error(ev, s->value->span, "E0269", "an output has one number per class");
-        diag_help_set(ev->d, "average first: linear(mean(x, tokens, time), classes)");
+    const struct ir_type *t = &ev->m->node[v.node].type;
+    const bool events = t->kind == IR_SPIKE || t->kind == IR_COUNT;
+    if (events || t->timesteps != 1) {
+        fe_error(ev, s->value->span, "E0269",
+                 "an output is of real numbers, the same at all time "
+                 "steps; this one is %s%u steps",
+                 events ? "spikes of " : "currents of ", t->timesteps);
+        diag_help_set(ev->d, "average first: linear(mean(x, tokens, time), classes); or over time "
+                             "alone, where the output has positions: mean(x, time)");
         return SPK_OK;
     }
     uint32_t operand = v.node; /* v is overwritten below */
@@ -196,9 +204,8 @@ spk_status fe_run(struct fe_eval *ev, const struct fe_stmt *body)
 static spk_status fe_finish(struct fe_eval *ev, const struct fe_binding *binds, uint32_t n_binds)
 {
     const struct fe_def *model = ev->symbols->model;
-    if (ev->n_outputs != 1)
-        return fe_stop(ev, model->name.span, "E0213", "model '%s' has %u outputs, one is needed",
-                       model->name.text, ev->n_outputs);
+    if (!ev->n_outputs)
+        return fe_stop(ev, model->name.span, "E0213", "model '%s' has no output", model->name.text);
     ev->m->declared_rate = (float)ev->rate;
     VEC(struct fe_binding) all = {0};
     VEC(struct spk_span) spans = {0};

@@ -61,9 +61,8 @@ spk_status fe_add_node(struct fe_eval *ev, struct ir_node *node, const struct fe
     return SPK_OK;
 }
 
-/* Makes the weight LAYER.suffix. *out is IR_NONE where it could not be made (reported). */
-static spk_status fe_weight(struct fe_eval *ev, const struct fe_hint *layer, const char *suffix,
-                            uint32_t rank, const uint32_t *dim, struct spk_span span, uint32_t *out)
+spk_status fe_weight(struct fe_eval *ev, const struct fe_hint *layer, const char *suffix,
+                     uint32_t rank, const uint32_t *dim, struct spk_span span, uint32_t *out)
 {
     struct ir_param p = {.dtype = IR_DT_F32, .rank = rank, .span = span};
     uint64_t elements = 1;
@@ -74,43 +73,26 @@ static spk_status fe_weight(struct fe_eval *ev, const struct fe_hint *layer, con
         fits = fits && checked_mul_u64(elements, dim[i], &elements);
     }
     if (!fits || elements > FE_MAX_ELEMENTS)
-        return fe_error(ev, span, "E0255", "'%s.%s' would have more than 2^40 elements",
-                        layer->text, suffix);
-    p.name = arena_printf(ev->arena, "%s.%s", layer->text, suffix);
+        return fe_error(ev, span, "E0255", "'%s%s%s' would have more than 2^40 elements",
+                        layer->text, suffix ? "." : "", suffix ? suffix : "");
+    p.name = suffix ? arena_printf(ev->arena, "%s.%s", layer->text, suffix) : layer->text;
     if (!p.name)
         return SPK_ERR_NOMEM;
     SPK_TRY(fe_take_name(ev, p.name, true, layer->span, &taken));
     return taken ? ir_add_param(ev->m, &p, out) : SPK_OK;
 }
 
-static const struct ir_type *fe_type(const struct fe_eval *ev, const struct fe_value *v)
-{
-    return &ev->m->node[v->node].type;
-}
-
-/* The call under way. */
-struct fe_call {
-    struct fe_eval *ev;
-    const struct fe_expr *e;
-    const struct fe_builtin *b;
-    const struct fe_value *v;
-    const struct fe_arg *const *slot;
-    const struct fe_hint *hint;
-    struct fe_value *out;
-};
-
-static struct spk_span fe_arg_span(const struct fe_call *c, uint32_t i)
+struct spk_span fe_arg_span(const struct fe_call *c, uint32_t i)
 {
     return c->slot[i] && c->slot[i]->value ? c->slot[i]->value->span : c->e->span;
 }
 
-static bool fe_arg_whole(const struct fe_call *c, uint32_t i, uint64_t low, uint64_t high,
-                         uint32_t *out)
+bool fe_arg_whole(const struct fe_call *c, uint32_t i, uint64_t low, uint64_t high, uint32_t *out)
 {
     return fe_whole(c->ev, &c->v[i], fe_arg_span(c, i), c->b->formal[i].name, low, high, out);
 }
 
-static spk_status fe_need_chw(const struct fe_call *c, bool *out_fine)
+spk_status fe_need_chw(const struct fe_call *c, bool *out_fine)
 {
     *out_fine = fe_type(c->ev, &c->v[0])->layout == IR_CHW;
     if (*out_fine)
@@ -300,30 +282,39 @@ static spk_status fe_attention(const struct fe_call *c)
     return fe_add_node(c->ev, &node, c->hint, c->e->span, c->out);
 }
 
+/* Of tokens: the other layout, or what they are. */
 static spk_status fe_tokens(const struct fe_call *c)
 {
     bool fine;
     uint32_t operand = c->v[0].node;
-    SPK_TRY(fe_need_chw(c, &fine));
+    const enum ir_layout have = fe_type(c->ev, &c->v[0])->layout, to = c->v[1].b ? IR_NC : IR_CN;
+    if (have == to) {
+        *c->out = c->v[0];
+        return fe_rename(c->ev, c->out, c->hint);
+    }
+    fine = have == IR_CN || have == IR_NC;
+    if (!fine)
+        SPK_TRY(fe_need_chw(c, &fine));
     if (!fine)
         return SPK_OK;
     struct ir_node node = {.op = IR_OP_RESHAPE, .n_operands = 1, .operand = &operand};
-    node.a.reshape.to = c->v[1].b ? IR_NC : IR_CN;
+    node.a.reshape.to = to;
     return fe_add_node(c->ev, &node, c->hint, c->e->span, c->out);
 }
 
 static spk_status fe_mean(const struct fe_call *c)
 {
     uint32_t operand = c->v[0].node;
-    bool time[2];
-    for (uint32_t i = 0; i < 2; i++)
+    bool time[2] = {false, false}, both = c->slot[2] != NULL;
+    for (uint32_t i = 0; i <= both; i++)
         time[i] = strcmp(c->slot[i + 1]->value->name, "time") == 0;
     if (time[0] == time[1]) {
-        fe_error(c->ev, c->e->span, "E0266", "mean runs over two different axes");
-        diag_help_set(c->ev->d, "write mean(x, tokens, time)");
+        fe_error(c->ev, c->e->span, "E0266", "mean runs over two different axes, or over time");
+        diag_help_set(c->ev->d, "write mean(x, tokens, time), or mean(x, time)");
         return SPK_OK;
     }
     struct ir_node node = {.op = IR_OP_MEAN, .n_operands = 1, .operand = &operand};
+    node.a.over_time = !both;
     return fe_add_node(c->ev, &node, c->hint, c->e->span, c->out);
 }
 
@@ -383,6 +374,15 @@ spk_status fe_call_builtin(struct fe_eval *ev, const struct fe_builtin *b,
         return fe_tokens(&c);
     case FE_B_MEAN:
         return fe_mean(&c);
+    case FE_B_MASK:
+    case FE_B_OFFSET:
+    case FE_B_LAYERNORM:
+    case FE_B_GELU:
+    case FE_B_SLICE:
+    case FE_B_PATCHES:
+    case FE_B_SOFTMAX_ATTENTION:
+    case FE_B_MSE:
+        return fe_call_ordinary(&c);
     case FE_B_MIN:
     case FE_B_MAX:
     case FE_B_ABS:
@@ -506,6 +506,21 @@ spk_status fe_add_tensors(struct fe_eval *ev, const struct fe_expr *e, uint32_t 
         a->width != b->width)
         return fe_sum_error(ev, e, a, b);
     return fe_add_node(ev, &node, hint, e->span, out);
+}
+
+spk_status fe_mask_input(struct fe_eval *ev, const struct fe_stmt *s, const struct fe_value *shape,
+                         struct fe_value *out)
+{
+    struct fe_hint hint = {s->name.text, s->name.span};
+    struct ir_node node = {.op = IR_OP_INPUT};
+    uint32_t height, width;
+    *out = (struct fe_value){.kind = FE_V_ERROR};
+    bool fine = fe_whole(ev, &shape[1], s->shape[1]->span, "height", 1, INT32_MAX, &height);
+    if (!fe_whole(ev, &shape[2], s->shape[2]->span, "width", 1, INT32_MAX, &width) || !fine)
+        return SPK_OK;
+    node.type = (struct ir_type){.layout = IR_CHW, .channels = 1, .height = height, .width = width};
+    node.a.input.mask = true;
+    return fe_add_node(ev, &node, &hint, s->span, out);
 }
 
 spk_status fe_input(struct fe_eval *ev, const struct fe_stmt *s, const struct fe_value *shape,

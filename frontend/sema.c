@@ -201,11 +201,18 @@ static void fe_check_input(struct fe_check *c, const struct fe_stmt *s)
         diag_error(c->d, s->span, "E0213", "event frames are counts and are not normalised");
         diag_help_set(c->d, "leave out 'normalise'");
     }
-    if (c->n_inputs++ > 0) {
-        diag_error(c->d, s->span, "E0213", "a model has one input");
+    if (s->mask && s->mean)
+        diag_error(c->d, s->span, "E0213", "a mask is zeros and ones and is not normalised");
+    if (s->mask && !c->n_inputs) {
+        diag_error(c->d, s->span, "E0213", "a mask stands behind the input that it belongs to");
+        diag_help_set(c->d, "declare the frame or the frames first");
+    }
+    if (!s->mask && c->n_inputs++ > 0) {
+        diag_error(c->d, s->span, "E0213", "a model has one input, and masks for it");
         diag_note_add(c->d, c->last_input, "the first one");
     }
-    c->last_input = s->span;
+    if (!s->mask)
+        c->last_input = s->span;
     if (s->name.text)
         fe_local_add(c, s->name, false);
 }

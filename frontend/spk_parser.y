@@ -47,6 +47,9 @@ static void fe_yyerror(const struct spk_span *span, struct fe_parser *p, const c
 
 static bool fe_word_is(struct fe_parser *p, struct fe_name word, const char *a, const char *b,
                        const char *message);
+static struct fe_stmt *fe_new_mask(struct fe_parser *p, struct fe_name name, struct fe_name kind,
+                                   struct fe_expr *height, struct fe_expr *width,
+                                   struct spk_span span);
 static struct fe_stmt *fe_new_input(struct fe_parser *p, struct fe_name name,
                                     struct fe_name kind, struct fe_expr *const *shape,
                                     struct fe_name mode, struct fe_expr *steps,
@@ -210,6 +213,8 @@ input:
   INPUT name ':' name '[' expr ',' expr ',' expr ']' name expr {
 	struct fe_expr *shape[3] = {$6, $8, $10};
 	$$ = fe_new_input(p, $2, $4, shape, $12, $13, @$); }
+| INPUT name ':' name '[' expr ',' expr ']' {
+	$$ = fe_new_mask(p, $2, $4, $6, $8, @$); }
 | input name name numbers name numbers {
 	$$ = $1;
 	static const char form[] = "written: normalise mean NUMBERS std NUMBERS";
@@ -417,6 +422,24 @@ static struct fe_stmt *fe_new_input(struct fe_parser *p, struct fe_name name,
 	s->name = name;
 	memcpy(s->shape, shape, sizeof s->shape);
 	s->limit = steps;
+	return s;
+}
+
+static struct fe_stmt *fe_new_mask(struct fe_parser *p, struct fe_name name, struct fe_name kind,
+                                   struct fe_expr *height, struct fe_expr *width,
+                                   struct spk_span span)
+{
+	struct fe_stmt *s = fe_new_stmt(p, FE_IN, span);
+	if (!s || !kind.text)
+		return NULL;
+	if (!fe_word_is(p, kind, "mask", NULL,
+	                "an input of two sizes is a mask: mask[h, w]; one of three 'frame[c, h, w] "
+	                "repeat T' or 'frames[c, h, w] steps T'"))
+		return s;
+	s->name = name;
+	s->mask = true;
+	s->shape[1] = height;
+	s->shape[2] = width;
 	return s;
 }
 

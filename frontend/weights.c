@@ -172,15 +172,17 @@ static void bad_value(struct binder *b, const struct st_tensor *t, uint64_t inde
 
 static bool shapes_agree(const struct ir_param *p, const struct st_tensor *t)
 {
-    uint32_t np = p->rank, nt = t->rank;
+    uint32_t at = 0, np = p->rank, nt = t->rank;
     while (np > 0 && p->dim[np - 1] == 1)
         np--;
     while (nt > 0 && t->shape[nt - 1] == 1)
         nt--;
+    while (nt > np && t->shape[at] == 1) /* a batch of one: mask_token, pos_embed */
+        at++, nt--;
     if (np != nt)
         return false;
     for (uint32_t i = 0; i < np; i++) {
-        if (p->dim[i] != t->shape[i])
+        if (p->dim[i] != t->shape[at + i])
             return false;
     }
     return true;

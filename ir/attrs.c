@@ -51,9 +51,10 @@ const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
     static const char *const encodings[] = {"current", "events", NULL};
     static const char *const layouts[] = {"chw", "cn", "nc", "c", NULL};
     static const struct ir_attr_info input[] = {
-        BOOL("events", input.events),       BOOL("series", input.series),
-        BOOL("normalise", input.normalise), U32("n_norm", input.n_norm),
-        F32("mean", input.mean, 4),         F32("std", input.std, 4),
+        BOOL("events", input.events), BOOL("series", input.series),
+        BOOL("mask", input.mask),     BOOL("normalise", input.normalise),
+        U32("n_norm", input.n_norm),  F32("mean", input.mean, 4),
+        F32("std", input.std, 4),
     };
     static const struct ir_attr_info repeat[] = {U32("times", repeat)};
     static const struct ir_attr_info conv[] = {
@@ -91,6 +92,16 @@ const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
         {"lowering", IR_ATTR_WORD, offsetof(struct ir_node, a.attention.lowering), 1, lowerings,
          false},
     };
+    static const struct ir_attr_info layernorm[] = {
+        F32("eps", norm.eps, 1),
+        BOOL("sample", norm.sample),
+    };
+    static const struct ir_attr_info slice[] = {U32("begin", slice.begin),
+                                                U32("count", slice.count)};
+    static const struct ir_attr_info patches[] = {U32("size", patch)};
+    static const struct ir_attr_info softmax[] = {U32("heads", attention.heads),
+                                                  F32("scale", attention.scale, 1)};
+    static const struct ir_attr_info mean[] = {BOOL("over_time", over_time)};
     static const struct ir_attr_info reshape[] = {WORD("to", reshape.to, layouts)};
     static const struct ir_attr_info delay[] = {U32("steps", delay.steps)};
     static const struct ir_attr_info encode[] = {
@@ -120,6 +131,9 @@ const struct ir_attr_info *ir_attr_table(enum ir_op op, uint32_t *out_n)
         [IR_OP_RESHAPE] = ENTRY(reshape),     [IR_OP_DELAY] = ENTRY(delay),
         [IR_OP_ENCODE] = ENTRY(encode),       [IR_OP_READOUT] = ENTRY(readout),
         [IR_OP_MEMBRANE] = ENTRY(membrane),   [IR_OP_LAG] = ENTRY(lag),
+        [IR_OP_LAYERNORM] = ENTRY(layernorm), [IR_OP_SLICE] = ENTRY(slice),
+        [IR_OP_PATCHES] = ENTRY(patches),     [IR_OP_SOFTMAX_ATTENTION] = ENTRY(softmax),
+        [IR_OP_MEAN] = ENTRY(mean),
     };
     *out_n = (unsigned)op < IR_OP_COUNT ? tables[op].n : 0;
     return *out_n ? tables[op].info : NULL;

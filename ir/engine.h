@@ -8,7 +8,8 @@
 
 struct pool;
 
-/* Input images: f32, [n, T, C, H, W] for event models (T as in the module), else [n, C, H, W]. */
+/* Input images: f32, [n, T, C, H, W] for event models (T as in the module), else [n, C, H, W];
+ * behind each image the values of the module's masks, in node order (ir_input_values in all). */
 struct engine_input {
     uint32_t n_images;
     const float *data;
@@ -47,7 +48,7 @@ struct engine_stats {
 
 struct engine_run {
     struct engine_input input;
-    float *logits;       /* [n_images, classes], may be NULL */
+    float *logits;       /* [n_images, classes]: all outputs in node order, may be NULL */
     int64_t *features;   /* quantised: [n_images, channels] counts, may be NULL */
     float *features_f32; /* float: [n_images, channels] means, may be NULL */
     const struct engine_recorder *recorder;

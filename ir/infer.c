@@ -10,37 +10,12 @@
 
 #include <math.h>
 
+#include "ir/infer_internal.h"
 #include "ir/ir_private.h"
 #include "ir/ir_text.h"
 
-/* One inference under way. */
-struct infer {
-    const struct ir_module *m;
-    const struct ir_node *n;
-    struct diag_list *d;
-    const char *op;
-    struct ir_type *out;
-};
-
-static const struct ir_type *operand(const struct infer *c, uint32_t i)
-{
-    return &c->m->node[c->n->operand[i]].type;
-}
-
-static const struct ir_param *param(const struct infer *c, uint32_t i)
-{
-    return &c->m->param[c->n->param[i]];
-}
-
-static const char *value_name(const struct infer *c, uint32_t i)
-{
-    const char *name = c->m->node[c->n->operand[i]].name;
-    return name ? name : "";
-}
-
-/* Texts of two shapes for one message; `show` prints either. */
-static spk_status shape_error(const struct infer *c, const char *code, const char *what,
-                              const struct ir_type *a, const struct ir_type *b)
+spk_status infer_shape_error(const struct infer *c, const char *code, const char *what,
+                             const struct ir_type *a, const struct ir_type *b)
 {
     struct strbuf x = {0}, y = {0};
     ir_shape_text(a, &x);
@@ -53,8 +28,8 @@ static spk_status shape_error(const struct infer *c, const char *code, const cha
     return s;
 }
 
-static spk_status param_error(const struct infer *c, uint32_t i, const char *role,
-                              const char *expected)
+spk_status infer_param_error(const struct infer *c, uint32_t i, const char *role,
+                             const char *expected)
 {
     const struct ir_param *p = param(c, i);
     struct strbuf dims = {0};
@@ -70,22 +45,20 @@ static enum ir_num stage_num(const struct infer *c)
     return c->m->stage == IR_STAGE_QUANTISED ? IR_I32 : IR_F32;
 }
 
-/* Per-channel tensor [channels]. */
-static spk_status need_channels(const struct infer *c, uint32_t i, const char *role, uint32_t n)
+spk_status infer_need_channels(const struct infer *c, uint32_t i, const char *role, uint32_t n)
 {
     const struct ir_param *p = param(c, i);
     if (p->rank == 1 && p->dim[0] == n)
         return SPK_OK;
     struct strbuf expected = {0};
     strbuf_printf(&expected, "[%u], one entry per channel", n);
-    spk_status s = param_error(c, i, role, strbuf_cstr(&expected));
+    spk_status s = infer_param_error(c, i, role, strbuf_cstr(&expected));
     strbuf_fini(&expected);
     return s;
 }
 
-/* Per-channel or per-neuron tensor: [channels], or [channels, height, width]. */
-static spk_status need_elements(const struct infer *c, uint32_t i, const char *role,
-                                const struct ir_type *t)
+spk_status infer_need_elements(const struct infer *c, uint32_t i, const char *role,
+                               const struct ir_type *t)
 {
     const struct ir_param *p = param(c, i);
     if (p->rank == 1 && p->dim[0] == t->channels)
@@ -94,7 +67,7 @@ static spk_status need_elements(const struct infer *c, uint32_t i, const char *r
         return SPK_OK;
     struct strbuf expected = {0};
     strbuf_printf(&expected, "[%u] or [%u, %u, %u]", t->channels, t->channels, t->height, t->width);
-    spk_status s = param_error(c, i, role, strbuf_cstr(&expected));
+    spk_status s = infer_param_error(c, i, role, strbuf_cstr(&expected));
     strbuf_fini(&expected);
     return s;
 }
@@ -104,15 +77,14 @@ static bool events(enum ir_kind k)
     return k == IR_SPIKE || k == IR_COUNT;
 }
 
-/* All operands have the shape and number of steps of the first. */
-static spk_status need_equal(const struct infer *c)
+spk_status infer_need_equal(const struct infer *c)
 {
     const struct ir_type *a = operand(c, 0);
     for (uint32_t i = 1; i < c->n->n_operands; i++) {
         const struct ir_type *b = operand(c, i);
         if (a->layout != b->layout || a->channels != b->channels || a->height != b->height ||
             a->width != b->width) {
-            spk_status s = shape_error(c, "E0304", "operands must have equal shapes", a, b);
+            spk_status s = infer_shape_error(c, "E0304", "operands must have equal shapes", a, b);
             if (a->layout != b->layout)
                 diag_help_set(c->d, "bring one of them into the layout of the other "
                                     "with reshape");
@@ -145,14 +117,16 @@ static spk_status infer_input(const struct infer *c)
 {
     const struct ir_attr_input *a = &c->n->a.input;
     *c->out = c->n->type;
-    c->out->kind = a->events ? IR_COUNT : IR_REAL;
+    c->out->kind = a->mask ? IR_SPIKE : a->events ? IR_COUNT : IR_REAL;
     c->out->num = IR_F32;
     c->out->timesteps = a->events || a->series ? c->m->timesteps : 1;
-    if (a->events && a->series)
+    if ((a->events && a->series) || (a->mask && (a->events || a->series || a->normalise)))
         return diag_error(c->d, c->n->span, "E0307",
-                          "input: frames are either event counts or real values");
+                          "input: frames are either event counts, real values or a mask");
     if (!a->events)
-        c->out->bound = 0;
+        c->out->bound = a->mask;
+    if (a->mask && (c->out->channels != 1 || c->out->layout != IR_CHW))
+        return infer_shape_error(c, "E0303", "a mask is laid out [1, height, width]", c->out, NULL);
     if (a->n_norm > 4 || (a->n_norm && a->n_norm != c->out->channels))
         return diag_error(c->d, c->n->span, "E0307",
                           "input: %u normalisation constants for %u channels", a->n_norm,
@@ -193,8 +167,8 @@ static spk_status conv_shape(const struct infer *c, const struct ir_attr_conv *a
 {
     const struct ir_type *x = operand(c, 0);
     if (x->layout != IR_CHW)
-        return shape_error(c, "E0303", "needs an operand laid out [channels, height, width]", x,
-                           NULL);
+        return infer_shape_error(c, "E0303", "needs an operand laid out [channels, height, width]",
+                                 x, NULL);
     if (!a->kernel_h || !a->kernel_w || !a->stride_h || !a->stride_w)
         return diag_error(c->d, c->n->span, "E0307", "%s: kernel and stride must be at least 1",
                           c->op);
@@ -205,13 +179,13 @@ static spk_status conv_shape(const struct infer *c, const struct ir_attr_conv *a
         ir_shape_text(x, &in);
         strbuf_printf(&expected, "[out, %u, %u, %u] for an operand %s", x->channels, a->kernel_h,
                       a->kernel_w, strbuf_cstr(&in));
-        spk_status s = param_error(c, 0, "weight", strbuf_cstr(&expected));
+        spk_status s = infer_param_error(c, 0, "weight", strbuf_cstr(&expected));
         strbuf_fini(&expected);
         strbuf_fini(&in);
         return s;
     }
     if (c->n->n_params > 1)
-        SPK_TRY(need_channels(c, 1, "bias", w->dim[0]));
+        SPK_TRY(infer_need_channels(c, 1, "bias", w->dim[0]));
     c->out->channels = w->dim[0];
     c->out->height = window(x->height, a->kernel_h, a->stride_h, a->pad_h);
     c->out->width = window(x->width, a->kernel_w, a->stride_w, a->pad_w);
@@ -224,7 +198,7 @@ static spk_status conv_shape(const struct infer *c, const struct ir_attr_conv *a
 
 static spk_status infer_conv2d(const struct infer *c)
 {
-    SPK_TRY(need_equal(c));
+    SPK_TRY(infer_need_equal(c));
     *c->out = *operand(c, 0);
     SPK_TRY(conv_shape(c, &c->n->a.conv));
     c->out->kind = IR_CURRENT;
@@ -242,20 +216,20 @@ static spk_status linear_shape(const struct infer *c)
         struct strbuf expected = {0}, in = {0};
         ir_shape_text(x, &in);
         strbuf_printf(&expected, "[out, %u] for an operand %s", x->channels, strbuf_cstr(&in));
-        spk_status s = param_error(c, 0, "weight", strbuf_cstr(&expected));
+        spk_status s = infer_param_error(c, 0, "weight", strbuf_cstr(&expected));
         strbuf_fini(&expected);
         strbuf_fini(&in);
         return s;
     }
     if (c->n->n_params > 1)
-        SPK_TRY(need_channels(c, 1, "bias", w->dim[0]));
+        SPK_TRY(infer_need_channels(c, 1, "bias", w->dim[0]));
     c->out->channels = w->dim[0];
     return SPK_OK;
 }
 
 static spk_status infer_linear(const struct infer *c)
 {
-    SPK_TRY(need_equal(c));
+    SPK_TRY(infer_need_equal(c));
     *c->out = *operand(c, 0);
     SPK_TRY(linear_shape(c));
     c->out->kind = IR_CURRENT;
@@ -269,7 +243,7 @@ static spk_status infer_batchnorm(const struct infer *c)
     static const char *const roles[] = {"weight", "bias", "running_mean", "running_var"};
     *c->out = *operand(c, 0);
     for (uint32_t i = 0; i < 4; i++)
-        SPK_TRY(need_channels(c, i, roles[i], c->out->channels));
+        SPK_TRY(infer_need_channels(c, i, roles[i], c->out->channels));
     if (!(c->n->a.eps >= 0.0f) || !isfinite(c->n->a.eps))
         return diag_error(c->d, c->n->span, "E0307",
                           "batchnorm: eps must be finite and not negative");
@@ -283,7 +257,7 @@ static spk_status infer_batchnorm(const struct infer *c)
 static spk_status infer_scale(const struct infer *c)
 {
     *c->out = *operand(c, 0);
-    SPK_TRY(need_elements(c, 0, "scale", c->out));
+    SPK_TRY(infer_need_elements(c, 0, "scale", c->out));
     if (c->m->stage == IR_STAGE_QUANTISED)
         return diag_error(c->d, c->n->span, "E0309", "scale: works on f32 only");
     c->out->kind = IR_CURRENT;
@@ -312,9 +286,9 @@ static spk_status infer_neuron(const struct infer *c)
                           "neuron: takes a threshold and a bias, found %u params", c->n->n_params);
     for (uint32_t i = 0; i < c->n->n_params; i++) {
         if (c->m->stage == IR_STAGE_QUANTISED)
-            SPK_TRY(need_channels(c, i, roles[i], x->channels));
+            SPK_TRY(infer_need_channels(c, i, roles[i], x->channels));
         else
-            SPK_TRY(need_elements(c, i, "param", x));
+            SPK_TRY(infer_need_elements(c, i, "param", x));
     }
     c->out->kind = spikes ? IR_SPIKE : IR_CURRENT;
     c->out->num = stage_num(c);
@@ -340,7 +314,7 @@ static spk_status infer_lag(const struct infer *c)
 /* add and delay: a sum of spikes and counts is a count; add also sums currents or reals. */
 static spk_status infer_sum(const struct infer *c, bool analog)
 {
-    SPK_TRY(need_equal(c));
+    SPK_TRY(infer_need_equal(c));
     *c->out = *operand(c, 0);
     bool all_events = true, all_same = true;
     for (uint32_t i = 0; i < c->n->n_operands; i++) {
@@ -381,8 +355,8 @@ static spk_status infer_maxpool(const struct infer *c)
     const struct ir_type *x = operand(c, 0);
     *c->out = *x;
     if (x->layout != IR_CHW)
-        return shape_error(c, "E0303", "needs an operand laid out [channels, height, width]", x,
-                           NULL);
+        return infer_shape_error(c, "E0303", "needs an operand laid out [channels, height, width]",
+                                 x, NULL);
     if (!a->kernel || !a->stride)
         return diag_error(c->d, c->n->span, "E0307",
                           "maxpool: kernel and stride must be at least 1");
@@ -400,36 +374,40 @@ static spk_status infer_maxpool(const struct infer *c)
                       x->height + 2u * a->pad, x->width + 2u * a->pad);
 }
 
+spk_status infer_need_heads(const struct infer *c, const struct ir_type *q, uint32_t heads)
+{
+    if (heads && q->channels % heads == 0)
+        return SPK_OK;
+    spk_status s = diag_error(c->d, c->n->span, "E0308", "%s: dim %u is not divisible by heads %u",
+                              c->op, q->channels, heads);
+    if (heads) {
+        uint32_t below = q->channels / heads * heads;
+        uint64_t above = (uint64_t)below + heads;
+        if (below)
+            diag_help_set(c->d, "nearest: %u, %llu", below, (unsigned long long)above);
+        else
+            diag_help_set(c->d, "nearest: %llu", (unsigned long long)above);
+    }
+    return s;
+}
+
 static spk_status infer_attention(const struct infer *c)
 {
     const struct ir_attr_attention *a = &c->n->a.attention;
     const struct ir_type *q = operand(c, 0);
     if (q->layout != IR_CN && q->layout != IR_NC)
-        return shape_error(c, "E0303",
-                           "needs tokens, laid out [channels, tokens] or [tokens, "
-                           "channels]",
-                           q, NULL);
-    SPK_TRY(need_equal(c));
+        return infer_shape_error(c, "E0303",
+                                 "needs tokens, laid out [channels, tokens] or [tokens, "
+                                 "channels]",
+                                 q, NULL);
+    SPK_TRY(infer_need_equal(c));
     for (uint32_t i = 0; i < 3; i++) {
         if (!events(operand(c, i)->kind))
             return diag_error(c->d, c->n->span, "E0309",
                               "attention: %c must be spikes or counts, it is %s", "qkv"[i],
                               ir_kind_name(operand(c, i)->kind));
     }
-    if (!a->heads || q->channels % a->heads) {
-        spk_status s =
-            diag_error(c->d, c->n->span, "E0308", "attention: dim %u is not divisible by heads %u",
-                       q->channels, a->heads);
-        if (a->heads) {
-            uint32_t below = q->channels / a->heads * a->heads;
-            uint64_t above = (uint64_t)below + a->heads;
-            if (below)
-                diag_help_set(c->d, "nearest: %u, %llu", below, (unsigned long long)above);
-            else
-                diag_help_set(c->d, "nearest: %llu", (unsigned long long)above);
-        }
-        return s;
-    }
+    SPK_TRY(infer_need_heads(c, q, a->heads));
     if (!(a->scale > 0.0f) || !isfinite(a->scale))
         return diag_error(c->d, c->n->span, "E0307", "attention: scale must be finite and above 0");
     *c->out = *q;
@@ -439,15 +417,18 @@ static spk_status infer_attention(const struct infer *c)
     return SPK_OK;
 }
 
+/* mean over all positions and steps, or over the steps alone; readout */
 static spk_status infer_mean(const struct infer *c)
 {
     *c->out = *operand(c, 0);
     c->out->kind = IR_REAL;
     c->out->num = IR_F32;
-    c->out->layout = IR_C;
     c->out->timesteps = 1;
-    c->out->height = c->out->width = 1;
     c->out->bound = 0;
+    if (c->n->op == IR_OP_MEAN && c->n->a.over_time)
+        return SPK_OK;
+    c->out->layout = IR_C;
+    c->out->height = c->out->width = 1;
     return SPK_OK;
 }
 
@@ -470,7 +451,7 @@ static spk_status infer_reshape(const struct infer *c)
     }
     uint64_t tokens = ir_type_positions(x);
     if (tokens > UINT32_MAX)
-        return shape_error(c, "E0310", "too many positions for tokens", x, NULL);
+        return infer_shape_error(c, "E0310", "too many positions for tokens", x, NULL);
     c->out->layout = to;
     c->out->height = 1;
     c->out->width = (uint32_t)tokens;
@@ -511,7 +492,7 @@ static spk_status infer_encode(const struct infer *c)
 
 static spk_status infer_readout(const struct infer *c)
 {
-    SPK_TRY(need_equal(c));
+    SPK_TRY(infer_need_equal(c));
     for (uint32_t i = 0; i < c->n->n_operands; i++) {
         if (!events(operand(c, i)->kind))
             return diag_error(c->d, c->n->span, "E0309",
@@ -590,6 +571,22 @@ static spk_status dispatch(const struct infer *c)
         return infer_delay(c);
     case IR_OP_ENCODE:
         return infer_encode(c);
+    case IR_OP_MASK:
+        return infer_mask(c);
+    case IR_OP_OFFSET:
+        return infer_offset(c);
+    case IR_OP_LAYERNORM:
+        return infer_layernorm(c);
+    case IR_OP_GELU:
+        return infer_gelu(c);
+    case IR_OP_SLICE:
+        return infer_slice(c);
+    case IR_OP_PATCHES:
+        return infer_patches(c);
+    case IR_OP_SOFTMAX_ATTENTION:
+        return infer_softmax_attention(c);
+    case IR_OP_MSE:
+        return infer_mse(c);
     case IR_OP_MEAN:
         return infer_mean(c);
     case IR_OP_READOUT:
@@ -607,7 +604,7 @@ static spk_status check_result(const struct infer *c)
 {
     const struct ir_type *t = c->out;
     if (!t->channels || !t->height || !t->width)
-        return shape_error(c, "E0310", "every axis must be at least 1", t, NULL);
+        return infer_shape_error(c, "E0310", "every axis must be at least 1", t, NULL);
     if ((unsigned)t->layout > IR_C || (t->layout != IR_CHW && t->height != 1) ||
         (t->layout == IR_C && t->width != 1))
         return diag_error(c->d, c->n->span, "E0310",
@@ -619,7 +616,7 @@ static spk_status check_result(const struct infer *c)
     uint64_t n;
     if (__builtin_mul_overflow(ir_type_positions(t), (uint64_t)t->channels, &n) ||
         n > IR_MAX_ELEMENTS)
-        return shape_error(c, "E0310", "more than 2^40 elements", t, NULL);
+        return infer_shape_error(c, "E0310", "more than 2^40 elements", t, NULL);
     return SPK_OK;
 }
 

@@ -164,6 +164,13 @@ struct ir_attr_conv {
     uint16_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
     uint8_t shift; /* quantised: a weight q stands for q << shift membrane units */
 };
+struct ir_attr_norm {
+    float eps;
+    bool sample; /* variance over n - 1 instead of n */
+};
+struct ir_attr_slice {
+    uint32_t begin, count; /* channels */
+};
 struct ir_attr_pool {
     uint16_t kernel, stride, pad;
 };
@@ -207,6 +214,7 @@ struct ir_attr_readout {
 struct ir_attr_input {
     bool events;    /* event counts, a frame per step */
     bool series;    /* real values, a frame per step; neither: one frame, for `repeat` */
+    bool mask;      /* a second input, for op mask: 1 where a position is hidden, else 0 */
     bool normalise; /* IDX bytes: x = (byte/255 - mean[c]) / std[c] */
     float mean[4], std[4];
     uint32_t n_norm;
@@ -245,6 +253,10 @@ struct ir_node {
         struct ir_attr_reshape reshape;
         struct ir_attr_delay delay;
         struct ir_attr_lag lag;
+        struct ir_attr_norm norm; /* layernorm */
+        struct ir_attr_slice slice;
+        uint32_t patch;  /* patches: side of a patch */
+        bool over_time;  /* mean: over time alone, positions stay */
         float eps;       /* batchnorm: params weight, bias, running_mean, running_var */
         uint32_t repeat; /* repeat: T */
     } a;
@@ -294,6 +306,12 @@ spk_status ir_add_param(struct ir_module *m, const struct ir_param *p,
 spk_status ir_add_neuron(struct ir_module *m, const struct ir_neuron *n,
                          uint32_t *out_id) SPK_CHECKED; /* deduplicates equal programs */
 uint32_t ir_find_value(const struct ir_module *m, const char *name); /* IR_NONE if absent */
+/* The input that is no mask; IR_NONE where there is none. */
+uint32_t ir_input(const struct ir_module *m);
+/* What a caller gives for an image, and gets: the values of all inputs, all steps of the first,
+ * then the masks in node order; those of all outputs (one step) in node order.               */
+uint64_t ir_input_values(const struct ir_module *m);
+uint64_t ir_output_values(const struct ir_module *m);
 uint32_t ir_find_param(const struct ir_module *m, const char *name);
 
 /* Shape inference of one node from its operands and params (docs/ir.md has the rules);

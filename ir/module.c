@@ -312,6 +312,32 @@ uint32_t ir_find_param(const struct ir_module *m, const char *name)
     return find(m, true, name);
 }
 
+uint32_t ir_input(const struct ir_module *m)
+{
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        if (m->node[i].op == IR_OP_INPUT && !m->node[i].a.input.mask)
+            return i;
+    return IR_NONE;
+}
+
+uint64_t ir_input_values(const struct ir_module *m)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        if (m->node[i].op == IR_OP_INPUT)
+            n += m->node[i].type.timesteps * ir_type_elements(&m->node[i].type);
+    return n;
+}
+
+uint64_t ir_output_values(const struct ir_module *m)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < m->n_nodes; i++)
+        if (m->node[i].op == IR_OP_OUTPUT)
+            n += ir_type_elements(&m->node[i].type);
+    return n;
+}
+
 static spk_status clone_data(struct ir_module *c, struct ir_param *p)
 {
     if (!p->data)

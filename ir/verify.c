@@ -242,6 +242,7 @@ static void check_lowered_node(struct verify *v, uint32_t id)
         break;
     case IR_OP_MEAN:
         need(v, id, !quantised, "E0322", "mean must have become a read-out");
+        need(v, id, !n->a.over_time, "E0322", "a mean over time alone exists in stage model only");
         break;
     case IR_OP_ADD:
         if (n->type.kind == IR_CURRENT) {
@@ -280,6 +281,14 @@ static void check_lowered_node(struct verify *v, uint32_t id)
         break;
     case IR_OP_SCALE:
     case IR_OP_MEMBRANE:
+    case IR_OP_MASK:
+    case IR_OP_OFFSET:
+    case IR_OP_LAYERNORM:
+    case IR_OP_GELU:
+    case IR_OP_SLICE:
+    case IR_OP_PATCHES:
+    case IR_OP_SOFTMAX_ATTENTION:
+    case IR_OP_MSE:
         broken(v, id, "E0322", "this op exists in stage model only");
         break;
     default:
@@ -391,7 +400,8 @@ static void module_need(struct verify *v, bool holds, const char *code, const ch
 static void check_module(struct verify *v)
 {
     const struct ir_module *m = v->m;
-    uint32_t inputs = 0, outputs = 0;
+    uint32_t inputs = 0, masks = 0, outputs = 0;
+    bool model = m->stage == IR_STAGE_MODEL, order = true;
     module_need(v, (unsigned)m->stage <= IR_STAGE_QUANTISED, "E0322", "unknown stage");
     module_need(v, m->timesteps >= 1 && m->timesteps <= IR_MAX_TIMESTEPS, "E0312",
                 "time steps must be 1..65535");
@@ -400,11 +410,18 @@ static void check_module(struct verify *v)
     module_need(v, m->declared_rate >= 0.0f && isfinite(m->declared_rate), "E0307",
                 "the declared rate must be finite and not negative");
     for (uint32_t i = 0; i < m->n_nodes; i++) {
-        inputs += m->node[i].op == IR_OP_INPUT;
+        bool input = m->node[i].op == IR_OP_INPUT, mask = input && m->node[i].a.input.mask;
+        order = order && !(input && !mask && masks);
+        inputs += input && !mask;
+        masks += mask;
         outputs += m->node[i].op == IR_OP_OUTPUT;
     }
+    module_need(v, ir_output_values(m) <= UINT32_MAX, "E0310",
+                "its outputs have 2^32 values or more");
     module_need(v, inputs <= 1, "E0322", "has more than one input");
-    module_need(v, outputs <= 1, "E0322", "has more than one output");
+    module_need(v, order, "E0322", "its input stands before the masks");
+    module_need(v, model || masks == 0, "E0322", "masks exist in stage model only");
+    module_need(v, model || outputs <= 1, "E0322", "has more than one output");
 }
 
 static spk_status verify_all(struct verify *v)

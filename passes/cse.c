@@ -83,9 +83,23 @@ static bool same_attributes(const struct ir_node *a, const struct ir_node *b)
         return a->a.repeat == b->a.repeat;
     case IR_OP_LAG: /* feedbacks have no operands and are not merged */
         return a->a.lag.steps == b->a.lag.steps;
-    case IR_OP_ADD:
     case IR_OP_MEAN:
+        return a->a.over_time == b->a.over_time;
+    case IR_OP_LAYERNORM:
+        return same_float(a->a.norm.eps, b->a.norm.eps) && a->a.norm.sample == b->a.norm.sample;
+    case IR_OP_SLICE:
+        return a->a.slice.begin == b->a.slice.begin && a->a.slice.count == b->a.slice.count;
+    case IR_OP_PATCHES:
+        return a->a.patch == b->a.patch;
+    case IR_OP_SOFTMAX_ATTENTION:
+        return a->a.attention.heads == b->a.attention.heads &&
+               same_float(a->a.attention.scale, b->a.attention.scale);
+    case IR_OP_ADD:
     case IR_OP_SCALE:
+    case IR_OP_MASK:
+    case IR_OP_OFFSET:
+    case IR_OP_GELU:
+    case IR_OP_MSE:
         return true;
     case IR_OP_INPUT: /* never merged */
     case IR_OP_OUTPUT:

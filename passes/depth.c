@@ -114,6 +114,7 @@ uint32_t depth_of_node(const struct ir_module *m, const struct tgt *t, uint32_t 
     case IR_OP_READOUT: /* the host aligns by itself */
     case IR_OP_OUTPUT:
     case IR_OP_MEAN:
+    case IR_OP_MSE:
         return 0;
     case IR_OP_CONV2D:
     case IR_OP_LINEAR:
@@ -123,6 +124,13 @@ uint32_t depth_of_node(const struct ir_module *m, const struct tgt *t, uint32_t 
     case IR_OP_MEMBRANE:
     case IR_OP_ADD:
     case IR_OP_RESHAPE:
+    case IR_OP_MASK: /* what follows exists in stage model only */
+    case IR_OP_OFFSET:
+    case IR_OP_LAYERNORM:
+    case IR_OP_GELU:
+    case IR_OP_SLICE:
+    case IR_OP_PATCHES:
+    case IR_OP_SOFTMAX_ATTENTION:
     case IR_OP_COUNT:
         break;
     }

@@ -8,7 +8,8 @@
  *     x, with divisor tokens * T: the chip's spikes are counted, the host does the rest.
  * Refused, with the value and the remedy: batch norms that could not be folded, max-pooling or
  * attention of a sum (an OR and a product of bits need spikes), sums of currents in front of a
- * neuron (membrane shortcuts), a mean that is not the head's.
+ * neuron (membrane shortcuts), a mean that is not the head's, masks, softmax attention and other
+ * ops of ordinary networks.
  *
  * Every recorded value keeps its name, shape and numbers. Float sums of the projections are
  * formed summand by summand afterwards, which for ordinary weights may move a last bit.
@@ -19,6 +20,7 @@
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 #include "support/alloc.h"
+#include "support/strbuf.h"
 
 struct terms {
     uint32_t *id; /* destination ids, in an arena of the pass */
@@ -202,6 +204,35 @@ static spk_status need_spikes(struct lowering *l, uint32_t id, const char *what)
     return set_self(l, id);
 }
 
+/* A chip's host gives one output, the linear head on counts of spikes. */
+static spk_status check_output(struct lowering *l, uint32_t id)
+{
+    const struct ir_module *m = l->rw.src;
+    for (uint32_t i = 0; i < id; i++)
+        if (m->node[i].op == IR_OP_OUTPUT)
+            return fail(l, id, "E0735", "a second output cannot be read out",
+                        "a chip's host computes one; run the model with 'spikec run'");
+    if (is_head(l, m->node[id].operand[0]) || m->node[m->node[id].operand[0]].op == IR_OP_READOUT)
+        return SPK_OK;
+    return fail(l, id, "E0734", "an output that is not the head's cannot be read out",
+                "end the model with linear(mean(x, tokens, time), classes)");
+}
+
+/* Ops of ordinary networks: chips have cores for none of them. */
+static spk_status refuse_ordinary(struct lowering *l, uint32_t id)
+{
+    struct strbuf what = {0};
+    strbuf_printf(&what, "'%s' is an op of ordinary networks and cannot be mapped",
+                  ir_op_info(l->rw.src->node[id].op)->name);
+    spk_status status =
+        what.status != SPK_OK
+            ? what.status
+            : fail(l, id, "E0714", strbuf_cstr(&what),
+                   "chips run what leads to a mean(x, time); run the whole with 'spikec run'");
+    strbuf_fini(&what);
+    return status;
+}
+
 static spk_status lower_node(struct lowering *l, uint32_t id)
 {
     switch (l->rw.src->node[id].op) {
@@ -214,7 +245,28 @@ static spk_status lower_node(struct lowering *l, uint32_t id)
     case IR_OP_LINEAR:
         return is_head(l, id) ? lower_head(l, id) : lower_projection(l, id);
     case IR_OP_MEAN:
+        if (l->rw.src->node[id].a.over_time)
+            return fail(l, id, "E0715", "a mean over time alone cannot be read out",
+                        "end the model with linear(mean(x, tokens, time), classes); pass encoder "
+                        "does so with what leads here");
         return check_mean(l, id);
+    case IR_OP_SOFTMAX_ATTENTION:
+        return fail(l, id, "E0712",
+                    "softmax attention cannot be mapped: it takes exponentials and quotients of "
+                    "real numbers, which no core computes",
+                    "attention(q, k, v, heads, scale) of spikes is what chips run; run this model "
+                    "with 'spikec run'");
+    case IR_OP_MASK:
+        return fail(l, id, "E0713",
+                    "a mask cannot be mapped: it is an input of training, and chips take one",
+                    "run the model with 'spikec run'; pass encoder leaves masks out");
+    case IR_OP_OFFSET:
+    case IR_OP_LAYERNORM:
+    case IR_OP_GELU:
+    case IR_OP_SLICE:
+    case IR_OP_PATCHES:
+    case IR_OP_MSE:
+        return refuse_ordinary(l, id);
     case IR_OP_BATCHNORM:
         return fail(l, id, "E0625",
                     "batch norm has no conv2d or linear before it to be "
@@ -244,9 +296,11 @@ static spk_status lower_node(struct lowering *l, uint32_t id)
             return fail(l, id, "E0629", "frames of real values cannot be brought onto a chip",
                         "a chip takes one image for all steps, or counts of events in each");
         break;
+    case IR_OP_OUTPUT:
+        SPK_TRY(check_output(l, id));
+        break;
     case IR_OP_ENCODE:
     case IR_OP_READOUT:
-    case IR_OP_OUTPUT:
     case IR_OP_DELAY:
     case IR_OP_COUNT:
         break;

@@ -106,6 +106,11 @@ spk_status passes_run(const struct pass_context *c, const char *pipeline,
 /* Checks a pipeline text without running it. */
 spk_status passes_check(const char *pipeline, struct diag_list *d) SPK_CHECKED;
 
+/* Of a module at stage MODEL: the last value of the spiking encoder of an autoencoder, that is what
+ * its only mean over time alone is taken of; IR_NONE where it has none. Pass `encoder` then keeps
+ * what leads there.                                                                           */
+uint32_t passes_encoder_end(const struct ir_module *m);
+
 /* How far the standard pipeline goes. */
 enum passes_level {
     PASSES_PREPARED,  /* float, lowered: what level R runs and a mapper can estimate */

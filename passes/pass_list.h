@@ -7,6 +7,8 @@
 
 spk_status pass_infer_shapes(const struct pass_context *c, const int64_t *options,
                              const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
+spk_status pass_encoder(const struct pass_context *c, const int64_t *options,
+                        const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 spk_status pass_hoist_constant(const struct pass_context *c, const int64_t *options,
                                const struct ir_module *in, struct ir_module **out) SPK_CHECKED;
 spk_status pass_cse(const struct pass_context *c, const int64_t *options,

@@ -17,6 +17,15 @@ static const struct pass
                 .run = pass_infer_shapes,
             },
             {
+                .name = "encoder",
+                .summary = "keep the spiking encoder of a masked autoencoder, without its masks",
+                .expects = "a module at stage 'model' with one mean over time of spikes",
+                .changes = "drops what follows that mean, and masks; reads out the channels' means",
+                .never = "values of the encoder where no patch is hidden",
+                .stages = PASS_ON_MODEL,
+                .run = pass_encoder,
+            },
+            {
                 .name = "hoist-constant",
                 .summary = "move repeat behind ops that act on each time step alone",
                 .expects = "a module at any stage",

@@ -485,6 +485,14 @@ static spk_status quantise_node(struct quantise *q, uint32_t id)
     case IR_OP_MEAN:
     case IR_OP_READOUT:
     case IR_OP_OUTPUT:
+    case IR_OP_MASK: /* refused by lower, as is all that follows */
+    case IR_OP_OFFSET:
+    case IR_OP_LAYERNORM:
+    case IR_OP_GELU:
+    case IR_OP_SLICE:
+    case IR_OP_PATCHES:
+    case IR_OP_SOFTMAX_ATTENTION:
+    case IR_OP_MSE:
     case IR_OP_COUNT:
         break;
     }

@@ -226,12 +226,11 @@ spk_status synth_images_make(const struct ir_module *m, uint32_t n, uint64_t see
     size_t count;
     spk_status status;
 
-    for (uint32_t i = 0; i < m->n_nodes && !in; i++)
-        in = m->node[i].op == IR_OP_INPUT ? &m->node[i] : NULL;
+    in = ir_input(m) != IR_NONE ? &m->node[ir_input(m)] : NULL;
     if (!in)
         return diag_internal(diags, spk_span_none, "E0693", "module %s has no input", m->name);
     n = n ? n : enough_images(m);
-    stride = in->type.timesteps * ir_type_elements(&in->type);
+    stride = ir_input_values(m); /* masks stay zero: nothing is hidden */
     if (!checked_mul_u64(stride, n, &total) || !checked_size_from_u64(total, &count))
         return SPK_ERR_NOMEM;
     status = spk_alloc_array(count, sizeof *s.data, &s.data);

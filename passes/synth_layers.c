@@ -19,7 +19,7 @@
 static bool passes_on(enum ir_op op)
 {
     return op == IR_OP_RESHAPE || op == IR_OP_REPEAT || op == IR_OP_DELAY || op == IR_OP_ADD ||
-           op == IR_OP_MAXPOOL;
+           op == IR_OP_MAXPOOL || op == IR_OP_MASK;
 }
 
 struct planner {

@@ -75,13 +75,15 @@ static spk_status fill_param(struct ir_module *m, uint32_t id, const uint64_t *f
     return status;
 }
 
-/* weight 1, variance 1; bias and mean are 0 already. */
+/* weight 1, of batch norms also variance 1; bias and mean are 0 already. */
 static void neutral_norms(const struct ir_module *m, float *const *data)
 {
     for (uint32_t i = 0; i < m->n_nodes; i++) {
         const struct ir_node *n = &m->node[i];
 
-        for (uint32_t k = 0; n->op == IR_OP_BATCHNORM && k < 4; k += 3)
+        const bool norm = n->op == IR_OP_BATCHNORM || n->op == IR_OP_LAYERNORM;
+
+        for (uint32_t k = 0; norm && k < n->n_params; k += 3)
             for (uint64_t c = 0; c < ir_param_elements(&m->param[n->param[k]]); c++)
                 data[n->param[k]][c] = 1.0f;
     }

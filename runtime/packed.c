@@ -230,6 +230,8 @@ static spk_status compute_node(struct ref_job *job, uint32_t id)
         return pk_encode(job, id);
     case IR_OP_MEAN:
     case IR_OP_READOUT:
+        if (n->op == IR_OP_MEAN && n->a.over_time)
+            return plainly(job, id);
         return small_counts(job->e->m, n) ? pk_read(job, id) : plainly(job, id);
     default:
         return plainly(job, id);

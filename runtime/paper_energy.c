@@ -59,7 +59,19 @@ static char *op_name(const struct ir_module *m, uint32_t id)
 /* Behind the mean: counted once, not per step. */
 static bool is_head(const struct ir_module *m, const struct ir_node *n)
 {
-    return n->op == IR_OP_LINEAR && m->node[n->operand[0]].op == IR_OP_MEAN;
+    const struct ir_node *in = n->op == IR_OP_LINEAR ? &m->node[n->operand[0]] : n;
+
+    return in->op == IR_OP_MEAN && !in->a.over_time && in != n;
+}
+
+/* Which values follow a mean over time: an ordinary network, computed once. */
+static void mark_once(const struct ir_module *m, bool *once)
+{
+    for (uint32_t i = 0; i < m->n_nodes; i++) {
+        once[i] = m->node[i].op == IR_OP_MEAN;
+        for (uint32_t k = 0; k < m->node[i].n_operands && !once[i]; k++)
+            once[i] = once[m->node[i].operand[k]];
+    }
 }
 
 static void fill_projection(const struct ir_module *m, const struct ir_node *n, const double *rate,
@@ -89,15 +101,22 @@ static void fill_attention(const struct ir_node *n, const double *rate, struct p
         op->sops = (double)NAN;
 }
 
-static spk_status add_op(const struct ir_module *m, uint32_t id, const double *rate,
+uint64_t paper_softmax_macs(const struct ir_type *q)
+{
+    return 2 * ir_type_elements(q) * ir_type_positions(q);
+}
+
+static spk_status add_op(const struct ir_module *m, uint32_t id, const double *rate, bool once,
                          struct paper_energy *out)
 {
     const struct ir_node *n = &m->node[id];
     struct paper_op *op = &out->op[out->n_ops];
 
-    *op = (struct paper_op){.node = id, .steps = m->timesteps};
+    *op = (struct paper_op){.node = id, .steps = once ? 1 : m->timesteps};
     if (n->op == IR_OP_ATTENTION)
         fill_attention(n, rate, op);
+    else if (n->op == IR_OP_SOFTMAX_ATTENTION)
+        op->macs = paper_softmax_macs(&n->type);
     else
         fill_projection(m, n, rate, op);
     op->name = op_name(m, id);
@@ -114,8 +133,16 @@ static spk_status add_op(const struct ir_module *m, uint32_t id, const double *r
     return SPK_OK;
 }
 
-static spk_status add_all(const struct ir_module *m, double *rate, struct paper_energy *out)
+static bool multiplies(enum ir_op op)
 {
+    return op == IR_OP_CONV2D || op == IR_OP_LINEAR || op == IR_OP_ATTENTION ||
+           op == IR_OP_SOFTMAX_ATTENTION;
+}
+
+static spk_status add_all(const struct ir_module *m, double *rate, bool *once,
+                          struct paper_energy *out)
+{
+    mark_once(m, once);
     for (uint32_t i = 0; i < m->n_nodes; i++) {
         const struct ir_node *n = &m->node[i];
 
@@ -125,8 +152,8 @@ static spk_status add_all(const struct ir_module *m, double *rate, struct paper_
             uint64_t in = m->node[n->operand[0]].type.channels;
 
             out->macs_float += (in + 1) * n->type.channels;
-        } else if (n->op == IR_OP_CONV2D || n->op == IR_OP_LINEAR || n->op == IR_OP_ATTENTION) {
-            SPK_TRY(add_op(m, i, rate, out));
+        } else if (multiplies(n->op)) {
+            SPK_TRY(add_op(m, i, rate, once[i], out));
         }
     }
     out->energy_mj = (PAPER_PJ_MAC * (double)out->macs_float + PAPER_PJ_SOP * out->sops) * 1e-9;
@@ -137,6 +164,7 @@ spk_status paper_energy_compute(const struct ir_module *m, const double *rate, s
                                 struct paper_energy *out)
 {
     double *all = NULL;
+    bool *once = NULL;
     spk_status status;
 
     *out = (struct paper_energy){.first_unknown = IR_NONE};
@@ -145,10 +173,13 @@ spk_status paper_energy_compute(const struct ir_module *m, const double *rate, s
                              "the papers' energy is defined on the model as written");
     SPK_TRY(spk_alloc_array(m->n_nodes, sizeof *out->op, &out->op));
     status = spk_alloc_array(m->n_nodes, sizeof *all, &all);
+    if (status == SPK_OK)
+        status = spk_alloc_array(m->n_nodes, sizeof *once, &once);
     if (status == SPK_OK) {
         memcpy(all, rate, m->n_nodes * sizeof *all);
-        status = add_all(m, all, out);
+        status = add_all(m, all, once, out);
     }
+    spk_free(once);
     spk_free(all);
     return status;
 }

@@ -6,7 +6,8 @@
  * mean of its input; one of real numbers T * MACs in float (the first convolution of a static
  * image, computed at every step as the papers count it). Attention takes
  * T * h * n * d * d * (min(fr_k, fr_v) + fr_q) SOPs whatever its order. The head, the linear layer
- * behind the mean, takes (channels + 1) * classes MACs once.                                  */
+ * behind the mean, takes (channels + 1) * classes MACs once. What follows a mean over time alone
+ * (the decoder of an autoencoder) is computed once, too, softmax attention with 2 N^2 D MACs.  */
 #ifndef SPIKEC_RUNTIME_PAPER_ENERGY_H
 #define SPIKEC_RUNTIME_PAPER_ENERGY_H
 
@@ -42,6 +43,9 @@ struct paper_energy {
  * unknown rates are no error. paper_energy_fini frees the result (also after an error).        */
 spk_status paper_energy_compute(const struct ir_module *m, const double *rate, struct diag_list *d,
                                 struct paper_energy *out) SPK_CHECKED;
+/* Multiply-accumulates of both products of softmax attention on q, k, v of this type, in one step:
+ * 2 N^2 D. Exponentials and quotients of the softmax, h N^2 of each, are not in them.          */
+uint64_t paper_softmax_macs(const struct ir_type *q);
 void paper_energy_fini(struct paper_energy *p);
 
 /* Mean of every value from engine_stats.sum of n_images images: rate[i] = sum / elements. */

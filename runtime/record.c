@@ -238,10 +238,42 @@ static spk_status add_outputs(struct st_writer *w, const char *name, uint32_t n_
     return data ? st_writer_add(w, name, ST_F32, 2, shape, data) : SPK_OK;
 }
 
+/* Every output as a tensor of its own. The copies live in `copy` until the file is written. */
+static spk_status add_named(struct st_writer *w, const struct record_outputs *o, uint32_t n_images,
+                            float *copy)
+{
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < o->module->n_nodes; i++) {
+        const struct ir_node *n = &o->module->node[i];
+        const struct ir_type *t = &n->type;
+        const size_t size = (size_t)ir_type_elements(t);
+        uint64_t shape[4] = {n_images, t->channels, t->height, t->width};
+        uint32_t rank = t->layout == IR_CHW ? 4 : t->layout == IR_C ? 2 : 3;
+
+        if (n->op != IR_OP_OUTPUT)
+            continue;
+        if (rank == 3)
+            shape[2] = t->width;
+        if (t->layout == IR_NC) {
+            shape[1] = t->width;
+            shape[2] = t->channels;
+        }
+        for (uint32_t k = 0; k < n_images; k++)
+            memcpy(copy + at * n_images + k * size, o->logits + (size_t)k * o->classes + at,
+                   size * sizeof *copy);
+        SPK_TRY(st_writer_add(w, n->name ? n->name : "output", ST_F32, rank, shape,
+                              copy + at * n_images));
+        at += size;
+    }
+    return SPK_OK;
+}
+
 spk_status record_save(const struct record *r, const struct record_outputs *outputs,
                        const char *path, struct diag_list *d)
 {
     struct st_writer *w = NULL;
+    float *copy = NULL;
     spk_status status = st_writer_create(&w);
 
     for (size_t i = 0; i < r->tensors.len && status == SPK_OK; i++) {
@@ -253,11 +285,16 @@ spk_status record_save(const struct record *r, const struct record_outputs *outp
     }
     if (status == SPK_OK && outputs)
         status = add_outputs(w, "features", r->n_images, outputs->channels, outputs->features);
-    if (status == SPK_OK && outputs)
+    if (status == SPK_OK && outputs && outputs->module)
+        status = spk_alloc_array_raw((size_t)outputs->classes * r->n_images, sizeof *copy, &copy);
+    if (status == SPK_OK && outputs && outputs->module)
+        status = add_named(w, outputs, r->n_images, copy);
+    else if (status == SPK_OK && outputs)
         status = add_outputs(w, "logits", r->n_images, outputs->classes, outputs->logits);
     if (status == SPK_OK)
         status = st_writer_save(w, path, d);
     st_writer_destroy(w);
+    spk_free(copy);
     return status;
 }
 

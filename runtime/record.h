@@ -59,10 +59,12 @@ int32_t record_get(const struct record *r, const struct record_tensor *t, uint32
                    uint32_t image, uint64_t i);
 
 /* Writes all tensors, then `features` [B, channels] and `logits` [B, classes] (either may be
- * NULL), atomically. */
+ * NULL), atomically. With a module, `logits` holds the values of all its outputs, image by image,
+ * and each output is written under its own name, [B, axes...]. */
 struct record_outputs {
     const float *features, *logits;
     uint32_t channels, classes;
+    const struct ir_module *module; /* or NULL */
 };
 spk_status record_save(const struct record *r, const struct record_outputs *outputs,
                        const char *path, struct diag_list *d) SPK_CHECKED;

@@ -71,12 +71,38 @@ static spk_status check_node(const struct engine *e, uint32_t id, struct diag_li
     return SPK_OK;
 }
 
+/* Where the values of the outputs go; without an output the first read-out is one. */
+static void plan_outputs(struct engine *e)
+{
+    const struct ir_module *m = e->m;
+    const bool outputs = ir_output_values(m) > 0;
+    uint32_t first = IR_NONE;
+
+    for (uint32_t i = 0; i < m->n_nodes; i++) {
+        const struct ir_node *n = &m->node[i];
+
+        e->logits_at[i] = UINT64_MAX;
+        if (n->op == IR_OP_READOUT && first == IR_NONE)
+            first = i;
+        if (n->op != IR_OP_OUTPUT)
+            continue;
+        e->logits_at[i] = e->logits_values;
+        e->logits_values += ir_type_elements(&n->type);
+    }
+    if (outputs || first == IR_NONE)
+        return;
+    e->logits_at[first] = 0;
+    e->logits_values = ir_type_elements(&m->node[first].type);
+}
+
 /* Last readers, special nodes, sizes. */
 static spk_status plan(struct engine *e, struct diag_list *d)
 {
     const struct ir_module *m = e->m;
 
-    e->input_node = e->logits_node = e->features_node = IR_NONE;
+    e->input_node = ir_input(m);
+    e->input_values = ir_input_values(m);
+    e->features_node = IR_NONE;
     for (uint32_t i = 0; i < m->n_nodes; i++) {
         const struct ir_node *n = &m->node[i];
         uint64_t items = n->type.timesteps * ir_type_elements(&n->type);
@@ -85,18 +111,15 @@ static spk_status plan(struct engine *e, struct diag_list *d)
         e->last_use[i] = i;
         for (uint32_t k = 0; k < n->n_operands; k++)
             e->last_use[n->operand[k]] = i;
-        if (n->op == IR_OP_INPUT)
-            e->input_node = i;
-        if (n->op == IR_OP_MEAN || n->op == IR_OP_READOUT)
+        if ((n->op == IR_OP_MEAN && !n->a.over_time) || n->op == IR_OP_READOUT)
             e->features_node = i;
-        if (n->op == IR_OP_OUTPUT || (n->op == IR_OP_READOUT && e->logits_node == IR_NONE))
-            e->logits_node = i;
         e->value_bytes += items * ref_elem_size(ref_elem_of(n));
         if (n->recorded)
             e->record_bytes += items * (ref_record_is_i32(&n->type) ? 4 : 1);
         if (is_projection(n) && !ref_is_head(m, n) && (!e->kind || e->kind->wants_weights(e, i)))
             SPK_TRY(ref_weights_plan(e, n, d, &e->weight[i]));
     }
+    plan_outputs(e);
     ref_loops_plan(e);
     if (e->input_node == IR_NONE)
         return diag_error(d, spk_span_none, "E0803", "module %s has no input", m->name);
@@ -140,6 +163,7 @@ void ref_engine_destroy(struct engine *e)
     spk_free(e->weight);
     spk_free(e->last_use);
     spk_free(e->loop_end);
+    spk_free(e->logits_at);
     spk_free(e);
 }
 
@@ -161,6 +185,8 @@ spk_status ref_engine_create(const struct ir_module *m, const struct ref_kind *k
         status = spk_alloc_array(m->n_nodes, sizeof *e->weight, &e->weight);
     if (status == SPK_OK)
         status = spk_alloc_array(m->n_nodes, sizeof *e->loop_end, &e->loop_end);
+    if (status == SPK_OK)
+        status = spk_alloc_array(m->n_nodes, sizeof *e->logits_at, &e->logits_at);
     if (status == SPK_OK)
         status = plan(e, d);
     if (status == SPK_OK)
@@ -220,8 +246,24 @@ spk_status ref_compute(struct ref_job *job, uint32_t id)
         return ref_attention(job, id);
     case IR_OP_ENCODE:
         return ref_encode(job, id);
+    case IR_OP_MASK:
+        return ref_mask(job, id);
+    case IR_OP_OFFSET:
+        return ref_offset(job, id);
+    case IR_OP_LAYERNORM:
+        return ref_layernorm(job, id);
+    case IR_OP_GELU:
+        return ref_gelu(job, id);
+    case IR_OP_SLICE:
+        return ref_slice(job, id);
+    case IR_OP_PATCHES:
+        return ref_patches(job, id);
+    case IR_OP_SOFTMAX_ATTENTION:
+        return ref_softmax_attention(job, id);
+    case IR_OP_MSE:
+        return ref_mse(job, id);
     case IR_OP_MEAN:
-        return ref_mean(job, id);
+        return n->a.over_time ? ref_mean_over_time(job, id) : ref_mean(job, id);
     case IR_OP_READOUT:
         return ref_readout(job, id);
     case IR_OP_COUNT:
@@ -262,13 +304,18 @@ static spk_status record(struct ref_job *job, uint32_t id)
     return status;
 }
 
-static void store_logits(const struct ref_job *job)
+/* An output's values in the layout of its type. */
+static void store_logits(const struct ref_job *job, uint32_t id)
 {
-    const struct ref_value *v = &job->value[job->e->logits_node];
-    uint64_t classes = ref_frame_size(v);
+    const struct ref_value *v = &job->value[id];
+    const bool turn = job->e->m->node[id].type.layout != IR_NC;
+    const uint64_t size = ref_frame_size(v);
 
-    if (job->run->logits && v->elem == REF_F32)
-        memcpy(job->run->logits + job->image * classes, ref_f32(v), classes * sizeof(float));
+    if (!job->run->logits || v->elem != REF_F32)
+        return;
+    float *out = job->run->logits + job->image * job->e->logits_values + job->e->logits_at[id];
+    for (uint64_t i = 0; i < size; i++)
+        out[turn ? i % v->channels * v->positions + i / v->channels : i] = ref_f32(v)[i];
 }
 
 spk_status ref_compute_node(struct ref_job *job, uint32_t id)
@@ -303,8 +350,8 @@ static spk_status run_image(struct ref_job *job)
             status = e->kind ? e->kind->tally(job, id) : ref_tally_value(job, id);
         if (status == SPK_OK && n->recorded && job->run->recorder)
             status = record(job, id);
-        if (status == SPK_OK && id == e->logits_node)
-            store_logits(job);
+        if (status == SPK_OK && e->logits_at[id] != UINT64_MAX)
+            store_logits(job, id);
         for (uint32_t k = 0; k < n->n_operands; k++)
             if (e->last_use[n->operand[k]] == id)
                 ref_release_node(job, n->operand[k]);
@@ -392,7 +439,7 @@ spk_status ref_check_input(const struct engine *e, const struct engine_input *in
                            struct diag_list *d)
 {
     const struct ir_node *n = &e->m->node[e->input_node];
-    uint64_t items = n->type.timesteps * ir_type_elements(&n->type);
+    uint64_t items = e->input_values, own = n->type.timesteps * ir_type_elements(&n->type);
     bool counts = n->type.kind == IR_COUNT || n->type.kind == IR_SPIKE;
     float most =
         counts && n->type.bound && n->type.bound < MAX_EVENT ? (float)n->type.bound : MAX_EVENT;
@@ -407,7 +454,11 @@ spk_status ref_check_input(const struct engine *e, const struct engine_input *in
             if (!isfinite(x[i]))
                 return diag_error(d, n->span, "E0804", "image %u: element %llu is not finite", k,
                                   (unsigned long long)i);
-            if (counts && !(x[i] >= 0.0f && x[i] <= most && x[i] == floorf(x[i])))
+            if (i >= own && x[i] != 0.0f && x[i] != 1.0f)
+                return diag_error(d, n->span, "E0804",
+                                  "image %u: element %llu of the mask is %g, it must be 0 or 1", k,
+                                  (unsigned long long)(i - own), (double)x[i]);
+            if (i < own && counts && !(x[i] >= 0.0f && x[i] <= most && x[i] == floorf(x[i])))
                 return diag_error(d, n->span, "E0804",
                                   "image %u: element %llu is %g, event counts are "
                                   "whole numbers from 0 to %g",

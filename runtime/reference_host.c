@@ -19,6 +19,13 @@ spk_status ref_input(struct ref_job *job, uint32_t id)
     struct ref_value *v = &job->value[id];
     uint64_t size;
 
+    /* The values of the inputs lie one after another. */
+    for (uint32_t i = 0; i < id; i++) {
+        const struct ir_type *t = &job->e->m->node[i].type;
+
+        if (job->e->m->node[i].op == IR_OP_INPUT)
+            image += t->timesteps * ir_type_elements(t);
+    }
     SPK_TRY(ref_value_create(job, id, type->timesteps));
     size = ref_frame_size(v);
     for (uint32_t t = 0; t < v->frames; t++) {

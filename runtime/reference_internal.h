@@ -69,7 +69,9 @@ struct engine {
     uint64_t scratch_bytes;      /* of the largest re-laid weights */
     uint32_t *loop_end; /* [n_nodes] last node of the loop that begins here, else IR_NONE */
     bool loops;         /* there are feedbacks */
-    uint32_t input_node, logits_node, features_node; /* IR_NONE where there is none */
+    uint32_t input_node, features_node;   /* IR_NONE where there is none */
+    uint64_t input_values, logits_values; /* of an image: all inputs, all outputs */
+    uint64_t *logits_at; /* [n_nodes] place of an output among them, else UINT64_MAX */
 };
 
 /* Statistics of one image, merged in image order. */
@@ -201,6 +203,15 @@ spk_status ref_lag(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_sum(struct ref_job *job, uint32_t id) SPK_CHECKED; /* add, delay */
 spk_status ref_maxpool(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_mean(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_mean_over_time(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_mask(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_offset(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_layernorm(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_gelu(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_slice(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_patches(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_softmax_attention(struct ref_job *job, uint32_t id) SPK_CHECKED;
+spk_status ref_mse(struct ref_job *job, uint32_t id) SPK_CHECKED;
 spk_status ref_head(struct ref_job *job, uint32_t id) SPK_CHECKED; /* linear, one position */
 spk_status ref_readout(struct ref_job *job, uint32_t id) SPK_CHECKED;
 /* The same from the sums of all operands over T and positions, [channels]. */

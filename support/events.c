@@ -25,9 +25,14 @@ struct npy {
     uint32_t rank;
 };
 
+bool npy_is_array(const uint8_t *data, size_t size)
+{
+    return size >= NPY_MAGIC && memcmp(data, npy_magic, NPY_MAGIC) == 0;
+}
+
 bool events_is_recording(const uint8_t *data, size_t size)
 {
-    return (size >= NPY_MAGIC && memcmp(data, npy_magic, NPY_MAGIC) == 0) ||
+    return npy_is_array(data, size) ||
            (size >= AEDAT_MAGIC && memcmp(data, aedat_magic, AEDAT_MAGIC) == 0);
 }
 
@@ -215,11 +220,13 @@ static spk_status take_records(const struct npy *n, const uint8_t *data, const c
     return SPK_OK;
 }
 
-static spk_status read_npy(const uint8_t *data, size_t size, const char *name,
-                           struct diag_list *diags, struct event_list *out)
+/* Reads the header; *out_data becomes the place of the values, *out_size their bytes. `what` says
+ * what the element types may be. */
+static spk_status open_npy(const uint8_t *data, size_t size, const char *name, const char *what,
+                           struct diag_list *diags, struct npy *n, const uint8_t **out_data,
+                           size_t *out_size)
 {
-    struct npy n = {0};
-    size_t at = 10, length, bytes;
+    size_t at = 10, length;
     if (size < 12 || data[6] < 1 || data[6] > 3)
         return bad(diags, name, "not a .npy file of version 1 to 3");
     length = (size_t)data[8] | (size_t)data[9] << 8;
@@ -229,19 +236,80 @@ static spk_status read_npy(const uint8_t *data, size_t size, const char *name,
     }
     if (length > size - at)
         return bad(diags, name, "the .npy file is cut off in its header");
-    n.text = (const char *)data + at;
-    n.length = length;
-    if (!header(&n))
-        return bad(diags, name,
-                   "events must be records with t, x, y and p, or [N,4], of little-endian numbers");
+    n->text = (const char *)data + at;
+    n->length = length;
+    *out_data = data + at + length;
+    *out_size = size - at - length;
+    return header(n) ? SPK_OK : bad(diags, name, "%s", what);
+}
+
+static spk_status wrong_size(const char *name, size_t size, struct diag_list *diags)
+{
+    return bad(diags, name,
+               "the .npy file has %zu bytes of data, which is not what its shape needs", size);
+}
+
+static spk_status read_npy(const uint8_t *data, size_t size, const char *name,
+                           struct diag_list *diags, struct event_list *out)
+{
+    struct npy n = {0};
+    const uint8_t *values;
+    size_t have, bytes;
+    SPK_TRY(
+        open_npy(data, size, name,
+                 "events must be records with t, x, y and p, or [N,4], of little-endian numbers",
+                 diags, &n, &values, &have));
     if (n.rank != (n.structured ? 1 : 2) || (n.rank == 2 && n.shape[1] != 4) || n.fortran)
         return bad(diags, name, "events must be records [N], or [N,4] in C order");
     if (!checked_mul_size(n.shape[0], n.structured ? n.item.size : 4 * n.item.size, &bytes) ||
-        bytes != size - at - length)
-        return bad(diags, name,
-                   "the .npy file has %zu bytes of data, which is not what its shape needs",
-                   size - at - length);
-    return take_records(&n, data + at + length, name, diags, out);
+        bytes != have)
+        return wrong_size(name, have, diags);
+    return take_records(&n, values, name, diags, out);
+}
+
+static bool tensor_type(const struct field *f, enum st_dtype *out)
+{
+    static const struct {
+        char kind;
+        size_t size;
+        enum st_dtype type;
+    } types[] = {{'b', 1, ST_BOOL}, {'u', 1, ST_U8},  {'u', 2, ST_U16}, {'u', 4, ST_U32},
+                 {'u', 8, ST_U64},  {'i', 1, ST_I8},  {'i', 2, ST_I16}, {'i', 4, ST_I32},
+                 {'i', 8, ST_I64},  {'f', 4, ST_F32}, {'f', 8, ST_F64}};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        *out = types[i].type;
+        if (types[i].kind == f->kind && types[i].size == f->size)
+            return true;
+    }
+    return false;
+}
+
+spk_status npy_array(const uint8_t *data, size_t size, const char *name, struct diag_list *diags,
+                     struct st_tensor *out_tensor)
+{
+    static const char what[] = "the array must be of little-endian numbers, with at most 4 axes in "
+                               "C order";
+    struct npy n = {0};
+    struct st_tensor t = {.name = name, .count = 1};
+    const uint8_t *values;
+    size_t have;
+    uint64_t bytes;
+    if (!npy_is_array(data, size))
+        return bad(diags, name, "not a .npy file");
+    SPK_TRY(open_npy(data, size, name, what, diags, &n, &values, &have));
+    if (n.structured || n.fortran || !tensor_type(&n.item, &t.dtype))
+        return bad(diags, name, "%s", what);
+    for (t.rank = 0; t.rank < n.rank; t.rank++) {
+        t.shape[t.rank] = n.shape[t.rank];
+        if (!checked_mul_u64(t.count, n.shape[t.rank], &t.count))
+            return wrong_size(name, have, diags);
+    }
+    if (!checked_mul_u64(t.count, n.item.size, &bytes) || bytes != have)
+        return wrong_size(name, have, diags);
+    t.data = values;
+    t.size = have;
+    *out_tensor = t;
+    return SPK_OK;
 }
 
 /* ---- AEDAT 2.0 ---- */

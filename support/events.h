@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "support/diag.h"
+#include "support/safetensors.h"
 #include "support/status.h"
 #include "support/vec.h"
 
@@ -35,5 +36,11 @@ bool events_is_recording(const uint8_t *data, size_t size);
 SPK_CHECKED spk_status events_read(const uint8_t *data, size_t size, const char *name,
                                    enum event_layout layout, struct diag_list *diags,
                                    struct event_list *out_events);
+
+/* Any NumPy array of numbers in C order, of at most 4 axes: *out_tensor, named `name`, lies in
+ * `data`. NumPy's booleans are BOOL. */
+bool npy_is_array(const uint8_t *data, size_t size);
+SPK_CHECKED spk_status npy_array(const uint8_t *data, size_t size, const char *name,
+                                 struct diag_list *diags, struct st_tensor *out_tensor);
 
 #endif

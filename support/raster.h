@@ -14,6 +14,8 @@
 #include "support/diag.h"
 #include "support/status.h"
 
+struct strbuf;
+
 #define RASTER_MAX_SIDE 32768u
 #define RASTER_MAX_PIXELS ((uint64_t)1 << 27)
 
@@ -41,6 +43,9 @@ enum raster_filter { RASTER_BICUBIC, RASTER_BILINEAR };
  * as of raster_alloc. */
 SPK_CHECKED spk_status raster_resize(const struct raster *in, uint32_t width, uint32_t height,
                                      enum raster_filter filter, struct raster *out_raster);
+
+/* The raster as a PNG file, appended to `out`; SPK_ERR_NOMEM is all that can go wrong. */
+SPK_CHECKED spk_status raster_encode_png(const struct raster *raster, struct strbuf *out);
 
 /* The decoders of single formats, used by raster_decode: 1 or 3 channels, as the file has them. */
 SPK_CHECKED spk_status raster_png(const uint8_t *data, size_t size, const char *name,

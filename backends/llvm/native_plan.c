@@ -267,9 +267,33 @@ static spk_status plan_node(struct build *b, uint32_t id)
     }
 }
 
+static bool has_kernel(const struct ir_node *n)
+{
+    switch (n->op) {
+    case IR_OP_SCALE:
+    case IR_OP_MEMBRANE:
+    case IR_OP_LAG:
+    case IR_OP_MASK:
+    case IR_OP_OFFSET:
+    case IR_OP_LAYERNORM:
+    case IR_OP_GELU:
+    case IR_OP_SLICE:
+    case IR_OP_PATCHES:
+    case IR_OP_SOFTMAX_ATTENTION:
+    case IR_OP_MSE:
+        return false;
+    case IR_OP_MEAN:
+        return !n->a.over_time;
+    default:
+        return true;
+    }
+}
+
 /* What kernels rely on beyond a verified module. */
 static spk_status check(const struct ir_module *m, struct diag_list *d)
 {
+    uint32_t outputs = 0;
+
     for (uint32_t i = 0; i < m->n_nodes; i++) {
         const struct ir_node *n = &m->node[i];
 
@@ -282,7 +306,7 @@ static spk_status check(const struct ir_module *m, struct diag_list *d)
             diag_help_set(d, "give the weights of the model");
             return SPK_ERR_INPUT;
         }
-        if (n->op == IR_OP_SCALE || n->op == IR_OP_MEMBRANE || n->op == IR_OP_LAG)
+        if (!has_kernel(n))
             return diag_error(d, n->span, "E0741", "native code has no op '%s'",
                               ir_op_info(n->op)->name);
         if (n->op == IR_OP_NEURON &&
@@ -290,6 +314,12 @@ static spk_status check(const struct ir_module *m, struct diag_list *d)
             return diag_error(d, n->span, "E0741",
                               "native code has no neurons with parameters of their own or "
                               "decaying currents");
+        outputs += n->op == IR_OP_OUTPUT;
+        if (outputs > 1 || (n->op == IR_OP_INPUT && n->a.input.mask) ||
+            (n->op == IR_OP_OUTPUT && ir_type_positions(&n->type) > 1))
+            return diag_error(d, n->span, "E0741",
+                              "native code has one input and one output, which has no positions, "
+                              "and no masks");
         if (n->op == IR_OP_INPUT && n->a.input.series)
             return diag_error(d, n->span, "E0741", "native code takes no frames of real values");
         if (n->op == IR_OP_NEURON && m->stage == IR_STAGE_QUANTISED &&

@@ -231,7 +231,6 @@ struct spk_mapping_options {
     bool separate_cores, remarks;
     /* Images for calibration, as of spk_batch; NULL: weights and statistics alone. */
     const struct spk_tensor *calibrate;
-    const char *constraints; /* a file, as of spk_compile_options */
 };
 /* Compiles in memory; options may be NULL. The model needs weights. The same files and options
  * give what the tool's `compile` gives, byte for byte once saved. */

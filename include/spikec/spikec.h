@@ -95,6 +95,12 @@ struct spk_data_options {
     const char *input, *labels;
     uint64_t limit;
     struct spk_input_form form;
+    /* Of models that take a mask (docs/language.md): a safetensors or .npy file, or NULL and the
+     * share of patches to hide, up to 1, drawn with a seed; below 0 nothing is hidden, 0 is no
+     * mask. */
+    const char *mask;
+    double mask_ratio;
+    uint64_t mask_seed;
 };
 
 /* Neurons whose membranes and spikes are wanted, "LAYER[NEURONS]" each (docs/commands.md,
@@ -170,6 +176,27 @@ struct spk_compile_options {
 };
 int spk_compile(spk_context *context, const struct spk_compile_options *options,
                 spk_result **out_result);
+
+/* attention: operations and compute energy (45 nm, as the papers count) of every spiking attention
+ * of a model, beside those of softmax attention of the same size. No weights needed. */
+struct spk_attention_options {
+    struct spk_model_options model; /* weights are not read */
+    const char *rates;              /* firing rates by value name, or NULL: the declared one */
+};
+int spk_attention(spk_context *context, const struct spk_attention_options *options,
+                  spk_result **out_result);
+
+/* reconstruct: a masked autoencoder (an image and a mask of patches in, pixels of patches out) as a
+ * picture: per image a row of the image, the image with hidden patches grey, and the hidden patches
+ * reconstructed. data.limit 0: 8 images. */
+struct spk_reconstruct_options {
+    struct spk_model_options model;
+    struct spk_data_options data; /* no labels */
+    const char *output;           /* .png, replaced in one step */
+    const char *out;              /* writes the model's outputs (safetensors), or NULL */
+};
+int spk_reconstruct(spk_context *context, const struct spk_reconstruct_options *options,
+                    spk_result **out_result);
 
 /* estimate: cores and the paper's energy figure, no weights needed. Fails with SPIKEC_ERR_NOFIT,
  * and still gives a result (with the energy figure), where the model does not fit. */

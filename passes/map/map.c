@@ -122,7 +122,7 @@ static spk_status cut(const struct job *j, struct mapping *m)
     return diag_nofit(j->diags, spk_span_none, "E0670",
                       "the network cannot be cut by neurons: '%s' has several positions, computes "
                       "attention or has no weights",
-                      n.layer);
+                      n.layer != NULL ? n.layer : "attention");
 }
 
 static spk_status map_with(const struct job *j, struct mapping *out)

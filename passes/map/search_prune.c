@@ -133,7 +133,7 @@ static spk_status report_dead(struct search *s, uint32_t pop, uint64_t before)
     }
     const bool hub = in <= in_have;
     spk_status status =
-        hub && out <= out_have
+        hub && (out <= out_have || out >= UINT32_MAX) /* no shape of a neighbour goes with any */
             ? diag_nofit(s->diags, p->span, "E0664",
                          "layer '%s' does not fit '%s': tiles small enough for its %llu in-axons "
                          "per core ask too many out-axon slots of its sources, or its consumers of "

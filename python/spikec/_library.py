@@ -98,7 +98,7 @@ Fact = sized("spk_fact", *of(c_char_p, "section key unit text"), ("value", c_dou
 MappingOptions = sized("spk_mapping_options",
                        *of(c_char_p, "attention schedule objective cut system placer rates constraints"),
                        ("seed", c_uint64), *of(c_bool, "separate_cores remarks"),
-                       ("calibrate", POINTER(Tensor)), ("constraints", c_char_p))
+                       ("calibrate", POINTER(Tensor)))
 MappingInfo = sized("spk_mapping_info", *of(c_char_p, "target system"),
                     *of(c_uint32, "n_cores n_layers n_tiles timesteps classes interval latency"),
                     *of(c_uint64, "neurons synapses"))

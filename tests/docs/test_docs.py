@@ -122,6 +122,10 @@ class Members(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             out = os.path.join(folder, "out")
             rates = os.path.join(folder, "rates.json")
+            mae = ["spikformer_v2_fashion_mae", "--set", "dim=8", "--set", "decoder_dim=8"]
+            mae_weights, mae_images = os.path.join(folder, "w"), os.path.join(folder, "x")
+            tool("synth", *mae, "--rate", "0.2", "--limit", "2", "-o", mae_weights, "--input-out",
+                 mae_images)
             results = {
                 "run": tool("run", *model, *weights, *image, "--json", "--rates-out", rates,
                             "--teacher", os.path.join(GOLDEN, "expected.safetensors")),
@@ -129,6 +133,13 @@ class Members(unittest.TestCase):
                               os.path.join(folder, "synthetic"), "--json"),
                 "estimate": tool("estimate", *model, "--target", "loihi2", "--rates", rates,
                                  "--json"),
+                "reconstruct": tool("reconstruct", *mae, "--weights", mae_weights, "--input",
+                                    mae_images, "--mask-ratio", "0.5", "-o",
+                                    os.path.join(folder, "strip.png"), "--json"),
+                "run of an autoencoder": tool("run", *mae, "--weights", mae_weights, "--input",
+                                              mae_images, "--mask-ratio", "0.5", "--json"),
+                "estimate of an autoencoder": tool("estimate", *mae, "--target", "loihi2", "--json"),
+                "attention": tool("attention", "spikformer_v2", "--json"),
                 "compile": tool("compile", *model, *weights, "--target", "loihi1", "-o", out,
                                 "--json"),
                 "check": tool("check", out, "--json"),

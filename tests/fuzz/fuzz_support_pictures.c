@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "support/alloc.h"
 #include "support/events.h"
 #include "support/raster.h"
 
@@ -43,8 +44,25 @@ static void read_events(const uint8_t *data, size_t size)
     diag_fini(&diags);
 }
 
+/* Arrays whose every value is then read. */
+static void read_array(const uint8_t *data, size_t size)
+{
+    struct diag_list diags;
+    struct st_tensor t;
+    float *values = NULL;
+    diag_init(&diags);
+    spk_status status = npy_array(data, size, "fuzz", &diags, &t);
+    if (status != SPK_OK && (status != SPK_ERR_INPUT || diags.error_count == 0))
+        abort();
+    if (status == SPK_OK && spk_alloc_array((size_t)t.count, sizeof *values, &values) == SPK_OK)
+        status = st_to_f32(&t, values);
+    spk_free(values);
+    diag_fini(&diags);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    read_array(data, size);
     read_picture(data, size, 1);
     read_picture(data, size, 3);
     read_events(data, size);

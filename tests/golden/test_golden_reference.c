@@ -400,7 +400,7 @@ static void saved_record(void **state)
     diag_init(&d);
     check(golden_open("v2-tiny-batch3-exact", &d, &g), &d);
     run(&g, 0, g.n_images, 2, &r, &d);
-    struct record_outputs outputs = {r.features, r.logits, g.config.dim, g.config.classes};
+    struct record_outputs outputs = {r.features, r.logits, g.config.dim, g.config.classes, NULL};
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);

@@ -35,8 +35,9 @@ PREDICTED = ("synaptic_events", "messages", "hops", "hops_chip", "max_link_messa
 
 
 def zoo():
+    """All but autoencoders, whose encoders are those of other models."""
     names = os.listdir(os.path.join(t.SOURCE, "models"))
-    return sorted(n[:-4] for n in names if n.endswith(".spk"))
+    return sorted(n[:-4] for n in names if n.endswith(".spk") and not n.endswith("_mae.spk"))
 
 
 def targets():

@@ -139,7 +139,7 @@ class Habits(t.ToolTest):
         self.assertEqual(self.bash("spikec", "run", "--engine", "=", "p"), {"packed"})
         self.assertEqual(self.bash("spikec", "run", "--level", ""), {"R", "Q"})
         self.assertIn("loihi2", self.bash("spikec", "compile", "x", "--target", "loi"))
-        self.assertEqual(self.bash("spikec", "estimate", "spikformer_v2_f"), {"spikformer_v2_fashion"})
+        self.assertEqual(self.bash("spikec", "estimate", "spikformer_v2_f"), {"spikformer_v2_fashion", "spikformer_v2_fashion_mae"})
         self.assertEqual(self.bash("spikec", "target", "s"), {"show"})
         t.write_text(self.path("here.spk"), "")
         self.assertEqual(self.bash("spikec", "fmt", "he"), {"here.spk"})

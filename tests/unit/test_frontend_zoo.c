@@ -322,10 +322,15 @@ static void test_every_zoo_model_has_the_common_parameters(void **state)
         struct fe_param_list list;
         assert_ok(fe_model_params(zoo.name[i], NULL, &list));
         assert_string_equal(list.model, zoo.name[i]);
-        assert_int_equal(list.n, sizeof names / sizeof names[0]);
-        for (uint32_t k = 0; k < list.n; k++) {
-            assert_string_equal(list.param[k].name, names[k]);
-            assert_int_equal(list.param[k].type, k == 9 ? FE_PARAM_FLOAT : FE_PARAM_INT);
+        /* Autoencoders have no classes; parameters of their own stand behind the common ones. */
+        const bool classes = strstr(zoo.name[i], "_mae") == NULL;
+        for (uint32_t k = 0, at = 0; k < sizeof names / sizeof names[0]; k++) {
+            if (k == 8 && !classes)
+                continue;
+            assert_in_range(at, 0, list.n - 1);
+            assert_string_equal(list.param[at].name, names[k]);
+            assert_int_equal(list.param[at].type, k == 9 ? FE_PARAM_FLOAT : FE_PARAM_INT);
+            at++;
         }
         fe_param_list_fini(&list);
         struct ir_module *m = load(zoo.name[i], NULL, 0); /* the defaults fit */

@@ -2,7 +2,7 @@
  * memory failures. */
 #include <stdio.h>
 
-#include "ir_samples.h"
+#include "ir_random.h"
 
 #include "ir/ir_text.h"
 #include "support/alloc.h"

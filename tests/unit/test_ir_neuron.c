@@ -1,5 +1,5 @@
 /* Neuron programs: which ones are leaky integrators, with which constants. */
-#include "ir_samples.h"
+#include "ir_random.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* The text form: round trips of samples and random modules, errors with places, hostile text. */
-#include "ir_samples.h"
+#include "ir_random.h"
 
 #include <math.h>
 
@@ -45,6 +45,7 @@ static void test_samples(void **state)
     round_trip(s_model());
     round_trip(s_lowered());
     round_trip(s_quantised());
+    round_trip(s_autoencoder());
 }
 
 static void test_random(void **state)
@@ -238,9 +239,9 @@ static void test_damaged(void **state)
 {
     (void)state;
     struct rng r;
-    struct ir_module *samples[3] = {s_model(), s_lowered(), s_quantised()};
+    struct ir_module *samples[4] = {s_model(), s_lowered(), s_quantised(), s_autoencoder()};
     rng_seed(&r, 7);
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 4; i++) {
         struct strbuf b = {0};
         ir_print(samples[i], &b);
         for (uint32_t round = 0; round < 600; round++) {

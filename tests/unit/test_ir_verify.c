@@ -4,8 +4,8 @@
 static void test_valid(void **state)
 {
     (void)state;
-    struct ir_module *samples[] = {s_model(), s_lowered(), s_quantised()};
-    for (size_t i = 0; i < 3; i++) {
+    struct ir_module *samples[] = {s_model(), s_lowered(), s_quantised(), s_autoencoder()};
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         struct diag_list d;
         diag_init(&d);
         assert_int_equal(ir_verify(samples[i], &d), SPK_OK);
@@ -127,6 +127,98 @@ static void two_outputs(struct ir_module *m)
 {
     (void)s_node(m, s_op(IR_OP_OUTPUT), NULL, false, OPS(m->n_nodes - 1), NONE);
 }
+/* ---- masks and ops of ordinary networks ---- */
+
+static void mask_lowered(struct ir_module *m)
+{
+    struct ir_node mask = s_input(1, 2, 2, false);
+    mask.a.input.mask = true;
+    (void)s_node(m, mask, NULL, false, NONE, NONE);
+}
+static void mask_first(struct ir_module *m)
+{
+    struct ir_node image = m->node[0];
+    m->node[0] = m->node[1];
+    m->node[1] = image;
+}
+static void mask_of_two(struct ir_module *m)
+{
+    value(m, "hidden")->type.channels = 2;
+}
+static void mask_of_counts(struct ir_module *m)
+{
+    value(m, "hidden")->a.input.events = true;
+}
+static void mask_of_spikes(struct ir_module *m)
+{
+    value(m, "masked")->operand[1] = ir_find_value(m, "masked") - 1;
+}
+static void mask_of_other_size(struct ir_module *m)
+{
+    value(m, "hidden")->type.height = 3;
+}
+static void mask_token_short(struct ir_module *m)
+{
+    param(m, "mask_token")->dim[0] = 11;
+}
+static void offset_turned(struct ir_module *m)
+{
+    param(m, "pos_embed")->dim[0] = 12;
+}
+static void norm_half(struct ir_module *m)
+{
+    value(m, "norm")->n_params = 1;
+}
+static void norm_weight(struct ir_module *m)
+{
+    param(m, "norm.bias")->dim[0] = 3;
+}
+static void norm_eps(struct ir_module *m)
+{
+    value(m, "norm")->a.norm.eps = -1.0f;
+}
+static void slice_too_long(struct ir_module *m)
+{
+    value(m, "q")->a.slice.begin = 9;
+}
+static void slice_of_none(struct ir_module *m)
+{
+    value(m, "q")->a.slice.count = 0;
+}
+static void slice_beyond(struct ir_module *m)
+{
+    value(m, "q")->a.slice.begin = 0xffffffffu;
+}
+static void patches_odd(struct ir_module *m)
+{
+    value(m, "patches")->a.patch = 3;
+}
+static void patches_none(struct ir_module *m)
+{
+    value(m, "patches")->a.patch = 0;
+}
+static void softmax_heads(struct ir_module *m)
+{
+    value(m, "soft")->a.attention.heads = 3;
+}
+static void softmax_scale(struct ir_module *m)
+{
+    value(m, "soft")->a.attention.scale = 0.0f;
+}
+static void mse_of_other(struct ir_module *m)
+{
+    value(m, "mse")->operand[1] = ir_find_value(m, "norm");
+}
+static void output_too_large(struct ir_module *m)
+{
+    struct ir_node *n = value(m, "reconstruction");
+    n->type.channels = n->type.width = 1u << 17;
+}
+static void ordinary_as_lowered(struct ir_module *m)
+{
+    m->stage = IR_STAGE_LOWERED;
+}
+
 static void stage_unknown(struct ir_module *m)
 {
     m->stage = (enum ir_stage)7;
@@ -329,7 +421,29 @@ static const struct rule rules[] = {
     RULE(s_model, unnamed_record, "E0320", "needs a name"),
     RULE(s_model, recorded_current, "E0323", "only spikes and counts"),
     RULE(s_model, two_inputs, "E0322", "more than one input"),
-    RULE(s_model, two_outputs, "E0322", "more than one output"),
+    RULE(s_lowered, two_outputs, "E0322", "more than one output"),
+    RULE(s_lowered, mask_lowered, "E0322", "masks exist in stage model only"),
+    RULE(s_autoencoder, mask_first, "E0322", "before the masks"),
+    RULE(s_autoencoder, mask_of_two, "E0303", "[1, height, width]"),
+    RULE(s_autoencoder, mask_of_counts, "E0307", "real values or a mask"),
+    RULE(s_autoencoder, mask_of_spikes, "E0309", "a mask has one channel"),
+    RULE(s_autoencoder, mask_of_other_size, "E0304", "does not cover"),
+    RULE(s_autoencoder, mask_token_short, "E0305", "token 'mask_token' has shape [11]"),
+    RULE(s_autoencoder, offset_turned, "E0305", "[12] or [4, 12]"),
+    RULE(s_autoencoder, norm_half, "E0301", "weight and bias, or neither"),
+    RULE(s_autoencoder, norm_weight, "E0305", "bias 'norm.bias'"),
+    RULE(s_autoencoder, norm_eps, "E0307", "layernorm: eps"),
+    RULE(s_autoencoder, slice_too_long, "E0307", "4 channels from 9 on, the operand has 12"),
+    RULE(s_autoencoder, slice_of_none, "E0307", "0 channels"),
+    RULE(s_autoencoder, slice_beyond, "E0307", "the operand has 12"),
+    RULE(s_autoencoder, patches_odd, "E0311", "8x8 does not divide into patches of 3x3"),
+    RULE(s_autoencoder, patches_none, "E0311", "patches of 0x0"),
+    RULE(s_autoencoder, softmax_heads, "E0308", "softmax_attention: dim 4"),
+    RULE(s_autoencoder, softmax_scale, "E0307", "softmax_attention: scale"),
+    RULE(s_autoencoder, mse_of_other, "E0304", "equal shapes"),
+    RULE(s_autoencoder, output_too_large, "E0310", "2^32 values"),
+    RULE(s_autoencoder, ordinary_as_lowered, "E0322", "softmax_attention 'soft': this op exists"),
+    RULE(s_autoencoder, ordinary_as_lowered, "E0322", "mean over time alone"),
     RULE(s_model, stage_unknown, "E0322", "unknown stage"),
     RULE(s_model, no_timesteps, "E0312", "1..65535"),
     RULE(s_model, other_timesteps, "E0312", "neither 1 nor"),

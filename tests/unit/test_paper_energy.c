@@ -273,7 +273,7 @@ static void out_of_memory(void **state)
         }
         assert_int_equal(status, SPK_ERR_NOMEM);
     }
-    assert_int_equal(k, 9); /* two arrays, six names */
+    assert_int_equal(k, 10); /* three arrays, six names */
     finish(&n);
 }
 

@@ -102,7 +102,7 @@ static void file_round_trip(void **state)
     struct record *r, *back = NULL;
     struct compare c;
     const float logits[4] = {1, 2, 3, 4}, features[6] = {0};
-    const struct record_outputs outputs = {features, logits, 3, 2};
+    const struct record_outputs outputs = {features, logits, 3, 2, NULL};
     char path[] = "test_record_XXXXXX";
     int fd = mkstemp(path);
 

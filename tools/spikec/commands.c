@@ -104,6 +104,21 @@ static int cmd_estimate(spk_context *c, struct tool_args *a, spk_result **out)
     return spk_estimate(c, &o, out);
 }
 
+static int cmd_attention(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_attention_options o = {.model = a->model, .rates = a->rates};
+    o.model.model = a->positional[0];
+    return spk_attention(c, &o, out);
+}
+
+static int cmd_reconstruct(spk_context *c, struct tool_args *a, spk_result **out)
+{
+    struct spk_reconstruct_options o = {
+        .model = a->model, .data = a->data, .output = a->output, .out = a->out};
+    o.model.model = a->positional[0];
+    return spk_reconstruct(c, &o, out);
+}
+
 static int cmd_check(spk_context *c, struct tool_args *a, spk_result **out)
 {
     return spk_check(c, a->positional[0], out);
@@ -291,7 +306,7 @@ static int cmd_manual(spk_context *c, struct tool_args *a, spk_result **out)
 
 const struct tool_command tool_commands[] = {
     {"run", "MODEL|DIR", "Run a network: level R of a model, R or Q of a compiled folder.",
-     "MODEL is a path or the name of a zoo model.", "mwilygP", 1, 1, cmd_run},
+     "MODEL is a path or the name of a zoo model.", "mwiMlygP", 1, 1, cmd_run},
     {"build", "MODEL|DIR", "Build a network into a library or object for C programs.",
      "Code for one network and one processor; needs LLVM. Also writes the C header.", "mwbg", 1, 1,
      cmd_build},
@@ -303,6 +318,13 @@ const struct tool_command tool_commands[] = {
      1, cmd_compile},
     {"estimate", "MODEL", "Estimate cores and costs; no weights needed.", NULL, "mta", 1, 1,
      cmd_estimate},
+    {"attention", "MODEL", "Compare spiking attention with softmax attention: operations, energy.",
+     "Counts one time step of every attention of the model; with --rates at measured firing rates. "
+     "Figures of the paper stand beside those of its size.",
+     "mq", 1, 1, cmd_attention},
+    {"reconstruct", "MODEL", "Draw what a masked autoencoder makes of images, as a PNG.",
+     "A row per image: the image, its hidden patches grey, its hidden patches reconstructed.",
+     "mwdMg", 1, 1, cmd_reconstruct},
     {"explore", "MODEL", "Try a model in many variants and tell the best: cores, energy, latency.",
      "Estimates all combinations of --vary side by side, or compiles them. Results are kept in "
      "DIR; "

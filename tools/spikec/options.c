@@ -75,6 +75,9 @@ enum {
     K_MESH,
     K_VARY,
     K_COMPILE,
+    K_MASK,
+    K_MASK_RATIO,
+    K_MASK_SEED,
     K_CONSTRAINTS,
     K_TIME_LIMIT,
     K_PROBE,
@@ -93,6 +96,10 @@ static const struct tool_option OPTIONS[] = {
     {'i', "labels", K_LABELS, "FILE",
      "labels: IDX (.gz), safetensors with tensor `labels`, or text"},
     {'i', "limit", K_LIMIT, "N", "only the first N images"},
+    {'M', "mask", K_MASK, "FILE",
+     "mask of patches (safetensors, .npy), of models that take one: 1 where hidden"},
+    {'M', "mask-ratio", K_MASK_RATIO, "R", "draw the mask: the share of patches that it hides"},
+    {'M', "mask-seed", K_MASK_SEED, "N", "seed of a drawn mask (default 0)"},
     {'t', "target", K_TARGET, "T", "target: a name (spikec target list) or a YAML file"},
     {'l', "level", K_LEVEL, "R|Q", "float reference (R, default) or quantised (Q, compiled DIR)"},
     {'v', "levels", K_LEVELS, "LIST", "levels to compare (default R,Q,M)"},
@@ -119,6 +126,12 @@ static const struct tool_option OPTIONS[] = {
     {'a', "objective", K_OBJECTIVE, "NAME", "cores (default), traffic, energy, latency"},
     {'a', "system", K_SYSTEM, "NAME", "system of the target; default: the smallest that fits"},
     {'a', "rates", K_RATES, "FILE", "firing rates by value name (JSON, or a manifest)"},
+    {'q', "rates", K_RATES, "FILE", "firing rates by value name (JSON, or a manifest)"},
+    {'d', "input", K_INPUT, "FILE",
+     "images: safetensors, IDX (.gz), a picture or a folder of these"},
+    {'d', "limit", K_LIMIT, "N", "only the first N images (default 8)"},
+    {'d', "output", 'o', "FILE", "the picture to write (.png)"},
+    {'d', "out", K_OUT, "FILE", "write the outputs of the model, too (safetensors)"},
     {'c', "placer", K_PLACER, "NAME", "spikec (default), scotch, metis, hilbert, row, snake"},
     {'c', "seed", K_SEED, "N", "seed of the placement (default 0)"},
     {'a', "constraints", K_CONSTRAINTS, "FILE", "places to avoid, pins of layers, bits of weights"},
@@ -235,6 +248,16 @@ static double fraction(struct argp_state *state, const char *text, const char *o
     return v;
 }
 
+/* Of 0, which hides nothing, -1: in the API 0 is no mask. */
+static double mask_ratio(struct argp_state *state, const char *text)
+{
+    char *end = NULL;
+    double v = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1.0;
+    if (end == NULL || *end != '\0' || !(v >= 0.0 && v <= 1.0))
+        argp_error(state, "--mask-ratio takes a number from 0 to 1, not '%s'", text);
+    return v > 0.0 ? v : -1.0;
+}
+
 static double seconds(struct argp_state *state, const char *text, const char *option)
 {
     char *end = NULL;
@@ -335,6 +358,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->clusters;
     case K_MESH:
         return &a->mesh;
+    case K_MASK:
+        return &a->data.mask;
     case K_INTERPOLATION:
         return &a->data.form.interpolation;
     case K_FRAMES:
@@ -400,6 +425,12 @@ static error_t parse_number(struct tool_args *a, int key, const char *text,
         return 0;
     case K_SEED:
         a->seed = number(state, text, "seed", UINT64_MAX);
+        return 0;
+    case K_MASK_RATIO:
+        a->data.mask_ratio = mask_ratio(state, text);
+        return 0;
+    case K_MASK_SEED:
+        a->data.mask_seed = number(state, text, "mask-seed", UINT64_MAX);
         return 0;
     case K_REPEAT:
         a->repeat = (uint32_t)number(state, text, "repeat", 1000);

@@ -9,7 +9,7 @@ syntax keyword sirStage model lowered quantised
 syntax keyword sirMark name recorded
 syntax keyword sirType spike count current real f32 i8 i16 i32 chw cn nc c T
 syntax keyword sirBoolean true false none inf nan
-syntax match sirOp "=\s*\zs\(input\|repeat\|conv2d\|linear\|batchnorm\|neuron\|add\|maxpool\|scale\|membrane\|lag\|attention\|reshape\|delay\|encode\|mean\|readout\|output\)\>"
+syntax match sirOp "=\s*\zs\(input\|repeat\|conv2d\|linear\|batchnorm\|neuron\|add\|maxpool\|scale\|membrane\|lag\|attention\|reshape\|delay\|encode\|mean\|mask\|offset\|layernorm\|gelu\|slice\|patches\|softmax_attention\|mse\|readout\|output\)\>"
 syntax match sirValue "%\d\+"
 syntax match sirProgram "#\d\+"
 syntax match sirParam "@[A-Za-z0-9_.]\+"

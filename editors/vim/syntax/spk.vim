@@ -8,7 +8,7 @@ syntax keyword spkStatement let return input output weights bind as in state cha
 syntax keyword spkFlow for if else
 syntax keyword spkBoolean true false
 syntax keyword spkOperator and or not
-syntax keyword spkBuiltin conv2d linear batchnorm maxpool attention tokens mean min max abs div
+syntax keyword spkBuiltin conv2d linear batchnorm maxpool attention tokens mean mask offset layernorm gelu slice patches softmax_attention mse min max abs div
 syntax keyword spkContext frame frames repeat steps normalise std rate
 syntax match spkNumber "\<\d\+\(\.\d\+\)\?\([eE][+-]\?\d\+\)\?\>"
 syntax match spkPlace "{[^{}\"]*}" contained
