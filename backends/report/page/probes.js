@@ -30,7 +30,7 @@ const Probes = (() => {
     s.append("g")
         .attr("class", "axis")
         .attr("transform", `translate(${LEFT},0)`)
-        .call(d3.axisLeft(y).ticks(3, "~s"));
+        .call(d3.axisLeft(y).ticks(3).tickFormat(R.short));
     s.append("line")
         .attr("class", "threshold")
         .attr("x1", x.range()[0])
