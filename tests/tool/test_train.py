@@ -170,6 +170,16 @@ class Network(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertEqual(done.stdout.count(": ok\n") + done.stdout.count("  ok\n"), 8 + len(cases), done.stdout)
 
+    def test_parameters_on_the_page(self):
+        if TRAIN not in sys.path:
+            sys.path.insert(0, TRAIN)
+        model = importlib.import_module("model")
+        page = t.read_text(os.path.join(t.SOURCE, "docs", "experiments.md"))
+        sizes = [{"dim": 32, "stem_convs": c, "stem_kernel": k} for c, k in ((1, 3), (2, 3), (3, 3), (2, 1))]
+        for size in sizes + [{"dim": 56, "stem": "sps"}]:
+            network = model.Spikformer(model.Config(**size))
+            self.assertIn(f"| {sum(p.numel() for p in network.parameters()):,} |", page, size)
+
 
 class Committed(t.ToolTest):
     """The weights beside docs/experiments.md: each is mapped and verified, and the tables are those of the results."""
@@ -204,7 +214,18 @@ class Committed(t.ToolTest):
         for run in module.RUNS:
             self.assertTrue(os.path.exists(run.weights), run.name)
             if run.recipe.model:
-                self.assertEqual(sum(row.startswith(f"| `{run.name}` |") for row in rows), 1, run.name)
+                self.assertEqual(sum(row.startswith(f"| `{run.name}` |") for row in rows), 2, run.name)
+
+    def test_sizes_of_stems(self):
+        """The page's table of stems is what `estimate` tells."""
+        page = t.read_text(os.path.join(t.SOURCE, "docs", "experiments.md"))
+        for convs, kernel in ((1, 3), (2, 3), (3, 3), (2, 1)):
+            cells = []
+            for target in ("loihi1", "loihi2"):
+                report = self.run_tool("estimate", os.path.join(MODELS, "scs.spk"), "--target", target, "--set",
+                                       f"stem_convs={convs}", "--set", f"stem_kernel={kernel}", "--json").json()
+                cells.append((report["totals"]["cores"], report["latency_steps"]))
+            self.assertIn(f" | {cells[0][0]} | {cells[1][0]} | {cells[0][1]} |", page, (convs, kernel))
 
 
 if __name__ == "__main__":
