@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "api/report_probes.h"
 #include "api/report_spikes.h"
 #include "frontend/target_yaml.h"
 #include "support/alloc.h"
@@ -77,6 +78,7 @@ static spk_status report_all(spk_context *c, const struct spk_report_options *o,
 {
     struct opened p;
     struct rep_activity activity = {0};
+    struct rep_probes probes = {0};
     struct strbuf page = {0};
     if (o->output == NULL)
         return diag_usage(&c->diags, spk_span_none, "E0983", "report needs -o FILE");
@@ -90,8 +92,11 @@ static spk_status report_all(spk_context *c, const struct spk_report_options *o,
     spk_status status = open_folder(c, o->folder, &p);
     if (status == SPK_OK && o->spikes != NULL)
         status = report_spikes_read(o->spikes, &p.f, &c->diags, &activity);
+    if (status == SPK_OK && o->probes != NULL)
+        status = report_probes_read(o->probes, &p.f, &c->diags, &probes);
     if (status == SPK_OK)
-        status = report_html(&p.f, o->spikes != NULL ? &activity : NULL, &page);
+        status = report_html(&p.f, o->spikes != NULL ? &activity : NULL,
+                             o->probes != NULL ? &probes : NULL, &page);
     if (status == SPK_OK)
         status = write_output(c, o->output, &page, r);
     if (status == SPK_OK) {
@@ -100,9 +105,11 @@ static spk_status report_all(spk_context *c, const struct spk_report_options *o,
         jw_bool(&r->w, "simulated", p.f.images > 0);
         jw_bool(&r->w, "verified", p.verify != NULL);
         jw_bool(&r->w, "spikes", o->spikes != NULL);
+        jw_bool(&r->w, "probes", o->probes != NULL);
     }
     strbuf_fini(&page);
     report_spikes_fini(&activity);
+    report_probes_fini(&probes);
     opened_fini(&p);
     return status;
 }

@@ -8,9 +8,6 @@
 #include "support/alloc.h"
 #include "support/file.h"
 
-#define SAMPLED 160u     /* neurons of a layer that are shown */
-#define SHOWN_FRAMES 64u /* of each at most so many frames, whole images */
-
 static void condense(const struct record *r, const struct record_tensor *t,
                      const struct rep_activity *a, struct rep_activity_layer *l)
 {
@@ -51,7 +48,7 @@ static spk_status take_layer(const struct record *r, const struct rep_folder *f,
                           f->timesteps, (unsigned long long)neurons);
     l->layer = layer;
     l->neurons = neurons;
-    l->n_sampled = neurons < SAMPLED ? (uint32_t)neurons : SAMPLED;
+    l->n_sampled = neurons < REP_SAMPLED ? (uint32_t)neurons : REP_SAMPLED;
     const uint64_t bits = (uint64_t)l->n_sampled * a->images_shown * a->timesteps;
     a->n_layers++;
     SPK_TRY(spk_alloc_array(a->timesteps, sizeof *l->rate, &l->rate));
@@ -66,8 +63,7 @@ static spk_status take_layers(const struct record *r, const struct rep_folder *f
     SPK_TRY(spk_alloc_array(f->n_layers, sizeof *a->layer, &a->layer));
     a->images = record_images(r);
     a->timesteps = f->timesteps;
-    const uint32_t fit = a->timesteps > 0 ? SHOWN_FRAMES / a->timesteps : 1;
-    a->images_shown = a->images < fit ? a->images : (fit > 0 ? fit : 1);
+    a->images_shown = rep_shown_images(a->images, a->timesteps);
     for (uint32_t i = 0; i < f->n_layers; i++) {
         const struct record_tensor *t = record_find(r, f->layer[i].name);
         if (t != NULL)

@@ -1,7 +1,7 @@
 # The parts of the page that `spikec report` writes, and D3 (Debian's node-d3), which draws it.
 # Without D3 everything is built all the same; `report` then says what is missing.
 set(SPIKEC_REPORT_PAGE ${CMAKE_SOURCE_DIR}/backends/report/page)
-foreach(part base floorplan graph charts activity tables main)
+foreach(part base floorplan graph charts activity probes tables main)
   spikec_embed(${SPIKEC_REPORT_PAGE}/${part}.js report_${part}_js)
 endforeach()
 spikec_embed(${SPIKEC_REPORT_PAGE}/explore.js report_explore_js)

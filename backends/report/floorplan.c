@@ -237,51 +237,49 @@ static spk_status draw_cores(const struct plan *p)
     return SPK_OK;
 }
 
-/* Places that are forbidden are hatched, reserved ones one way only; pinned cores have a dot. */
-static void draw_marks(const struct plan *p, const struct rep_marks *m)
+/* Places that are forbidden are crossed out, reserved ones one way only; pinned cores have a dot.
+ */
+static void draw_marks(const struct plan *p)
 {
+    const struct rep_marks *m = &p->f->marks;
     const double c = p->cell, edge = 0.12 * c;
-    if (m->n_forbid > 0)
+    if (m->places.len > 0)
         strbuf_append(p->out, "<g id=\"forbidden\" class=\"mark\">\n");
-    for (uint32_t i = 0; i < p->f->n_chips && m->n_forbid > 0; i++) {
-        const uint32_t chip = p->f->chip[i].id;
-        for (uint32_t k = 0; k < p->f->cores_x * p->f->cores_y; k++) {
-            const uint32_t at_x = k % p->f->cores_x, at_y = k / p->f->cores_x;
-            const struct ctr_forbid *forbid = rep_marks_at(m, p->f, chip, at_x, at_y);
-            if (forbid == NULL || (p->o->chip >= 0 && chip != p->o->chip))
-                continue;
-            const double x = chip_x(p, chip) + at_x * c + edge, w = c - 2 * edge;
-            const double y = chip_y(p, chip) + at_y * c + edge;
-            strbuf_printf(p->out, "<path d=\"M%.1f %.1fh%.1fv%.1fh-%.1fzl%.1f %.1f", x, y, w, w, w,
-                          w, w);
-            if (!forbid->reserved)
-                strbuf_printf(p->out, "M%.1f %.1fl%.1f -%.1f", x, y + w, w, w);
-            strbuf_append(p->out, "\"/>\n");
-        }
+    for (size_t i = 0; i < m->places.len; i++) {
+        const struct rep_place *at = &m->places.data[i];
+        if (p->o->chip >= 0 && at->chip != p->o->chip)
+            continue;
+        const double x = chip_x(p, at->chip) + at->x * c + edge, w = c - 2 * edge;
+        const double y = chip_y(p, at->chip) + at->y * c + edge;
+        strbuf_printf(p->out, "<path d=\"M%.1f %.1fh%.1fv%.1fh-%.1fzl%.1f %.1f", x, y, w, w, w, w,
+                      w);
+        if (!m->forbid[at->forbid].reserved)
+            strbuf_printf(p->out, "M%.1f %.1fl%.1f -%.1f", x, y + w, w, w);
+        strbuf_append(p->out, "\"/>\n");
     }
-    if (m->n_forbid > 0)
+    if (m->places.len > 0)
         strbuf_append(p->out, "</g>\n");
-    for (uint32_t i = 0; i < p->f->n_cores; i++) {
-        const struct rep_core *k = &p->f->core[i];
-        if (m->pinned[i] && drawn(p, k))
+    for (size_t i = 0; i < m->pinned.len; i++) {
+        const uint32_t core = m->pinned.data[i].core;
+        const struct rep_core *k = &p->f->core[core];
+        if (drawn(p, k) && (i == 0 || m->pinned.data[i - 1].core != core))
             strbuf_printf(p->out, "<circle class=\"pin\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>\n",
                           chip_x(p, k->chip) + (k->x + 0.5) * c,
                           chip_y(p, k->chip) + (k->y + 0.5) * c, 0.16 * c);
     }
 }
 
-static double draw_marks_legend(const struct plan *p, const struct rep_marks *m, double y)
+static double draw_marks_legend(const struct plan *p, double y)
 {
-    bool forbidden = false, reserved = false, pinned = false;
+    const struct rep_marks *m = &p->f->marks;
+    bool forbidden = false, reserved = false;
     for (uint32_t i = 0; i < m->n_forbid; i++)
         *(m->forbid[i].reserved ? &reserved : &forbidden) = true;
-    for (uint32_t i = 0; i < p->f->n_cores; i++)
-        pinned = pinned || m->pinned[i];
-    if (!forbidden && !reserved && !pinned)
+    if (!forbidden && !reserved && m->pinned.len == 0)
         return y;
     char text[128];
     spk_snprintf(text, sizeof text, "%s%s%s", forbidden ? "crossed out: forbidden  " : "",
-                 reserved ? "one stroke: reserved  " : "", pinned ? "dot: pinned" : "");
+                 reserved ? "one stroke: reserved  " : "", m->pinned.len > 0 ? "dot: pinned" : "");
     label(p, MARGIN, y + 9.5, "legend", text);
     return y + LEGEND_ROW;
 }
@@ -388,16 +386,11 @@ spk_status floorplan_svg(const struct rep_folder *f, const struct floorplan_opti
     find_most(&p);
     draw_title(&p);
     draw_chips(&p);
-    struct rep_marks marks;
-    spk_status status = rep_marks_read(f, &marks);
-    if (status == SPK_OK)
-        status = draw_cores(&p);
-    if (status == SPK_OK)
-        draw_marks(&p, &marks);
+    spk_status status = draw_cores(&p);
+    draw_marks(&p);
     double y = p.height;
     y = o->colour_by < 0 ? draw_layers_legend(&p, y) : draw_scale(&p, y);
-    p.height = (status == SPK_OK ? draw_marks_legend(&p, &marks, y) : y) + 10;
-    rep_marks_fini(&marks);
+    p.height = draw_marks_legend(&p, y) + 10;
     strbuf_printf(
         out,
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"

@@ -7,9 +7,11 @@
 #ifndef SPIKEC_BACKENDS_REPORT_REPORT_H
 #define SPIKEC_BACKENDS_REPORT_REPORT_H
 
+#include "ir/constraints.h"
 #include "ir/target.h"
 #include "support/json.h"
 #include "support/strbuf.h"
+#include "support/vec.h"
 
 /* What a core, a layer, a chip or the whole uses and does; per image from REP_EVENTS on. */
 enum rep_figure {
@@ -70,6 +72,21 @@ struct rep_link { /* messages per image from a router to its neighbours */
     double load[4]; /* east, west, south, north */
 };
 
+/* What the constraints of the folder say of places and cores: the floor plans show it. */
+struct rep_place { /* in a chip in use; the first entry that forbids it */
+    uint32_t chip, x, y, forbid;
+};
+struct rep_pinned { /* a core and a pin that holds it */
+    uint32_t core, pin;
+};
+struct rep_marks {
+    uint32_t n_forbid, n_pins;
+    struct ctr_forbid *forbid;
+    struct ctr_pin *pin;
+    VEC(struct rep_place) places;  /* by chip, row, column */
+    VEC(struct rep_pinned) pinned; /* by core, then pin */
+};
+
 /* A compiled folder, read. Strings belong to the JSON trees. */
 struct rep_folder {
     const struct tgt *target;
@@ -90,6 +107,7 @@ struct rep_folder {
     char (*group)[64];            /* names of groups of layers */
     double limit[2][REP_LIMITED]; /* of neuron cores, of engines; NaN: none */
     double total[REP_FIGURES], total_energy[TGT_ENERGY_COUNT];
+    struct rep_marks marks;
 };
 /* Reads and checks the trees, which must outlive *out; verify may be NULL. SPK_ERR_INPUT with the
  * place of what is wrong. rep_folder_fini in every case. */
@@ -98,6 +116,12 @@ SPK_CHECKED spk_status rep_folder_read(const struct json_cursor *mapping,
                                        const struct json_value *verify, const struct tgt *target,
                                        struct rep_folder *out);
 void rep_folder_fini(struct rep_folder *f);
+
+/* Of recorded values at most so many neurons of a layer are shown, evenly spaced, and so many
+ * frames of each: whole images, at least one. */
+#define REP_SAMPLED 160u
+#define REP_SHOWN_FRAMES 64u
+uint32_t rep_shown_images(uint64_t images, uint32_t timesteps);
 
 /* Recorded spikes of a layer: rates of every frame, and a sample of neurons. */
 struct rep_activity_layer {
@@ -114,11 +138,34 @@ struct rep_activity {
     struct rep_activity_layer *layer;
 };
 
+/* Probed neurons of a layer; membranes and thresholds are the chip's integers. */
+struct rep_probed_neuron {
+    uint32_t place[3]; /* channel, row, column */
+    int64_t core;      /* that holds it; -1: none does */
+    int32_t threshold;
+};
+struct rep_probed_layer {
+    uint32_t layer;
+    uint64_t neurons; /* in the file */
+    uint32_t n_shown; /* neurons i * neurons / n_shown */
+    struct rep_probed_neuron *neuron;
+    int32_t *membrane; /* [n_shown][images_shown][timesteps]: compared with the threshold */
+    uint8_t *fired;    /* bits, the same order, without gaps */
+};
+struct rep_probes {
+    const char *file;  /* name of the file that they come from */
+    const char *level; /* "Q", "M"; NULL: the file does not tell */
+    uint64_t images;
+    uint32_t images_shown, timesteps;
+    uint32_t n_layers;
+    struct rep_probed_layer *layer;
+};
+
 /* Whether the drawing library was there when the tool was built; without it there is no page. */
 bool report_available(void);
-/* The page; activity may be NULL. */
+/* The page; activity and probes may be NULL. */
 SPK_CHECKED spk_status report_html(const struct rep_folder *f, const struct rep_activity *activity,
-                                   struct strbuf *out);
+                                   const struct rep_probes *probes, struct strbuf *out);
 
 /* The page of an exploration, from the text of its explore.json. */
 SPK_CHECKED spk_status report_explore_html(const char *json, size_t length, struct strbuf *out);

@@ -5,6 +5,13 @@
 #include <math.h>
 #include <string.h>
 
+uint32_t rep_shown_images(uint64_t images, uint32_t timesteps)
+{
+    const uint32_t fit = timesteps > 0 ? REP_SHOWN_FRAMES / timesteps : 1;
+    const uint32_t most = fit > 0 ? fit : 1;
+    return images < most ? (uint32_t)images : most;
+}
+
 /* Figures of a core to the digits of a float: they are drawn and listed, not added up. */
 static void column_value(struct strbuf *out, double v)
 {
@@ -255,6 +262,42 @@ static void write_links(struct strbuf *out, const struct rep_folder *f)
     strbuf_append(out, "],\n");
 }
 
+/* ---- constraints ---- */
+
+static void area(struct strbuf *out, const struct ctr_area *a, size_t i)
+{
+    struct strbuf words = {0};
+    ctr_area_text(a, &words);
+    comma(out, i);
+    strbuf_json_string(out, strbuf_cstr(&words), words.len);
+    if (words.status != SPK_OK && out->status == SPK_OK)
+        out->status = words.status;
+    strbuf_fini(&words);
+}
+
+/* Areas in words; what is where by their index in the lists of mapping.constraints. */
+static void write_marks(struct strbuf *out, const struct rep_marks *m)
+{
+    strbuf_append(out, "\"marks\":{\"forbid\":[");
+    for (uint32_t i = 0; i < m->n_forbid; i++)
+        area(out, &m->forbid[i].area, i);
+    strbuf_append(out, "],\"pins\":[");
+    for (uint32_t i = 0; i < m->n_pins; i++)
+        area(out, &m->pin[i].area, i);
+    strbuf_append(out, "],\n\"places\":[");
+    for (size_t i = 0; i < m->places.len; i++) {
+        const struct rep_place *p = &m->places.data[i];
+        comma(out, i);
+        strbuf_printf(out, "%u,%u,%u,%u", p->chip, p->x, p->y, p->forbid);
+    }
+    strbuf_append(out, "],\n\"pinned\":[");
+    for (size_t i = 0; i < m->pinned.len; i++) {
+        comma(out, i);
+        strbuf_printf(out, "%u,%u", m->pinned.data[i].core, m->pinned.data[i].pin);
+    }
+    strbuf_append(out, "]},\n");
+}
+
 /* ---- activity ---- */
 
 static void base64(struct strbuf *out, const uint8_t *data, size_t n)
@@ -297,8 +340,52 @@ static void write_activity(struct strbuf *out, const struct rep_activity *a)
     strbuf_append(out, "]},\n");
 }
 
+/* Of a layer's neurons five numbers each: channel, row, column, core (-1: none), threshold. */
+static void write_probed_layer(struct strbuf *out, const struct rep_probes *p,
+                               const struct rep_probed_layer *l)
+{
+    const uint64_t values = (uint64_t)l->n_shown * p->images_shown * p->timesteps;
+    strbuf_printf(out, "{\"layer\":%u,\"neurons\":%llu,\"shown\":%u,\"at\":[", l->layer,
+                  (unsigned long long)l->neurons, l->n_shown);
+    for (uint32_t i = 0; i < l->n_shown; i++) {
+        const struct rep_probed_neuron *n = &l->neuron[i];
+        comma(out, i);
+        strbuf_printf(out, "%u,%u,%u,%lld,%d", n->place[0], n->place[1], n->place[2],
+                      (long long)n->core, n->threshold);
+    }
+    strbuf_append(out, "],\n\"membrane\":[");
+    for (uint64_t i = 0; i < values; i++)
+        strbuf_printf(out, "%s%d", i ? "," : "", l->membrane[i]);
+    strbuf_append(out, "],\"spikes\":\"");
+    base64(out, l->fired, (values + 7) / 8);
+    strbuf_append(out, "\"}");
+}
+
+static void write_probes(struct strbuf *out, const struct rep_probes *p)
+{
+    key(out, "probes");
+    if (p == NULL) {
+        strbuf_append(out, "null,\n");
+        return;
+    }
+    strbuf_char(out, '{');
+    text(out, "file", p->file);
+    strbuf_char(out, ',');
+    text(out, "level", p->level);
+    strbuf_char(out, ',');
+    number(out, "images", p->images);
+    strbuf_printf(out, ",\"shown\":%u,\"timesteps\":%u,\"layers\":[\n", p->images_shown,
+                  p->timesteps);
+    for (uint32_t i = 0; i < p->n_layers; i++) {
+        if (i > 0)
+            strbuf_append(out, ",\n");
+        write_probed_layer(out, p, &p->layer[i]);
+    }
+    strbuf_append(out, "]},\n");
+}
+
 void report_data(const struct rep_folder *f, const struct rep_activity *activity,
-                 struct strbuf *out)
+                 const struct rep_probes *probes, struct strbuf *out)
 {
     strbuf_append(out, "{");
     text(out, "version", SPIKEC_VERSION);
@@ -327,7 +414,9 @@ void report_data(const struct rep_folder *f, const struct rep_activity *activity
     write_chips(out, f);
     write_cores(out, f);
     write_links(out, f);
+    write_marks(out, &f->marks);
     write_activity(out, activity);
+    write_probes(out, probes);
     report_extracts(f, out);
     strbuf_append(out, "}\n");
 }

@@ -16,6 +16,7 @@
 #include "report_graph_js.h"
 #include "report_main_js.h"
 #include "report_page_html.h"
+#include "report_probes_js.h"
 #include "report_tables_js.h"
 
 #define PART(name)                         \
@@ -88,14 +89,14 @@ static void end_page(struct strbuf *out, const struct part *scripts, size_t n)
 }
 
 spk_status report_html(const struct rep_folder *f, const struct rep_activity *activity,
-                       struct strbuf *out)
+                       const struct rep_probes *probes, struct strbuf *out)
 {
-    static const struct part scripts[] = {PART(report_base_js),     PART(report_floorplan_js),
-                                          PART(report_graph_js),    PART(report_charts_js),
-                                          PART(report_activity_js), PART(report_tables_js),
-                                          PART(report_main_js)};
+    static const struct part scripts[] = {PART(report_base_js),   PART(report_floorplan_js),
+                                          PART(report_graph_js),  PART(report_charts_js),
+                                          PART(report_probes_js), PART(report_activity_js),
+                                          PART(report_tables_js), PART(report_main_js)};
     struct strbuf data = {0};
-    report_data(f, activity, &data);
+    report_data(f, activity, probes, &data);
     begin_page(out, "spikec report", (struct part)PART(report_page_html), strbuf_cstr(&data),
                data.len);
     if (data.status != SPK_OK && out->status == SPK_OK)

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "backends/report/report.h"
+#include "backends/report/report_internal.h"
 #include "support/alloc.h"
 
 const struct rep_figure_info rep_figure_info[REP_FIGURES] = {
@@ -259,6 +259,10 @@ static spk_status read_cores(const struct reader *r)
         SPK_TRY(js_element(&cores, i, &at));
         SPK_TRY(read_core(r, &at, i, &tiles));
     }
+    for (uint32_t i = 0; i < f->n_tiles; i++)
+        if (f->tile[i].core >= f->n_cores)
+            return diag_error(cores.diags, js_place(&cores), "E0752",
+                              "tile %u lies on core %u of %u", i, f->tile[i].core, f->n_cores);
     return SPK_OK;
 }
 
@@ -413,6 +417,7 @@ static spk_status read_all(struct reader *r)
     SPK_TRY(read_tiles(r));
     SPK_TRY(read_cores(r));
     SPK_TRY(read_cost(r));
+    SPK_TRY(rep_marks_read(&r->mapping, r->f));
     return rep_colours(r->f);
 }
 
@@ -443,5 +448,6 @@ void rep_folder_fini(struct rep_folder *f)
     spk_free(f->chip);
     spk_free(f->link);
     spk_free(f->group);
+    rep_marks_fini(&f->marks);
     memset(f, 0, sizeof *f);
 }

@@ -318,6 +318,7 @@ int spk_weights_convert(spk_context *context, const struct spk_weights_options *
 struct spk_report_options {
     const char *folder, *output;
     const char *spikes; /* a file of --spikes of simulate or run, or NULL */
+    const char *probes; /* a file of --probe-out of simulate or run, or NULL */
 };
 int spk_report(spk_context *context, const struct spk_report_options *options,
                spk_result **out_result);

@@ -78,7 +78,8 @@ class ModelOptions(Structure):
 
 
 class ReportOptions(Structure):
-    _fields_ = [("folder", c_char_p), ("output", c_char_p), ("spikes", c_char_p)]
+    _fields_ = [("folder", c_char_p), ("output", c_char_p), ("spikes", c_char_p),
+                ("probes", c_char_p)]
 
 
 Diagnostic = sized("spk_diagnostic", ("severity", c_int), *of(c_char_p, "code message help file"),

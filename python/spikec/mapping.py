@@ -183,9 +183,10 @@ def load_mapping(folder: Path, context: Optional[Context] = None) -> Mapping:
 
 
 def report(folder: Path, output: Path, spikes: Optional[Path] = None,
-           context: Optional[Context] = None) -> handles.Result:
-    """A compiled folder as one HTML page. spikes: a file of the commands' --spikes."""
-    options = c.ReportOptions(path(folder), path(output), path(spikes))
+           context: Optional[Context] = None, probes: Optional[Path] = None) -> handles.Result:
+    """A compiled folder as one HTML page. spikes, probes: files of the commands' --spikes and
+    --probe-out."""
+    options = c.ReportOptions(path(folder), path(output), path(spikes), path(probes))
     return handles.result(context_of(context), lib.spk_report, options)
 
 

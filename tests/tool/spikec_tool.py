@@ -52,8 +52,10 @@ def read_tensors(path):
             for name, t in header.items()}
 
 
-def tensor_bytes(tensors):
+def tensor_bytes(tensors, **metadata):
     header, blobs, offset = {}, [], 0
+    if metadata:
+        header["__metadata__"] = metadata
     for name, array in tensors.items():
         blob = np.ascontiguousarray(array).tobytes()
         header[name] = {"dtype": DTYPE_NAMES[array.dtype.newbyteorder("<")],
@@ -65,8 +67,8 @@ def tensor_bytes(tensors):
     return struct.pack("<Q", len(text)) + text + b"".join(blobs)
 
 
-def write_tensors(path, tensors):
-    write_bytes(path, tensor_bytes(tensors))
+def write_tensors(path, tensors, **metadata):
+    write_bytes(path, tensor_bytes(tensors, **metadata))
 
 
 def write_bytes(path, data):

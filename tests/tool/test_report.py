@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import unittest
 import xml.etree.ElementTree as ET
 
@@ -27,17 +28,25 @@ def data_of(page):
 
 class Folder(t.ToolTest):
     """A compiled folder, simulated and verified once for all tests; each test has a copy."""
-    target = "loihi1"
+    target, constraints = "loihi1", None
+    probes = ("block.0.mlp.fc1_lif", "block.1.attn.q_lif[1,2;0,0-1]")
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.made = os.path.join(cls.class_dir, "made")
         cls.spikes = os.path.join(cls.class_dir, "spikes.safetensors")
+        cls.probed = os.path.join(cls.class_dir, "probes.safetensors")
+        obey, probe = [], ["--probe-out", cls.probed]
+        if cls.constraints:
+            obey = ["--constraints", os.path.join(cls.class_dir, "constraints.yaml")]
+            t.write_text(obey[1], json.dumps({"spikec_constraints": 1, **cls.constraints}))
+        for one in cls.probes:
+            probe += ["--probe", one]
         image = ["--input", t.golden(CASE, "input.safetensors")]
         model = t.case_arguments(CASE)
-        for arguments in (["compile", *model, "--target", cls.target, "-o", cls.made],
-                          ["simulate", cls.made, *image, "--spikes", cls.spikes],
+        for arguments in (["compile", *model, "--target", cls.target, "-o", cls.made, *obey],
+                          ["simulate", cls.made, *image, "--spikes", cls.spikes, *probe],
                           ["verify", cls.made, *image]):
             result = t.spikec(*arguments)
             if result.code != 0:
@@ -127,11 +136,11 @@ class Page(Folder):
 
     def test_same_bytes(self):
         folder = self.copy()
-        self.assertEqual(self.report(folder, "--spikes", self.spikes),
-                         self.report(folder, "--spikes", self.spikes))
+        more = ("--spikes", self.spikes, "--probes", self.probed)
+        self.assertEqual(self.report(folder, *more), self.report(folder, *more))
 
     def test_loads_nothing(self):
-        page = self.report(self.copy(), "--spikes", self.spikes)
+        page = self.report(self.copy(), "--spikes", self.spikes, "--probes", self.probed)
         self.assertIn("default-src 'none'", page)
         self.assertEqual(re.findall(r"<(?:link|img|iframe|script)[^>]*(?:src|href)=", page), [])
         self.assertEqual(re.findall(r"@import|url\(|XMLHttpRequest\(.http", page), [])
@@ -145,6 +154,8 @@ class Page(Folder):
         self.assertEqual(data["images"], 0)
         self.assertIsNone(data["verify"])
         self.assertIsNone(data["activity"])
+        self.assertIsNone(data["probes"])
+        self.assertEqual(data["marks"], {"forbid": [], "pins": [], "places": [], "pinned": []})
         self.assertEqual(data["mapping"]["provenance"]["command_line"].split()[:2],
                          ["spikec", "compile"])
 
@@ -193,6 +204,12 @@ class Page(Folder):
             yield "mapping.json", lambda v: v["cores"][0].update(tiles=[0] * 10 ** 4), "more tiles"
             yield "mapping.json", lambda v: v["tiles"][0].update(layer="nobody"), "nobody"
             yield "mapping.json", lambda v: v["layers"][1]["sources"][0].update(name="no"), "'no'"
+            yield "mapping.json", lambda v: v["tiles"][0].update(core=10 ** 6), "core 1000000 of"
+            yield "mapping.json", lambda v: v.update(constraints={"pin": []}), "forbid"
+            yield ("mapping.json", lambda v: v.update(constraints={"pin": [], "forbid": [{
+                "x": [1, -1], "reserved": False}]}), ".forbid[0].x[1]")
+            yield ("mapping.json", lambda v: v.update(constraints={"forbid": [], "pin": [
+                {"part": 0}]}), ".pin[0]")
             yield "cost.json", lambda v: v["cores"].pop(), "mapping.json"
             yield "cost.json", lambda v: v["layers"][0].update(name="nobody"), "nobody"
             yield "cost.json", lambda v: v["links"]["loads"][0].pop(), ".loads[0]"
@@ -209,6 +226,160 @@ class Page(Folder):
                 for file in os.listdir(folder):
                     os.unlink(os.path.join(folder, file))
                 os.rmdir(folder)
+
+
+class Constraints(Folder):
+    constraints = {"forbid": [{"x": "0-1", "y": 2}, {"chip": 0, "core": 7 * 16 + 5}],
+                   "reserve": [{"y": 7}], "pin": [{"layer": "block.0.mlp.*", "y": "3-6"}, {
+                       "layer": "block.0.mlp.fc2_lif", "part": 0, "chip": 0, "x": 4, "y": 4}]}
+
+    def test_what_is_where(self):
+        data = data_of(self.report(self.made))
+        marks, fixed = data["marks"], data["mapping"]["constraints"]
+        found = {}
+        for chip, x, y, entry in np.reshape(marks["places"], (-1, 4)).tolist():
+            self.assertEqual(chip, 0)
+            self.assertNotIn((x, y), found)
+            found[x, y] = fixed["forbid"][entry]["reserved"]
+        want = {(x, 7): True for x in range(16) if x != 5}
+        self.assertEqual(found, {**want, (0, 2): False, (1, 2): False, (5, 7): False})
+        self.assertEqual(marks["forbid"], ["x 0-1, y 2", "chip 0, core 117", "y 7"])
+        self.assertEqual(marks["pins"], ["y 3-6", "chip 0, x 4, y 4"])
+        mapping = json.loads(t.read_text(os.path.join(self.made, "mapping.json")))
+        want = [{tile["core"] for tile in mapping["tiles"] if tile["layer"].startswith(name)}
+                for name in ("block.0.mlp.", "block.0.mlp.fc2_lif")]
+        pinned = np.reshape(marks["pinned"], (-1, 2)).tolist()
+        self.assertEqual({core for core, pin in pinned if pin == 0}, want[0])
+        self.assertEqual(len(pinned), len(want[0]) + 1)
+        core = next(core for core, pin in pinned if pin == 1)
+        self.assertIn(core, want[1])
+        self.assertEqual([data["cores"][k][core] for k in ("chip", "x", "y")], [0, 4, 4])
+
+
+class Probes(Folder):
+    def test_data_are_those_of_the_file(self):
+        data = data_of(self.report(self.made, "--probes", self.probed))
+        file = t.read_tensors(self.probed)
+        mapping = json.loads(t.read_text(os.path.join(self.made, "mapping.json")))
+        probes = data["probes"]
+        self.assertEqual((probes["file"], probes["level"], probes["images"], probes["shown"]),
+                         ("probes.safetensors", "M", 3, 3))
+        self.assertEqual([data["layers"][layer["layer"]]["name"] for layer in probes["layers"]],
+                         [p.split("[")[0] for p in self.probes])
+        for layer in probes["layers"]:
+            name = data["layers"][layer["layer"]]["name"]
+            membrane = file[name + ".membrane"]
+            n, shown = membrane.shape[2], layer["shown"]
+            self.assertEqual((layer["neurons"], shown), (n, min(n, 160)))
+            chosen = [i * n // shown for i in range(shown)]
+            np.testing.assert_array_equal(
+                np.reshape(layer["membrane"], (shown, *membrane.shape[:2])),
+                membrane[:, :, chosen].transpose(2, 0, 1))
+            bits = np.unpackbits(np.frombuffer(base64.b64decode(layer["spikes"]), np.uint8),
+                                 bitorder="little")[:len(layer["membrane"])]
+            np.testing.assert_array_equal(
+                bits, file[name + ".spikes"][:, :, chosen].transpose(2, 0, 1).ravel())
+            at = np.reshape(layer["at"], (shown, 5))
+            np.testing.assert_array_equal(at[:, :3], file[name + ".neurons"][chosen])
+            np.testing.assert_array_equal(at[:, 4], file[name + ".threshold"][chosen])
+            for channel, row, column, core, _ in at.tolist():
+                holds = [tile["core"] for tile in mapping["tiles"] if tile["layer"] == name
+                         and all(tile[k][0] <= v < tile[k][1] for k, v in (
+                             ("channels", channel), ("rows", row), ("columns", column)))]
+                self.assertEqual(core, holds[0] if holds else -1)
+        self.assertGreater(probes["layers"][0]["neurons"], 160)  # a sample is taken
+
+    def test_csv_tells_the_same(self):
+        table = self.path("probes.csv")
+        more = [a for p in self.probes for a in ("--probe", p)]
+        self.run_tool("simulate", self.copy_with_image(), "--input",
+                      t.golden(CASE, "input.safetensors"), "--probe-out", table, *more)
+        want, got = (data_of(self.report(self.made, "--probes", p))["probes"]
+                     for p in (self.probed, table))
+        self.assertEqual((got.pop("file"), got.pop("level")), ("probes.csv", None))
+        want.pop("file"), want.pop("level")
+        self.assertEqual(got, want)
+
+    def copy_with_image(self):
+        folder = self.path("whole")
+        shutil.copytree(self.made, folder)
+        return folder
+
+    def refused(self, file, code, says):
+        self.run_tool("report", self.made, "-o", self.path("x"), "--probes", file,
+                      expect=t.BAD_INPUT, says=[f"error[{code}]", says])
+        self.assertFalse(os.path.exists(self.path("x")))
+
+    def test_foreign_tensors(self):
+        name = "block.1.attn.q_lif"
+        good = {k: v for k, v in t.read_tensors(self.probed).items() if k.startswith(name)}
+        m, s, at, v = (f"{name}.{k}" for k in ("membrane", "spikes", "neurons", "threshold"))
+
+        def but(tensor, value):
+            return {**good, tensor: value}
+        other = self.path("other.safetensors")
+        t.write_tensors(other, good)
+        self.refused(other, "E1070", "holds no probes")
+        self.refused(self.spikes, "E1070", "holds no probes")
+        for tensors, code, says in (
+                ({}, "E1070", "holds no probes"),
+                ({HOSTILE + k: a for k, a in good.items()}, "E1071", "no layer of the folder"),
+                (but(m, good[m][:, :2]), "E1072", "I32[N,4,N]"),
+                (but(m, np.full(good[m].shape, np.nan, np.float32)), "E1072", "this is F32"),
+                (but(m, good[m][:, :, 0]), "E1072", "I32[3,4]"),
+                (but(m, good[m][:0]), "E1072", "I32[0,4,3]"),
+                (but(s, good[s][:2]), "E1072", "this is U8[2,4,3]"),
+                (but(at, good[at][:, :2]), "E1072", "I32[3,2]"),
+                (but(v, good[v][:2]), "E1072", "I32[2]"),
+                (but(s, good[s] + np.uint8(2)), "E1073", "0 or 1"),
+                (but(at, good[at] + np.int32(1000)), "E1073", "has no neuron"),
+                (but(at, good[at] - np.int32(1000)), "E1073", "has no neuron"),
+                ({**t.read_tensors(self.probed), m: np.concatenate([good[m]] * 2),
+                  s: np.concatenate([good[s]] * 2)}, "E1072", "I32[3,4,N]")):
+            with self.subTest(says=says):
+                t.write_tensors(other, tensors, spikec_probes="1", level="M")
+                self.refused(other, code, says)
+        del good[v]
+        t.write_tensors(other, good, spikec_probes="1")
+        self.run_tool("report", self.made, "-o", self.path("x"), "--probes", other,
+                      expect=t.BAD_INPUT, says="threshold")
+
+    def test_foreign_tables(self):
+        head = "layer,channel,row,column,image,step,membrane,threshold,spike"
+        rows = [f"block.1.attn.q_lif,1,0,{c},{i},{s},-7,64,0" for c in range(2) for i in range(2)
+                for s in range(4)]
+        file = self.path("p.csv")
+
+        def but(k, old, new):
+            return rows[:k] + [rows[k].replace(old, new)] + rows[k + 1:]
+        t.write_text(file, "\r\n".join([head] + rows))
+        probes = data_of(self.report(self.made, "--probes", file))["probes"]
+        self.assertEqual((probes["images"], probes["layers"][0]["shown"]), (2, 2))
+        os.remove(self.path("report.html"))
+        for lines, code, says in (
+                ([], "E1070", "holds no probes"), ([head], "E1070", "holds no probes"),
+                (rows, "E1070", "holds no probes"),
+                ([head] + but(3, "-7", "nan"), "E1074", "p.csv:5"),
+                ([head] + but(3, "-7", "1e9"), "E1074", "eight 32-bit integers"),
+                ([head] + but(3, "-7", str(2 ** 31)), "E1074", "eight 32-bit integers"),
+                ([head] + but(3, ",0,-7", "-7"), "E1074", "p.csv:5"),
+                ([head, "", *rows], "E1074", "p.csv:2"),
+                ([head] + but(3, "64,0", "64,2"), "E1074", "0 or 1"),
+                ([head] + but(3, ",64,", ",65,"), "E1074", "begins at image 0, step 0"),
+                ([head] + but(3, ",1,0,", ",0,0,"), "E1074", "begins at image 0, step 0"),
+                ([head] + rows[1:], "E1074", "p.csv:2"),
+                ([head] + rows[:3] + rows[4:], "E1074", "p.csv:5"),
+                ([head] + rows[:-1], "E1074", "not all steps"),
+                ([head] + rows[:4] + rows[8:], "E1074", "follow each other"),
+                ([head] + rows[:10] + rows[8:], "E1074", "not all steps"),
+                ([head] + [r.replace(",3,-7", ",4,-7") for r in rows], "E1074", "p.csv:5"),
+                ([head] + [r.replace("1.attn", "9.attn") for r in rows], "E1071", "no layer"),
+                ([head] + rows + [r.replace("q_lif", "k_lif") for r in rows] + rows, "E1071",
+                 "twice"),
+                ([head] + [r.replace(",1,0,", ",1,3,") for r in rows], "E1073", "no neuron")):
+            with self.subTest(says=says, first=lines[:2]):
+                t.write_text(file, "".join(line + "\n" for line in lines))
+                self.refused(file, code, says)
 
 
 class FloorPlan(Folder):

@@ -12,6 +12,9 @@
 static const char MAPPING[] =
     "{\"schema\":2,\"target\":\"loihi1\",\"system\":\"s\",\"timesteps\":4,"
     "\"mesh\":{\"chips\":[2,1],\"cores\":[16,8],\"router\":[2,2]},"
+    "\"constraints\":{\"forbid\":[{\"x\":[2,3],\"reserved\":false},{\"chip\":[1,1],\"y\":[0,0],"
+    "\"reserved\":true}],\"pin\":[{\"layer\":\"stem.*\",\"part\":null,\"x\":[0,3]},"
+    "{\"layer\":\"*\",\"part\":0,\"chip\":null}]},"
     "\"provenance\":{\"model\":\"m<&>.spk\"},\"layers\":["
     "{\"name\":\"stem.a\",\"kind\":\"neuron\",\"channels\":4,\"height\":2,\"width\":2,"
     "\"start_step\":0,\"rate\":0.5,\"sources\":[]},"
@@ -101,6 +104,16 @@ static void test_read(void **state)
     assert_true(isnan(f.limit[0][REP_IN_AXONS]));
     assert_int_equal(f.n_links, 1);
     assert_true(f.link[0].load[0] == 2.5);
+    /* two columns of eight rows on two chips; a row of sixteen, of which two are forbidden already
+     */
+    assert_int_equal(f.marks.places.len, 2 * 16 + 14);
+    assert_int_equal(f.marks.places.data[16].chip, 1);
+    assert_int_equal(f.marks.places.data[16].forbid, 1);
+    assert_int_equal(f.marks.places.data[18].forbid, 0);
+    assert_int_equal(f.marks.pinned.len, 3); /* core 0 by both, core 1 by the second */
+    assert_int_equal(f.marks.pinned.data[1].core, 0);
+    assert_int_equal(f.marks.pinned.data[1].pin, 1);
+    assert_int_equal(f.marks.pinned.data[2].core, 1);
     rep_folder_fini(&f);
     fixture_fini(&x);
 }
@@ -133,7 +146,7 @@ static spk_status all(struct fixture *x, struct strbuf *page, struct strbuf *svg
     struct rep_folder f;
     spk_status status = read_folder(x, &f);
     if (status == SPK_OK)
-        status = report_html(&f, NULL, page);
+        status = report_html(&f, NULL, NULL, page);
     for (int i = 0; i < 2 && status == SPK_OK; i++)
         status = floorplan_svg(&f, &options[i], svg);
     rep_folder_fini(&f);

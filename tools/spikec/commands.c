@@ -212,7 +212,7 @@ static int cmd_cost(spk_context *c, struct tool_args *a, spk_result **out)
 
 static int cmd_report(spk_context *c, struct tool_args *a, spk_result **out)
 {
-    struct spk_report_options o = {a->positional[0], a->output, a->spikes};
+    struct spk_report_options o = {a->positional[0], a->output, a->spikes, a->probes_file};
     return spk_report(c, &o, out);
 }
 

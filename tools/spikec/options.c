@@ -81,7 +81,8 @@ enum {
     K_CONSTRAINTS,
     K_TIME_LIMIT,
     K_PROBE,
-    K_PROBE_OUT
+    K_PROBE_OUT,
+    K_PROBES
 };
 
 static const struct tool_option OPTIONS[] = {
@@ -177,6 +178,7 @@ static const struct tool_option OPTIONS[] = {
     {'o', "output", 'o', "DIR", "folder to write; replaces only one that spikec made"},
     {'r', "output", 'o', "FILE", "the page to write (.html)"},
     {'r', "spikes", K_SPIKES, "FILE", "recorded spikes to show (of simulate or run --spikes)"},
+    {'r', "probes", K_PROBES, "FILE", "probed membranes to show (of simulate or run --probe-out)"},
     {'n', "output", 'o', "FILE", "the drawing to write (.svg)"},
     {'n', "colour-by", K_COLOUR_BY, "NAME", "layer (default), or a figure of the cores"},
     {'n', "chip", K_CHIP, "N", "only chip N (default: all in use)"},
@@ -324,6 +326,8 @@ static const char **text_option(struct tool_args *a, int key)
         return &a->rates;
     case K_PROBE_OUT:
         return &a->probe_out;
+    case K_PROBES:
+        return &a->probes_file;
     case K_CONSTRAINTS:
         return &a->constraints;
     case K_RATES_OUT:

@@ -27,7 +27,7 @@ struct tool_args {
     const char *print_after, *placer, *cut, *to, *dtype, *colour_by, *from;
     const char *source, *partitioner, *write, *clusters, *mesh;
     double effort, time_limit;
-    const char *constraints, *probe_out;
+    const char *constraints, *probe_out, *probes_file;
     uint64_t calibrate_limit, seed, cores, neurons, axons, synapses;
     double rate;
     uint32_t repeat, threads, segment, segments, chip;

@@ -233,7 +233,9 @@ const Activity = (() => {
           frames(),
           R.panel("Spike raster", null, el("p", {}, el("label", {}, "Layer ", pickLayer)), box));
     }
-    R.put("activity-body", el("div", {class: "columns"}, rates(), right[0]), ...right.slice(1));
+    R.put(
+        "activity-body", el("div", {class: "columns"}, rates(), right[0]), ...right.slice(1),
+        Probes.panel());
     if (A) {
       raster(A.layers[0].layer);
       new ResizeObserver(() => {

@@ -67,6 +67,25 @@ const R = (() => {
     const l = limit(core, i);
     return l ? value(core, i) / l : NaN;
   };
+  /* what the constraints say of a place, and pins that hold a core, in words */
+  const marks = D.marks, constraints = D.mapping.constraints || {forbid: [], pin: []};
+  const placeKey = (chip, x, y) => chip * 16777216 + y * 4096 + x;
+  const forbidden = new Map();
+  for (let i = 0; i < marks.places.length; i += 4)
+    forbidden.set(
+        placeKey(marks.places[i], marks.places[i + 1], marks.places[i + 2]), marks.places[i + 3]);
+  const forbiddenBy = (chip, x, y) => {
+    const i = forbidden.get(placeKey(chip, x, y));
+    if (i === undefined) return null;
+    return {reserved: constraints.forbid[i].reserved, area: marks.forbid[i]};
+  };
+  const pins = new Map();
+  for (let i = 0; i < marks.pinned.length; i += 2) {
+    const core = marks.pinned[i], k = marks.pinned[i + 1], pin = constraints.pin[k];
+    const part = pin.part === null || pin.part === undefined ? "" : `, part ${pin.part}`;
+    if (!pins.has(core)) pins.set(core, []);
+    pins.get(core).push(`${pin.layer}${part} to ${marks.pins[k]}`);
+  }
   const known = i => C.figures[i] !== null && C.figures[i] !== undefined;
 
   /* ---- small builders ---- */
@@ -145,7 +164,10 @@ const R = (() => {
   const COMMANDS = {
     simulate: "spikec simulate DIR --input IMAGES --spikes spikes.safetensors",
     verify: "spikec verify DIR --input IMAGES --labels LABELS",
-    report: "spikec report DIR -o report.html --spikes spikes.safetensors"
+    report: "spikec report DIR -o report.html --spikes spikes.safetensors",
+    probes:
+        "spikec simulate DIR --input IMAGES --probe 'LAYER[NEURONS]' --probe-out probes.safetensors\n" +
+        "spikec report DIR -o report.html --probes probes.safetensors"
   };
   return {
     D,
@@ -166,6 +188,9 @@ const R = (() => {
     limit,
     share,
     known,
+    placeKey,
+    forbiddenBy,
+    pins,
     el,
     put,
     panel,

@@ -17,7 +17,18 @@ const Plan = (() => {
   for (let i = 0; i < C.n; i++) {
     X[i] = originX(C.chip[i]) + C.x[i];
     Y[i] = originY(C.chip[i]) + C.y[i];
-    at.set(C.chip[i] * 16777216 + C.y[i] * 4096 + C.x[i], i);
+    at.set(R.placeKey(C.chip[i], C.x[i], C.y[i]), i);
+  }
+  /* constraints, in the plane: places hatched both ways where forbidden, one way where reserved */
+  const HATCH = "M.1 .1h.8v.8h-.8zM.1 .5L.5 .1M.1 .9L.9 .1M.5 .9L.9 .5",
+        BACK = "M.5 .1L.9 .5M.1 .1L.9 .9M.1 .5L.5 .9", kinds = {forbidden: 0, reserved: 0};
+  const hatched = new Path2D();
+  for (let i = 0, p = D.marks.places; i < p.length; i += 4) {
+    const [chip, x, y] = p.slice(i, i + 3), {reserved} = R.forbiddenBy(chip, x, y);
+    hatched.addPath(
+        new Path2D(reserved ? HATCH : HATCH + BACK),
+        new DOMMatrix().translate(originX(chip) + x, originY(chip) + y));
+    kinds[reserved ? "reserved" : "forbidden"]++;
   }
   const chipAt = new Map(D.chips.map(c => [c.id, c]));
 
@@ -215,6 +226,22 @@ const Plan = (() => {
       }
     }
   };
+  const paintMarks = (k, seen) => {
+    const [x0, y0, x1, y1] = seen;
+    context.strokeStyle = R.css("--muted");
+    context.lineWidth = Math.min(0.06, 1 / k);
+    context.stroke(hatched);
+    context.fillStyle = "#ffffff";
+    context.strokeStyle = "#1b2027";
+    context.lineWidth = Math.min(0.05, 1.2 / k);
+    for (const i of R.pins.keys()) {
+      if (X[i] < x0 || X[i] > x1 || Y[i] < y0 || Y[i] > y1) continue;
+      context.beginPath();
+      context.arc(X[i] + 0.8, Y[i] + 0.2, 0.13, 0, 7);
+      context.fill();
+      context.stroke();
+    }
+  };
   const outline = (core, colour, width) => {
     if (core < 0) return;
     context.strokeStyle = colour;
@@ -251,6 +278,7 @@ const Plan = (() => {
       });
       context.globalAlpha = 1;
     }
+    paintMarks(t.k, seen);
     outline(view.hover, R.css("--muted"), 2);
     outline(R.state.core, R.css("--accent"), 3);
     const first = (D.verify || {}).first_mismatch;
@@ -297,16 +325,17 @@ const Plan = (() => {
     go(d3.zoomIdentity.translate(W / 2 - (X[core] + 0.5) * k, H / 2 - (Y[core] + 0.5) * k).scale(k),
        slow !== false);
   };
-  const hit = (px, py) => {
+  /* the place under a point, null outside of chips in use; its core, or -1 */
+  const placeUnder = (px, py) => {
     const x = (px - view.transform.x) / view.transform.k,
           y = (py - view.transform.y) / view.transform.k;
     const column = Math.floor(x / (meshX + GAP)), row = Math.floor(y / (meshY + TOP));
-    if (x < 0 || y < 0) return -1;
+    if (x < 0 || y < 0) return null;
     const cx = Math.floor(x - column * (meshX + GAP)),
           cy = Math.floor(y - row * (meshY + TOP) - TOP);
-    if (cx < 0 || cy < 0 || cx >= meshX || cy >= meshY) return -1;
-    const core = at.get(((row + top) * chipsX + column + left) * 16777216 + cy * 4096 + cx);
-    return core === undefined ? -1 : core;
+    if (cx < 0 || cy < 0 || cx >= meshX || cy >= meshY) return null;
+    const chip = (row + top) * chipsX + column + left, core = at.get(R.placeKey(chip, cx, cy));
+    return {chip, x: cx, y: cy, core: core === undefined ? -1 : core};
   };
   /* links that leave the core's router, the busiest first */
   const linksOf = core => {
@@ -321,6 +350,7 @@ const Plan = (() => {
       el("br")
     ];
     names.slice(0, 4).forEach(n => out.push(n, el("br")));
+    (R.pins.get(core) || []).forEach(p => out.push(`Pinned: ${p}`, el("br")));
     if (names.length > 4) out.push(`and ${names.length - 4} more layers`, el("br"));
     if (view.links)
       linksOf(core).forEach(
@@ -335,25 +365,35 @@ const Plan = (() => {
                  .join(" · "));
     return out;
   };
-  const hover = core => {
+  const forbiddenLines = (place, by) => {
+    const word = by.reserved ? "Reserved" : "Forbidden";
+    return [
+      el("b", {}, word), ` · chip ${place.chip} · x ${place.x}, y ${place.y}`, el("br"),
+      `By the constraints: ${by.area}`
+    ];
+  };
+  const hover = place => {
+    const core = place ? place.core : -1,
+          by = place && core < 0 ? R.forbiddenBy(place.chip, place.x, place.y) : null;
     if (core !== view.hover) {
       view.hover = core;
       draw();
     }
-    tip.hidden = core < 0;
-    if (core < 0) return;
-    tip.replaceChildren(...lines(core));
-    const t = view.transform, x = (X[core] + 1) * t.k + t.x + 8, y = Y[core] * t.k + t.y;
+    tip.hidden = core < 0 && !by;
+    if (tip.hidden) return;
+    tip.replaceChildren(...(by ? forbiddenLines(place, by) : lines(core)));
+    const t = view.transform, edge = (originX(place.chip) + place.x) * t.k + t.x,
+          x = edge + t.k + 8, y = (originY(place.chip) + place.y) * t.k + t.y;
     const w = tip.offsetWidth, h = tip.offsetHeight;
     tip.style.left =
-        Math.max(4, x + w > canvas.clientWidth ? X[core] * t.k + t.x - w - 8 : x) + "px";
+        Math.max(4, x + w > canvas.clientWidth ? edge - w - 8 : x) + "px";
     tip.style.top = Math.max(4, Math.min(y, canvas.clientHeight - h - 4)) + "px";
   };
-  canvas.addEventListener("mousemove", e => hover(hit(e.offsetX, e.offsetY)));
-  canvas.addEventListener("mouseleave", () => hover(-1));
+  canvas.addEventListener("mousemove", e => hover(placeUnder(e.offsetX, e.offsetY)));
+  canvas.addEventListener("mouseleave", () => hover(null));
   canvas.addEventListener("click", e => {
-    const core = hit(e.offsetX, e.offsetY);
-    R.select({core});
+    const place = placeUnder(e.offsetX, e.offsetY);
+    R.select({core: place ? place.core : -1});
   });
   const step = (dx, dy) => {
     const from = R.state.core;
@@ -402,8 +442,17 @@ const Plan = (() => {
               !o.share && o.figure > F.synapses ? ", " + R.perImage : ""}`,
           ticks));
     }
+    if (kinds.forbidden) out.push(markRow(HATCH + BACK, `forbidden (${kinds.forbidden})`));
+    if (kinds.reserved) out.push(markRow(HATCH, `reserved (${kinds.reserved})`));
+    if (R.pins.size)
+      out.push(markRow("M.8 .5A.3 .3 0 1 1 .2 .5A.3 .3 0 1 1 .8 .5", `pinned (${R.pins.size})`));
     document.getElementById("plan-scale").replaceChildren(...out);
   }
+  const markRow = (path, text) => {
+    const s = d3.create("svg").attr("width", 14).attr("height", 14).attr("viewBox", "0 0 1 1");
+    s.append("path").attr("d", path);
+    return el("span", {class: "mark"}, s.node(), text);
+  };
   const scaleRow = (text, ticks) => {
     const bar = el("div"), labels = el("div", {class: "note"});
     bar.style.cssText = `height:10px;border-radius:3px;background:${R.scaleBar()}`;

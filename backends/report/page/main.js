@@ -115,6 +115,7 @@
       el("h3", {}, `Core ${i}${C.engine[i] ? ", attention engine" : ""}`),
       el("p", {class: "note"},
          `chip ${C.chip[i]}, x ${C.x[i]}, y ${C.y[i]}; activity per image, ${R.perImage}`),
+      (R.pins.get(i) || []).map(p => el("p", {class: "note"}, `Pinned: ${p}`)),
       el("dl", {}, rows),
       el("div", {class: "tags"},
          tiles.slice(0, 12).map(
@@ -229,6 +230,8 @@
       ["spikec", O.spikec || D.version], ["Model", `${O.model || "–"}`],
       ["SHA-256 of the model", O.model_sha256], ["SHA-256 of the weights", O.weights_sha256],
       ["Target", `${P.target} (${P.system})`], ["SHA-256 of the target", O.target_sha256],
+      ["Constraints", (P.constraints || {}).file],
+      ["SHA-256 of the constraints", (P.constraints || {}).sha256],
       ["Settings", (O.settings || []).join(", ") || "none"], ["Attention", P.attention],
       [
         "Calibration images",
