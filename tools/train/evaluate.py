@@ -33,7 +33,8 @@ def parse_args():
 
 def config_of(metadata):
     """The network that a model file's metadata tell; what they do not tell is as in the released model."""
-    return Config(**{f.name: type(f.default)(metadata[f.name]) for f in dataclasses.fields(Config) if f.name in metadata})
+    told = [f for f in dataclasses.fields(Config) if f.name in metadata]
+    return Config(**{f.name: type(f.default)(metadata[f.name]) for f in told})
 
 
 def load_model(path, timesteps=None):

@@ -45,15 +45,19 @@ class Recipe:
 FEW = "--dim 32 --stages 1:{}:3e-3 --batch 64 --labels 1000 --test-every 25"
 
 RECIPES = [
-    Recipe("mae", "--dim 32 --stages 1:20:2e-3", "masked autoencoder", program="pretrain.py", model="", seeds=(1,)),
+    Recipe("mae", "--dim 32 --stages 1:20:2e-3", "masked autoencoder",
+           program="pretrain.py", model="", seeds=(1,)),
     Recipe("scs_t1", "--dim 32 --stages 1:8:3e-3", "SCS, T = 1", seeds=(1, 2)),
-    Recipe("sps_t1", "--dim 56 --stem sps --stages 1:8:3e-3", "SPS, T = 1", model="sps.spk", seeds=(1, 2)),
+    Recipe("sps_t1", "--dim 56 --stem sps --stages 1:8:3e-3", "SPS, T = 1",
+           model="sps.spk", seeds=(1, 2)),
     Recipe("scs_t4", "--dim 32 --stages 4:8:3e-3", "SCS, T = 4", set=("timesteps=4",), seeds=(1,)),
-    Recipe("tuned", "--dim 32 --stages 1:8:3e-3", "SCS, T = 1, pre-trained", init="mae_s1", seeds=(1, 2)),
+    Recipe("tuned", "--dim 32 --stages 1:8:3e-3", "SCS, T = 1, pre-trained",
+           init="mae_s1", seeds=(1, 2)),
     Recipe("scratch_1000", FEW.format(100), "1,000 labels, from scratch"),
     Recipe("tuned_1000", FEW.format(100), "1,000 labels, pre-trained", init="mae_s1"),
     Recipe("scratch_short", FEW.format(25), "1,000 labels, a quarter of the epochs, from scratch"),
-    Recipe("tuned_short", FEW.format(25), "1,000 labels, a quarter of the epochs, pre-trained", init="mae_s1"),
+    Recipe("tuned_short", FEW.format(25), "1,000 labels, a quarter of the epochs, pre-trained",
+           init="mae_s1"),
 ]
 
 
@@ -117,42 +121,66 @@ def export(run, args):
     subprocess.run(words, cwd=HERE, check=True)
 
 
+def images_of(args, split):
+    return os.path.join(args.data, f"{split}-images-idx3-ubyte.gz")
+
+
+def spikec(args, *words):
+    """What the tool answers, with --json."""
+    words = [args.spikec, *words, "--threads", str(args.threads), "--json"]
+    return json.loads(subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def measure_target(args, model, test, target, rates, folder):
+    """Levels Q and M, cores, steps and energy on one chip; FOLDER is what `compile` makes."""
+    spikec(args, "compile", *model, "--target", target, "--rates", rates, "-o", folder,
+           "--calibrate", images_of(args, "train"))
+    q = spikec(args, "run", folder, *test, "--level", "Q", "--engine", "packed")
+    v = spikec(args, "verify", folder, *test, "--limit", str(args.mapped), "--engine", "packed")
+    s = spikec(args, "simulate", folder, *test, "--limit", str(args.mapped))
+    energy = s["totals"]["energy_pj"]["total_priced"]
+    differ = ("mismatches", "sum_mismatches", "logit_mismatches", "spikes_outside_windows")
+    return {
+        "top1_Q": q["top1"],
+        "top1_M": v["top1_mapped"],
+        "top1_Q_mapped_images": v["top1_quantised"],
+        "values_compared": v["values_compared"],
+        "mismatches": sum(v[name] for name in differ),
+        "cores": s["totals"]["cores"],
+        "latency_steps": s["latency_steps"],
+        "interval_steps": s["interval_steps"],
+        "energy_uJ": energy and round(energy / 1e6, 3),
+        "unpriced": s["unpriced"],
+    }
+
+
+def mean_rate(rates, folder):
+    """Spikes per neuron and step over all neurons, and how many neurons there are."""
+    with open(os.path.join(folder, "mapping.json")) as file:
+        layers = json.load(file)["layers"]
+    sizes = {x["name"]: x["channels"] * x["height"] * x["width"] for x in layers}
+    fire = [name for name in sizes if name in rates and "lif" in name.rsplit(".", 1)[-1]]
+    neurons = sum(sizes[name] for name in fire)
+    return round(sum(rates[name] * sizes[name] for name in fire) / neurons, 5), neurons
+
+
 def measure(run, args):
     """Levels R, Q and M of one model: everything that its rows in the tables tell."""
-
-    def spikec(*words):
-        done = subprocess.run([args.spikec, *words, "--threads", str(args.threads), "--json"], stdout=subprocess.PIPE, check=True)
-        return json.loads(done.stdout)
-
-    test = ["--input", os.path.join(args.data, "t10k-images-idx3-ubyte.gz"), "--labels", os.path.join(args.data, "t10k-labels-idx1-ubyte.gz")]
+    test = ["--input", images_of(args, "t10k"),
+            "--labels", os.path.join(args.data, "t10k-labels-idx1-ubyte.gz")]
     model = [os.path.join(MODELS, run.recipe.model), "--weights", run.weights]
     model += [word for setting in run.recipe.set for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
         rates = os.path.join(folder, "rates.json")
-        r = spikec("run", *model, *test, "--engine", "packed", "--rates-out", rates)
-        row = {"run": run.name, "images": r["images"], "top1_R": r["top1"], "paper_energy": r["paper_energy"],
-               "rates": {n: round(v, 5) for n, v in r["rates"].items()}, "mapped_images": args.mapped, "targets": {}}
+        r = spikec(args, "run", *model, *test, "--engine", "packed", "--rates-out", rates)
+        row = {"run": run.name, "images": r["images"], "top1_R": r["top1"],
+               "paper_energy": r["paper_energy"],
+               "rates": {name: round(rate, 5) for name, rate in r["rates"].items()},
+               "mapped_images": args.mapped, "targets": {}}
         for target in TARGETS:
             out = os.path.join(folder, target)
-            spikec("compile", *model, "--target", target, "--rates", rates, "-o", out,
-                   "--calibrate", os.path.join(args.data, "train-images-idx3-ubyte.gz"))
-            q = spikec("run", out, *test, "--level", "Q", "--engine", "packed")
-            v = spikec("verify", out, *test, "--limit", str(args.mapped), "--engine", "packed")
-            s = spikec("simulate", out, *test, "--limit", str(args.mapped))
-            energy = s["totals"]["energy_pj"]
-            row["targets"][target] = {
-                "top1_Q": q["top1"], "top1_M": v["top1_mapped"], "top1_Q_mapped_images": v["top1_quantised"],
-                "values_compared": v["values_compared"],
-                "mismatches": v["mismatches"] + v["sum_mismatches"] + v["logit_mismatches"] + v["spikes_outside_windows"],
-                "cores": s["totals"]["cores"], "latency_steps": s["latency_steps"], "interval_steps": s["interval_steps"],
-                "energy_uJ": energy["total_priced"] and round(energy["total_priced"] / 1e6, 3),
-                "unpriced": s["unpriced"],
-            }
-        with open(os.path.join(folder, TARGETS[0], "mapping.json")) as file:
-            layers = {x["name"]: x["channels"] * x["height"] * x["width"] for x in json.load(file)["layers"]}
-        fired = [(row["rates"][n], size) for n, size in layers.items() if n in row["rates"] and "lif" in n.rsplit(".", 1)[-1]]
-        row["mean_rate"] = round(sum(rate * size for rate, size in fired) / sum(size for _, size in fired), 5)
-        row["neurons"] = sum(size for _, size in fired)
+            row["targets"][target] = measure_target(args, model, test, target, rates, out)
+        row["mean_rate"], row["neurons"] = mean_rate(row["rates"], os.path.join(folder, TARGETS[0]))
     os.makedirs(RESULTS, exist_ok=True)
     with open(run.result, "w") as file:
         json.dump(row, file, indent=1)
@@ -180,16 +208,18 @@ def percent(x):
 
 def accuracy_row(run, row):
     on = [row["targets"][t] for t in TARGETS]
-    return line(f"`{run.name}`", percent(row["top1_R"]), *(percent(t["top1_Q"]) for t in on), *(percent(t["top1_M"]) for t in on),
-                f"{row['mapped_images']:,}", sum(t["mismatches"] for t in on))
+    top1 = [row["top1_R"], *(t["top1_Q"] for t in on), *(t["top1_M"] for t in on)]
+    return line(f"`{run.name}`", *map(percent, top1), f"{row['mapped_images']:,}",
+                sum(t["mismatches"] for t in on))
 
 
 def cost_row(run, row):
     one, two = (row["targets"][t] for t in TARGETS)
     steps = lambda t: f"{t['latency_steps']} / {t['interval_steps']}"
     paper = row["paper_energy"]
-    return line(f"`{run.name}`", f"{row['mean_rate']:.3f}", f"{paper['SOPs'] / 1e6:.2f} M", f"{paper['E_mJ'] * 1e3:.2f} µJ",
-                one["cores"], steps(one), f"{one['energy_uJ']:.1f} µJ", two["cores"], steps(two))
+    return line(f"`{run.name}`", f"{row['mean_rate']:.3f}", f"{paper['SOPs'] / 1e6:.2f} M",
+                f"{paper['E_mJ'] * 1e3:.2f} µJ", one["cores"], steps(one),
+                f"{one['energy_uJ']:.1f} µJ", two["cores"], steps(two))
 
 
 def table():

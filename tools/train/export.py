@@ -29,7 +29,8 @@ def parse_args(argv=None):
     p.add_argument("out", help="model file; OUT is x.safetensors, the answers go to x.predictions.safetensors "
                                "or x.reconstructions.safetensors")
     p.add_argument("--no-answers", action="store_true", help="write the model file alone")
-    p.add_argument("--data", default=data.DEFAULT_DATA, help="folder with the four idx .gz files (default: %(default)s)")
+    p.add_argument("--data", default=data.DEFAULT_DATA,
+                   help="folder with the four idx .gz files (default: %(default)s)")
     p.add_argument("--limit", type=int, default=0, help="only the first N test images")
     p.add_argument("--recalibrate", type=int, default=20000, metavar="N",
                    help="training images for new batch norm statistics, of those that the run had; "
@@ -79,9 +80,11 @@ def metadata_of(state):
     config, settings = state["config"], state["settings"]
     names = ("timesteps", "in_channels", "height", "width", "dim", "depth", "heads", "mlp_ratio", "classes",
              "stem", "stem_stages", "stem_convs", "stem_kernel")
+    mean, std = f"{data.MEAN:.4f}", f"{data.STD:.4f}"
     return {"model": "spikformer_v2" if config["stem"] == "scs" else "spikformer_v1", "dataset": "Fashion-MNIST",
-            "seed": settings["seed"], "stages": state["stages"], "epochs": state["epoch"], **{n: config[n] for n in names},
-            "normalisation": f"(x/255 - {data.MEAN:.4f})/{data.STD:.4f}", "mean": f"{data.MEAN:.4f}", "std": f"{data.STD:.4f}"}
+            "seed": settings["seed"], "stages": state["stages"], "epochs": state["epoch"],
+            **{n: config[n] for n in names},
+            "normalisation": f"(x/255 - {mean})/{std}", "mean": mean, "std": std}
 
 
 def export_classifier(args, state):
@@ -102,7 +105,8 @@ def export_classifier(args, state):
         tensorfile.save(
             args.out.replace(".safetensors", ".predictions.safetensors"),
             {"predictions": predictions.numpy().astype(np.uint8), "logits": logits.numpy().astype("<f4")},
-            {"dataset": "Fashion-MNIST test", "test_top1": accuracy, "timesteps": model.steps, "made_by": "PyTorch, float32"},
+            {"dataset": "Fashion-MNIST test", "test_top1": accuracy, "timesteps": model.steps,
+             "made_by": "PyTorch, float32"},
         )
     for name, rate in rates.items():
         print(f"{name:34s} rate {rate:.4f}")
@@ -125,8 +129,10 @@ def export_autoencoder(args, state):
     if not args.no_answers:
         tensorfile.save(
             args.out.replace(".safetensors", ".reconstructions.safetensors"),
-            {"input": images.numpy(), "mask": mask.numpy().astype(np.uint8), "reconstruction": pixels.numpy().astype("<f4")},
-            {"dataset": "Fashion-MNIST test", "loss": f"{float(loss):.6f}", "timesteps": model.steps, "made_by": "PyTorch, float32"},
+            {"input": images.numpy(), "mask": mask.numpy().astype(np.uint8),
+             "reconstruction": pixels.numpy().astype("<f4")},
+            {"dataset": "Fashion-MNIST test", "loss": f"{float(loss):.6f}", "timesteps": model.steps,
+             "made_by": "PyTorch, float32"},
         )
     print(f"loss {float(loss):.4f} on {len(images)} images  {args.out}  {os.path.getsize(args.out)} bytes")
 

@@ -113,7 +113,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.config, self.steps = config, config.timesteps
         if config.stem == "scs":
-            self.patch_embed = ScsStem(config.in_channels, config.dim, config.stem_stages, config.stem_convs, config.stem_kernel)
+            self.patch_embed = ScsStem(config.in_channels, config.dim, config.stem_stages, config.stem_convs,
+                                       config.stem_kernel)
         else:
             self.patch_embed = SpsStem(config.in_channels, config.dim, config.stem_stages)
         self.block = nn.ModuleList(Block(config.dim, config.heads, config.mlp_ratio) for _ in range(config.depth))
@@ -127,7 +128,8 @@ class Encoder(nn.Module):
 
     def encode(self, x, visible=None):
         """`visible`, bool [B, h, w]: the patches that the stem sees (stem.py); all of them by default."""
-        x = self.patch_embed(x.contiguous(memory_format=torch.channels_last), self.steps, None if visible is None else Mask(visible))
+        mask = None if visible is None else Mask(visible)
+        x = self.patch_embed(x.contiguous(memory_format=torch.channels_last), self.steps, mask)
         for block in self.block:
             x = block(x, self.steps)
         return x

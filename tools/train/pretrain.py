@@ -16,7 +16,8 @@ from autoencoder import MaskedAutoencoder, random_mask
 def parse_args(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--stages", default="1:20:2e-3", help="list of T:epochs:peak_lr (default: %(default)s)")
-    p.add_argument("--mask-ratio", type=float, default=0.6, help="part of the patches that is hidden (default: %(default)s)")
+    p.add_argument("--mask-ratio", type=float, default=0.6,
+                   help="part of the patches that is hidden (default: %(default)s)")
     p.add_argument("--normalise-patches", action="store_true", help="predict pixels normalised per patch")
     p.add_argument("--decoder-dim", type=int, default=64, help="(default: %(default)s)")
     p.add_argument("--decoder-depth", type=int, default=2, help="(default: %(default)s)")

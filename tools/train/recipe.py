@@ -22,21 +22,27 @@ def add_options(parser, name):
     g.add_argument("--dim", type=int, default=d.dim, help="width of the tokens (default: %(default)s)")
     g.add_argument("--depth", type=int, default=d.depth, help="encoder blocks (default: %(default)s)")
     g.add_argument("--heads", type=int, default=d.heads, help="(default: %(default)s)")
-    g.add_argument("--stem", choices=("scs", "sps"), default=d.stem, help="stem of Spikformer V2 or V1 (default: %(default)s)")
-    g.add_argument("--stem-convs", type=int, choices=(1, 2, 3), default=d.stem_convs, help="convolutions in a block of the SCS stem (default: %(default)s)")
-    g.add_argument("--stem-kernel", type=int, choices=(1, 3), default=d.stem_kernel, help="their size; 1: linear blocks (default: %(default)s)")
+    g.add_argument("--stem", choices=("scs", "sps"), default=d.stem,
+                   help="stem of Spikformer V2 or V1 (default: %(default)s)")
+    g.add_argument("--stem-convs", type=int, choices=(1, 2, 3), default=d.stem_convs,
+                   help="convolutions in a block of the SCS stem (default: %(default)s)")
+    g.add_argument("--stem-kernel", type=int, choices=(1, 3), default=d.stem_kernel,
+                   help="their size; 1: linear blocks (default: %(default)s)")
     g = parser.add_argument_group("training")
-    g.add_argument("--data", default=data.DEFAULT_DATA, help="folder with the four idx .gz files (default: %(default)s)")
+    g.add_argument("--data", default=data.DEFAULT_DATA,
+                   help="folder with the four idx .gz files (default: %(default)s)")
     g.add_argument("--batch", type=int, default=128, help="images per step (default: %(default)s)")
     g.add_argument("--weight-decay", type=float, default=0.02, help="on weights with two or more axes (default: %(default)s)")
     g.add_argument("--clip", type=float, default=2.0, help="gradient norm limit (default: %(default)s)")
     g.add_argument("--seed", type=int, default=1)
     g.add_argument("--threads", type=int, default=2)
     g.add_argument("--limit", type=int, default=0, help="use only the first N images of each set (a smoke test)")
-    g.add_argument("--out", default=os.path.join(HERE, "checkpoints", f"{name}.pt"), help="checkpoint, rewritten after every epoch")
+    g.add_argument("--out", default=os.path.join(HERE, "checkpoints", f"{name}.pt"),
+                   help="checkpoint, rewritten after every epoch")
     g.add_argument("--log", default=os.path.join(HERE, "logs", f"{name}.log"), help="one JSON line per epoch")
     g.add_argument("--resume", action="store_true", help="continue from --out")
-    g.add_argument("--stop-after", type=int, metavar="N", help="end after epoch N, as an interruption would; --resume goes on")
+    g.add_argument("--stop-after", type=int, metavar="N",
+                   help="end after epoch N, as an interruption would; --resume goes on")
 
 
 def config_of(args, timesteps):
@@ -70,7 +76,8 @@ def make_optimiser(model, weight_decay):
     """AdamW; biases and batch norm parameters are not decayed."""
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
-    return torch.optim.AdamW([{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}], lr=0.0)
+    groups = [{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.0)
 
 
 class Progress:
@@ -121,7 +128,8 @@ def run_epoch(model, optimiser, args, images, epoch, label, lr_at, step):
 
 def settings(args):
     """What a resumed run must have in common with the interrupted one."""
-    free = ("stages", "data", "threads", "out", "log", "resume", "stop_after", "init", "test_every", "timesteps", "epochs", "lr")
+    free = ("stages", "timesteps", "epochs", "lr", "data", "threads", "out", "log", "resume", "stop_after", "init",
+            "test_every")
     return {k: v for k, v in sorted(vars(args).items()) if k not in free}
 
 
@@ -159,7 +167,8 @@ def run(args, model, config, images, step, measure, **more):
                 continue
             model.steps, started = steps, time.time()
             lr_at = lambda part: learning_rate(peak, (k + part) / epochs)
-            loss = run_epoch(model, optimiser, args, images, epoch, f"epoch {epoch}/{len(plan)} T={steps}", lr_at, step)
+            label = f"epoch {epoch}/{len(plan)} T={steps}"
+            loss = run_epoch(model, optimiser, args, images, epoch, label, lr_at, step)
             entry = {"epoch": epoch, "timesteps": steps, "loss": round(loss, 4), "lr_begin": float(f"{lr_at(0):.3g}"),
                      "seconds": round(time.time() - started, 1), **measure(epoch, epoch == len(plan))}
             entry["seconds_with_test"] = round(time.time() - started, 1)

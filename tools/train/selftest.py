@@ -61,8 +61,10 @@ def check_mask():
     same = torch.equal(model(image, mask), model(torch.where(at, torch.randn_like(image), image), mask))
     other = not torch.allclose(model(image, mask), model(torch.where(at, image, -image), mask))
     spikes = model.patch_embed(image, 2, Mask(~hidden[:, 0]))
-    silent = float(spikes[hidden.expand_as(spikes[:6]).repeat(2, 1, 1, 1)].sum()) == 0.0 and float(spikes.sum()) > 0.0
-    whole = torch.equal(model.patch_embed(image, 2, Mask(torch.ones(6, 7, 7, dtype=torch.bool))), model.patch_embed(image, 2))
+    at_hidden = spikes[hidden.expand_as(spikes[:6]).repeat(2, 1, 1, 1)]
+    silent = float(at_hidden.sum()) == 0.0 and float(spikes.sum()) > 0.0
+    everything = Mask(torch.ones(6, 7, 7, dtype=torch.bool))
+    whole = torch.equal(model.patch_embed(image, 2, everything), model.patch_embed(image, 2))
     ok = same and other and silent and whole
     print(f"masks: {'ok' if ok else 'FAILED'} {'' if ok else (same, other, silent, whole)}".rstrip())
     return ok
@@ -87,8 +89,10 @@ def check_case(folder):
     with open(os.path.join(folder, "manifest.json")) as f:
         c = json.load(f)["config"]
     load = lambda name: {n: torch.from_numpy(a.copy()) for n, a in tensorfile.load(os.path.join(folder, name))[0].items()}
-    model = Spikformer(Config(in_channels=c["in_ch"], dim=c["dim"], stem_stages=len(c["down"]), depth=c["depth"], heads=c["heads"],
-                              mlp_ratio=c["mlp_ratio"], classes=c["classes"], timesteps=c["T"], stem="scs" if c["variant"] == "v2" else "sps"))
+    config = Config(in_channels=c["in_ch"], dim=c["dim"], stem_stages=len(c["down"]), depth=c["depth"],
+                    heads=c["heads"], mlp_ratio=c["mlp_ratio"], classes=c["classes"], timesteps=c["T"],
+                    stem="scs" if c["variant"] == "v2" else "sps")
+    model = Spikformer(config)
     missing, unexpected = model.load_state_dict(load("weights.safetensors"), strict=False)
     missing = [n for n in missing if not n.endswith("num_batches_tracked")]
     logits = model.eval()(load("input.safetensors")["input"].float())
@@ -103,7 +107,8 @@ def main():
         print(__doc__)
         return 0
     torch.manual_seed(0)
-    ok = [check_gradient(t, v) for t in (1, 2, 4) for v in (1.0, 0.5)] + [check_mask(), check_patches()] + [check_case(f) for f in sys.argv[1:]]
+    ok = [check_gradient(t, v) for t in (1, 2, 4) for v in (1.0, 0.5)]
+    ok += [check_mask(), check_patches()] + [check_case(f) for f in sys.argv[1:]]
     return 0 if all(ok) else 1
 
 

@@ -40,7 +40,8 @@ def conv_sn(x, conv, bn, lif, steps, mask=None, repeat=1):
         return lif(x.repeat(repeat, 1, 1, 1) if repeat > 1 else x, steps)
     images, channels, height, width = x.shape
     places = x.permute(0, 2, 3, 1).reshape(-1, channels)[mask.rows(images, height)]
-    places = F.batch_norm(places, bn.running_mean, bn.running_var, bn.weight, bn.bias, bn.training, bn.momentum, bn.eps)
+    places = F.batch_norm(places, bn.running_mean, bn.running_var, bn.weight, bn.bias, bn.training,
+                          bn.momentum, bn.eps)
     spikes = lif(places.repeat(repeat, 1) if repeat > 1 else places, steps)
     out = x.new_zeros(images * repeat * height * width, channels)
     out = out.index_copy(0, mask.rows(images * repeat, height), spikes)

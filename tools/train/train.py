@@ -27,11 +27,13 @@ def parse_args(argv=None):
     p.add_argument("--labels", type=int, default=0, metavar="N",
                    help="train on N labelled images alone, as many of each class, chosen by --seed (default: all)")
     p.add_argument("--holdout", type=int, default=0, metavar="N",
-                   help="to choose settings by: test on the last N training images, which are then not trained on, not on the test set")
+                   help="to choose settings by: test on the last N training images, which are then not trained on, "
+                        "instead of on the test set")
     p.add_argument("--label-smoothing", type=float, default=0.1)
     p.add_argument("--init", help="start from the weights of this checkpoint, with a new optimiser and schedule; "
                                   "a decoder in it is left out, and without a head in it, the head is a new one")
-    p.add_argument("--test-every", type=int, default=1, metavar="N", help="test set after every N-th epoch and the last (default: %(default)s)")
+    p.add_argument("--test-every", type=int, default=1, metavar="N",
+                   help="test set after every N-th epoch and the last (default: %(default)s)")
     recipe.add_options(p, "spikformer_v2_fashion")
     args = p.parse_args(argv)
     if args.timesteps:
