@@ -63,7 +63,7 @@ static spk_status check_values(const struct reader *r, const struct rep_layer *l
 {
     const uint32_t size[3] = {l->channels, l->height, l->width};
     for (uint64_t i = 0; i < 3 * v->n; i++)
-        if (v->place[i] < 0 || (uint32_t)v->place[i] >= size[i % 3])
+        if ((uint32_t)v->place[i] >= size[i % 3]) /* also what is negative */
             return diag_error(r->d, spk_span_none, "E1073",
                               "'%s' has no neuron %d,%d,%d; its shape is %u,%u,%u", l->name,
                               v->place[i / 3 * 3], v->place[i / 3 * 3 + 1], v->place[i / 3 * 3 + 2],

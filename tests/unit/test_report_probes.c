@@ -9,10 +9,11 @@
 #define IMAGES 40u
 #define STEPS 3u
 
-/* A layer of 200 channels on two cores, of which the last 50 channels are on none. */
-static struct rep_layer layer = {.name = "a,b", .channels = NEURONS, .height = 1, .width = 2};
-static struct rep_tile tiles[2] = {{.core = 7, .range = {0, 1, 0, 2, 0, 100}},
-                                   {.core = 3, .range = {0, 1, 0, 2, 100, 150}}};
+/* A layer of 200 channels, 3 rows, 2 columns. Of the first 150 channels and the first column a row
+ * each is on two cores, all others on none. */
+static struct rep_layer layer = {.name = "a,b", .channels = NEURONS, .height = 3, .width = 2};
+static struct rep_tile tiles[2] = {{.core = 7, .range = {0, 1, 0, 1, 0, 150}},
+                                   {.core = 3, .range = {1, 2, 0, 1, 0, 150}}};
 static const struct rep_folder folder = {
     .timesteps = STEPS, .n_layers = 1, .layer = &layer, .n_tiles = 2, .tile = tiles};
 
@@ -33,6 +34,7 @@ static void write_tensors(const char *path, struct diag_list *d)
     struct st_writer *w = NULL;
     for (uint32_t i = 0; i < NEURONS; i++) {
         place[i][0] = (int32_t)i;
+        place[i][1] = (int32_t)(i % 3);
         place[i][2] = (int32_t)(i % 2);
         threshold[i] = (int32_t)i + 64;
         for (uint32_t k = 0; k < IMAGES; k++)
@@ -58,7 +60,7 @@ static void write_table(const char *path, struct diag_list *d)
     for (uint32_t i = 0; i < NEURONS; i++)
         for (uint32_t k = 0; k < IMAGES; k++)
             for (uint32_t t = 0; t < STEPS; t++)
-                strbuf_printf(&text, "a,b,%u,0,%u,%u,%u,%d,%u,%u\n", i, i % 2, k, t,
+                strbuf_printf(&text, "a,b,%u,%u,%u,%u,%u,%d,%u,%u\n", i, i % 3, i % 2, k, t,
                               membrane_of(i, k, t), i + 64, fired_of(i, k, t));
     assert_ok(file_write_all(path, text.data, text.len, d));
     strbuf_fini(&text);
@@ -77,7 +79,9 @@ static void check(const struct rep_probes *p)
         assert_int_equal(l->neuron[s].place[0], i);
         assert_int_equal(l->neuron[s].place[2], i % 2);
         assert_int_equal(l->neuron[s].threshold, i + 64);
-        assert_int_equal(l->neuron[s].core, i < 100 ? 7 : i < 150 ? 3 : -1);
+        const bool held = i < 150 && i % 3 < 2 && i % 2 == 0;
+        assert_int_equal(l->neuron[s].place[1], i % 3);
+        assert_int_equal(l->neuron[s].core, !held ? -1 : i % 3 == 0 ? 7 : 3);
         for (uint32_t k = 0; k < p->images_shown; k++)
             for (uint32_t t = 0; t < STEPS; t++, at++) {
                 assert_int_equal(l->membrane[at], membrane_of(i, k, t));
