@@ -12,8 +12,8 @@
 /* A layer of 200 channels, 3 rows, 2 columns. Of the first 150 channels and the first column a row
  * each is on two cores, all others on none. */
 static struct rep_layer layer = {.name = "a,b", .channels = NEURONS, .height = 3, .width = 2};
-static struct rep_tile tiles[2] = {{.core = 7, .range = {0, 1, 0, 1, 0, 150}},
-                                   {.core = 3, .range = {1, 2, 0, 1, 0, 150}}};
+static struct rep_tile tiles[2] = {{.core = 3, .range = {1, 2, 0, 1, 0, 150}},
+                                   {.core = 7, .range = {0, 1, 0, 1, 0, 150}}};
 static const struct rep_folder folder = {
     .timesteps = STEPS, .n_layers = 1, .layer = &layer, .n_tiles = 2, .tile = tiles};
 
