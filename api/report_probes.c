@@ -311,6 +311,7 @@ static spk_status begin_neuron(struct table *t, const struct row *row)
 static spk_status add_row(struct table *t, const struct row *row)
 {
     const uint32_t steps = t->r->out->timesteps;
+    const uint64_t images = t->r->out->images;
     if (row->spike != 0 && row->spike != 1)
         return bad_line(t, "a spike is 0 or 1");
     if (row->image == 0 && row->step == 0)
@@ -319,8 +320,10 @@ static spk_status add_row(struct table *t, const struct row *row)
              memcmp(row->place, t->last.place, sizeof row->place) != 0)
         return bad_line(t, "a neuron begins at image 0, step 0");
     if (row->step < 0 || (uint32_t)row->step >= steps || row->image < 0 ||
-        (uint64_t)row->image * steps + (uint64_t)row->step != t->rows) {
-        spk_status status = bad_line(t, "images and steps of a neuron have to follow each other");
+        (uint64_t)row->image * steps + (uint64_t)row->step != t->rows ||
+        (images > 0 && t->rows >= images * steps)) {
+        spk_status status = bad_line(t, "images and steps of a neuron follow each other, as many "
+                                        "as of the first");
         diag_help_set(t->r->d, "the folder has %u steps an image", steps);
         return status;
     }

@@ -25,8 +25,8 @@ ROOMS = {
 # Headers made while building: by whom they may be included.
 GENERATED = {"config.h": ("frontend", "passes", "api", "backends"),
              **{f"report_{part}.h": ("backends",) for part in
-                ("base_js", "floorplan_js", "graph_js", "charts_js", "activity_js", "tables_js",
-                 "main_js", "d3_js", "d3_licence", "css", "page_html",
+                ("base_js", "floorplan_js", "graph_js", "charts_js", "activity_js", "probes_js",
+                 "tables_js", "main_js", "d3_js", "d3_licence", "css", "page_html",
                   "explore_js", "explore_html_part")},
              "new_model.h": ("api",), "commit.h": ("tools",),
              "brian_script.h": ("backends",), "spk_parser.tab.h": ("frontend",), "spk_lexer.lex.h": ("frontend",)}

@@ -362,11 +362,11 @@ class Probes(Folder):
                 ([head] + but(3, "-7", "nan"), "E1074", "p.csv:5"),
                 ([head] + but(3, "-7", "1e9"), "E1074", "eight 32-bit integers"),
                 ([head] + but(3, "-7", str(2 ** 31)), "E1074", "eight 32-bit integers"),
-                ([head] + but(3, ",0,-7", "-7"), "E1074", "p.csv:5"),
+                ([head] + but(3, ",0,3,-7", ",3,-7"), "E1074", "p.csv:5"),
                 ([head, "", *rows], "E1074", "p.csv:2"),
                 ([head] + but(3, "64,0", "64,2"), "E1074", "0 or 1"),
                 ([head] + but(3, ",64,", ",65,"), "E1074", "begins at image 0, step 0"),
-                ([head] + but(3, ",1,0,", ",0,0,"), "E1074", "begins at image 0, step 0"),
+                ([head] + but(3, "lif,1,0,", "lif,0,0,"), "E1074", "begins at image 0, step 0"),
                 ([head] + rows[1:], "E1074", "p.csv:2"),
                 ([head] + rows[:3] + rows[4:], "E1074", "p.csv:5"),
                 ([head] + rows[:-1], "E1074", "not all steps"),
@@ -376,7 +376,7 @@ class Probes(Folder):
                 ([head] + [r.replace("1.attn", "9.attn") for r in rows], "E1071", "no layer"),
                 ([head] + rows + [r.replace("q_lif", "k_lif") for r in rows] + rows, "E1071",
                  "twice"),
-                ([head] + [r.replace(",1,0,", ",1,3,") for r in rows], "E1073", "no neuron")):
+                ([head] + [r.replace("lif,1,0,", "lif,1,3,") for r in rows], "E1073", "no neuron")):
             with self.subTest(says=says, first=lines[:2]):
                 t.write_text(file, "".join(line + "\n" for line in lines))
                 self.refused(file, code, says)

@@ -35,6 +35,7 @@ def browser(width=1280, height=900):
 class Browser(t.ToolTest):
     """One folder and one browser for all tests; every test opens the page anew."""
     target, simulated, verified = "loihi1", True, True
+    constraints, probes = None, ()
 
     @classmethod
     def setUpClass(cls):
@@ -44,13 +45,23 @@ class Browser(t.ToolTest):
         spikes = os.path.join(cls.class_dir, "spikes.safetensors")
         image = ["--input", t.golden(CASE, "input.safetensors")]
         steps = [["compile", *t.case_arguments(CASE), "--target", cls.target, "-o", cls.folder]]
+        more = ["--spikes", spikes] if cls.simulated else []
+        if cls.constraints:
+            fixed = os.path.join(cls.class_dir, "constraints.yaml")
+            t.write_text(fixed, json.dumps({"spikec_constraints": 1, **cls.constraints}))
+            steps[0] += ["--constraints", fixed]
         if cls.simulated:
-            steps.append(["simulate", cls.folder, *image, "--spikes", spikes])
+            steps.append(["simulate", cls.folder, *image, *more])
+        if cls.probes:
+            cls.probed = os.path.join(cls.class_dir, "probes.safetensors")
+            steps[-1] += ["--probe-out", cls.probed]
+            for probe in cls.probes:
+                steps[-1] += ["--probe", probe]
+            more += ["--probes", cls.probed]
         cls.break_image()
         if cls.verified:
             steps.append(["verify", cls.folder, *image])
-        steps.append(["report", cls.folder, "-o", cls.page] +
-                     (["--spikes", spikes] if cls.simulated else []))
+        steps.append(["report", cls.folder, "-o", cls.page, *more])
         for arguments in steps:
             result = t.spikec(*arguments)
             if result.code not in (t.DONE, t.DIFFERENCE):
@@ -124,6 +135,10 @@ class Browser(t.ToolTest):
 
 
 class Click(Browser):
+    constraints = {"forbid": [{"x": "0-1", "y": 2}], "reserve": [{"y": 7}],
+                   "pin": [{"layer": "block.0.mlp.*", "y": "3-6"}]}
+    probes = ("block.0.mlp.fc1_lif[0-5]", "block.1.attn.q_lif[2]")
+
     def test_opens_with_every_section_filled(self):
         self.assertRegex(self.driver.title, "spikformer_v2 on loihi1")
         for section in self.all("main section"):
@@ -268,6 +283,107 @@ class Click(Browser):
         self.assertEqual(len(self.all("#chips-body tr[data-row]")), len(self.cost["chips"]))
         self.assertIn(f"{self.cost['chips'][0]['synapses']:,}", self.at("#chips-body").text)
 
+    def move_to_place(self, x, y):
+        """To a place of the first core's chip, also where no core is."""
+        at, k = self.js("return Plan.screen(0)"), self.js("return Plan.view.transform.k")
+        canvas = self.at("#plan")
+        self.js("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        w, h = self.js("return [arguments[0].clientWidth, arguments[0].clientHeight]", canvas)
+        core = self.cost["cores"][0]
+        ActionChains(self.driver).move_to_element_with_offset(
+            canvas, round(at[0] + (x - core["x"]) * k - w / 2),
+            round(at[1] + (y - core["y"]) * k - h / 2)).click().perform()
+
+    def test_constraints_on_the_floor_plan(self):
+        self.settle()
+        self.assertIn("forbidden (2)reserved (16)", self.at("#plan-scale").text.replace("\n", ""))
+        first = self.cost["cores"][0]
+        empty = next(x for x in range(16) if not any(
+            (c["x"], c["y"]) == (x, 6) for c in self.cost["cores"]))
+        for x, y, word, area in ((1, 2, "Forbidden", "x 0-1, y 2"), (empty, 7, "Reserved", "y 7")):
+            self.move_to_place(x, y)
+            tip = self.at("#plan-tip")
+            self.assertTrue(tip.is_displayed())
+            self.assertEqual(tip.text, f"{word} · chip 0 · x {x}, y {y}\n"
+                                       f"By the constraints: {area}")
+            self.assertEqual(self.js("return R.state.core"), -1)
+            inside = {self.pixel(0, x - first["x"] + dx / 100, y - first["y"])
+                      for dx in range(-35, 35)}
+            self.assertGreater(len(inside), 1, "hatched")
+        self.move_to_place(empty, 6)
+        self.assertFalse(self.at("#plan-tip").is_displayed())
+        inside = {self.pixel(0, empty - first["x"] + dx / 100, 6 - first["y"])
+                  for dx in range(-35, 35)}
+        self.assertEqual(len(inside), 1)
+
+    def test_pinned_cores_are_marked(self):
+        self.settle()
+        pinned = {i for i in range(len(self.cost["cores"]))
+                  if any(name.startswith("block.0.mlp.") for name in self.names(i))}
+        self.assertEqual({i for i in range(len(self.cost["cores"]))
+                          if self.pixel(i, 0.3, -0.3) == "#ffffff"}, pinned)
+        self.assertIn(f"pinned ({len(pinned)})", self.at("#plan-scale").text)
+        core = min(pinned)
+        self.move_to(core).click().perform()
+        for text in (self.at("#plan-tip").text, self.at("#plan-detail").text):
+            self.assertIn("Pinned: block.0.mlp.* to y 3-6", text)
+        self.assertIn("constraints.yaml", self.at("#origin").text)
+
+    def traces(self):
+        """{neuron: (membranes, spikes)} as drawn."""
+        out = {}
+        for trace in self.all("#traces .trace"):
+            told = [c.get_attribute("textContent") for c in
+                    trace.find_elements(By.CSS_SELECTOR, "circle title")]
+            values = [[int(v) for v in re.findall(r"-?\d+", one)] for one in told]
+            self.assertEqual([v[0] for v in values], list(range(len(values))))
+            name = trace.find_element(By.CSS_SELECTOR, "text.strong").text
+            fired = trace.find_element(By.CSS_SELECTOR, ".fired").get_attribute("d") or ""
+            self.assertEqual(fired.count("M"), sum("a spike" in one for one in told))
+            out[name] = ([v[1] for v in values], [int("a spike" in one) for one in told])
+        return out
+
+    def want_traces(self, layer, image, which):
+        file = t.read_tensors(self.probed)
+        place = file[layer + ".neurons"]
+        return {"neuron " + ", ".join(str(v) for v in place[i]): (
+            file[layer + ".membrane"][image, :, i].tolist(),
+            file[layer + ".spikes"][image, :, i].tolist()) for i in which}
+
+    def press(self, element):
+        self.js("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
+
+    def test_probes(self):
+        layers = [p.split("[")[0] for p in self.probes]
+        self.wait("return document.querySelectorAll('#traces .trace').length === 4")
+        self.assertEqual(self.traces(), self.want_traces(layers[0], 0, range(4)))
+        buttons = self.all(".picks button")
+        self.assertEqual(len(buttons), 6)
+        self.press(buttons[5])
+        self.press(buttons[0])
+        Select(self.at("#probe-image")).select_by_visible_text("image 2")
+        self.wait("return document.querySelectorAll('#traces .trace').length === 4")
+        want = self.want_traces(layers[0], 2, (1, 2, 3, 5))
+        self.assertEqual(self.traces(), want)
+        self.assertNotEqual(want, self.want_traces(layers[0], 0, (1, 2, 3, 5)))
+        self.assertIn("image 2", self.at("#traces").text)
+        Select(self.at("#probe-layer")).select_by_visible_text(layers[1])
+        self.wait("return document.querySelectorAll('#traces .trace').length === 1")
+        self.assertEqual(self.traces(), self.want_traces(layers[1], 2, (0,)))
+        threshold = t.read_tensors(self.probed)[layers[1] + ".threshold"][0]
+        self.assertIn(f"threshold {threshold:,}", self.at("#traces").text)
+        line = float(self.at("#traces .threshold").get_attribute("y1"))
+        for circle in self.all("#traces circle"):
+            fired = "a spike" in circle.get_attribute("textContent")
+            self.assertEqual(float(circle.get_attribute("cy")) <= line, fired)
+        self.press(self.at("#traces .to-core"))
+        core = self.js("return R.state.core")
+        self.assertIn(layers[1], self.names(core))
+        self.assertIn(f"Core {core}\n", self.at("#plan-detail").text)
+        self.assertLess(abs(self.js(
+            "return document.getElementById('floorplan').getBoundingClientRect().top")), 200)
+
     def test_rasters(self):
         pick = Select(self.at("#raster-layer"))
         texts = set()
@@ -353,7 +469,7 @@ class Fresh(Browser):
 
     def test_says_what_is_missing(self):
         text = self.at("main").text
-        for command in ("spikec simulate DIR", "spikec verify DIR", "spikec report DIR"):
+        for command in ("spikec simulate DIR", "spikec verify DIR", "spikec report DIR", "--probe-out"):
             self.assertIn(command, text)
         for command in ("spikec simulate", "spikec verify"):
             self.assertIn(command, self.at("#hints").text)

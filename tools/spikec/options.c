@@ -178,7 +178,7 @@ static const struct tool_option OPTIONS[] = {
     {'o', "output", 'o', "DIR", "folder to write; replaces only one that spikec made"},
     {'r', "output", 'o', "FILE", "the page to write (.html)"},
     {'r', "spikes", K_SPIKES, "FILE", "recorded spikes to show (of simulate or run --spikes)"},
-    {'r', "probes", K_PROBES, "FILE", "probed membranes to show (of simulate or run --probe-out)"},
+    {'r', "probes", K_PROBES, "FILE", "probes to show: membranes and spikes (of simulate or run)"},
     {'n', "output", 'o', "FILE", "the drawing to write (.svg)"},
     {'n', "colour-by", K_COLOUR_BY, "NAME", "layer (default), or a figure of the cores"},
     {'n', "chip", K_CHIP, "N", "only chip N (default: all in use)"},
