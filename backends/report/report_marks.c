@@ -6,6 +6,8 @@
 #include "backends/report/report_internal.h"
 #include "support/alloc.h"
 
+#define MOST_PLACES (1u << 24)
+
 /* [first, last], or null: not limited. */
 static spk_status read_range(const struct json_cursor *at, const char *key, struct ctr_range *out)
 {
@@ -81,9 +83,14 @@ static spk_status find_pinned(struct rep_folder *f)
 }
 
 /* Places of the chips in use; a chip that is forbidden as a whole is none. */
-static spk_status find_places(struct rep_folder *f)
+static spk_status find_places(const struct json_cursor *forbid, struct rep_folder *f)
 {
     struct rep_marks *m = &f->marks;
+    const uint64_t all = (uint64_t)f->n_chips * f->cores_x * f->cores_y;
+    if (m->n_forbid > 0 && all > MOST_PLACES)
+        return diag_error(forbid->diags, js_place(forbid), "E0752",
+                          "%llu places are more than the %u that are marked",
+                          (unsigned long long)all, MOST_PLACES);
     for (uint32_t i = 0; i < f->n_chips && m->n_forbid > 0; i++)
         for (uint32_t k = 0; k < f->cores_x * f->cores_y; k++) {
             struct rep_place at = {f->chip[i].id, k % f->cores_x, k / f->cores_x, 0};
@@ -136,9 +143,9 @@ spk_status rep_marks_read(const struct json_cursor *mapping, struct rep_folder *
     SPK_TRY(js_member(mapping, "constraints", &constraints));
     SPK_TRY(js_member(&constraints, "forbid", &list));
     SPK_TRY(read_forbidden(&list, &f->marks));
+    SPK_TRY(find_places(&list, f));
     SPK_TRY(js_member(&constraints, "pin", &list));
     SPK_TRY(read_pins(&list, &f->marks));
-    SPK_TRY(find_places(f));
     return find_pinned(f);
 }
 

@@ -255,6 +255,14 @@ class Constraints(Folder):
         self.assertIn(core, want[1])
         self.assertEqual([data["cores"][k][core] for k in ("chip", "x", "y")], [0, 4, 4])
 
+    def test_more_places_than_a_page_holds(self):
+        folder = self.copy()
+        self.edit(folder, "mapping.json", lambda v: v["mesh"].update(cores=[4096, 4096]))
+        self.edit(folder, "cost.json", lambda v: v.update(chips=v["chips"] * 2))
+        for command in ("report", "floorplan"):
+            self.run_tool(command, folder, "-o", self.path("x"), expect=t.BAD_INPUT,
+                          says="33554432 places are more than the 16777216")
+
 
 class Probes(Folder):
     def test_data_are_those_of_the_file(self):
