@@ -8,6 +8,7 @@
  * starts a step later, and so on; delays of synapses make up for it where paths meet. */
 #include <string.h>
 
+#include "passes/map/net_internal.h"
 #include "passes/map/neuron_graph.h"
 #include "support/alloc.h"
 
@@ -41,13 +42,6 @@ static uint64_t most_positions(const struct map_net *net)
 {
     const uint64_t axons = tgt_limit_value(net->target, TGT_IN_AXONS);
     return axons == UINT64_MAX ? axons : axons > 4 ? axons - 4 : 1;
-}
-
-/* Shift of a weight with exponent 0 into the membrane. */
-static uint8_t unit_shift(const struct map_net *net)
-{
-    const struct tgt_arith *a = &net->target->arith;
-    return (uint8_t)(a->current_shift + (a->weight_even ? 1 : 0));
 }
 
 struct range {
@@ -146,21 +140,15 @@ static spk_status slice_links(const struct neuron_links *l, uint64_t from, uint6
 static spk_status push_sum(struct splitter *s, uint32_t pop, uint32_t part)
 {
     const struct map_pop *p = &s->net->pops.data[pop];
-    struct map_pop sum;
-    memset(&sum, 0, sizeof sum);
-    sum.name = arena_printf(&s->net->arena, "%s.sum%u", p->name, part);
-    if (sum.name == NULL)
+    const char *name = arena_printf(&s->net->arena, "%s.sum%u", p->name, part);
+    struct map_pop sum = net_pop_default(name, IMG_LAYER_AUX, IR_NONE);
+    if (name == NULL)
         return SPK_ERR_NOMEM;
-    sum.kind = IMG_LAYER_AUX;
-    sum.node = IR_NONE;
     sum.span = p->span;
     sum.channels = p->channels;
     sum.height = sum.width = 1;
     sum.layout = p->layout;
     sum.program = IMG_PROG_SUM;
-    sum.vth_param = sum.bias_param = IR_NONE;
-    sum.has_compartments = true;
-    sum.q = sum.k = sum.v = IR_NONE;
     sum.payload_bound = (1u << (s->net->target->arith.payload_bits - 1)) - 1;
     sum.rate = sum.payload_bound; /* hardly ever 0 */
     return vec_push(&s->net->pops, sum);
@@ -186,7 +174,8 @@ static spk_status fill_sum(struct splitter *s, uint32_t pop, struct range r)
         const uint32_t id = (uint32_t)s->projs.len;
         proj.target = (uint32_t)net->pops.len - 1;
         proj.block_proj = id;
-        proj.shift = (uint8_t)(proj.shift - unit_shift(net)); /* sums count in such units */
+        proj.shift =
+            (uint8_t)(proj.shift - net_unit_shift(net->target)); /* sums count in such units */
         proj.n_sources = 1;
         proj.source = arena_memdup(&net->arena, &proj.source[l->source], sizeof *proj.source,
                                    _Alignof(struct map_source));
@@ -218,15 +207,10 @@ static spk_status hear_sums(struct splitter *s, uint32_t pop, uint32_t parts)
 {
     struct map_net *net = s->net;
     struct map_pop *p = &net->pops.data[pop];
-    struct map_proj proj;
-    memset(&proj, 0, sizeof proj);
-    proj.target = pop;
+    struct map_proj proj = net_proj_default(pop);
     proj.chan = MAP_CHAN_SAME;
-    proj.kernel = proj.kernel_w = proj.stride = proj.stride_w = 1;
     proj.view_h = proj.view_w = 1;
-    proj.weight_param = IR_NONE;
-    proj.weight = 1;
-    proj.shift = unit_shift(net);
+    proj.shift = net_unit_shift(net->target);
     proj.block_proj = (uint32_t)s->projs.len;
     proj.n_sources = parts;
     proj.source = ARENA_NEW_ARRAY(&net->arena, struct map_source, parts);
