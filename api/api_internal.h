@@ -205,6 +205,11 @@ struct api_compiled {
 };
 SPK_CHECKED spk_status api_folder_write(spk_context *c, const char *path,
                                         const struct api_compiled *parts);
+struct json_value;
+/* Reads a JSON member file of a folder; *out_path, its path for messages, is released with spk_free,
+ * also on an error, *out with js_free. */
+SPK_CHECKED spk_status api_folder_json(spk_context *c, const char *folder, const char *name,
+                                       char **out_path, struct json_value **out);
 /* Reads a member file of a folder (heap, spk_free). */
 SPK_CHECKED spk_status api_folder_text(spk_context *c, const char *path, const char *name,
                                        char **out_text, size_t *out_length);

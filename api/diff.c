@@ -9,8 +9,6 @@
 #include "frontend/target_yaml.h"
 #include "support/file.h"
 
-#define MAX_JSON_BYTES ((size_t)1 << 30)
-
 struct diff_value diff_number(double v)
 {
     return (struct diff_value){.present = true, .number = v};
@@ -26,23 +24,13 @@ spk_status diff_add(struct diff *d, const struct diff_change *change)
     return vec_push(&d->changes, *change);
 }
 
-static spk_status open_json(spk_context *c, const char *folder, const char *name, char **out_path,
-                            struct json_value **out)
-{
-    static const struct json_limits limits = {MAX_JSON_BYTES, 0};
-    *out_path = path_join(folder, name);
-    if (*out_path == NULL)
-        return SPK_ERR_NOMEM;
-    return js_parse_file(*out_path, &limits, &c->diags, out);
-}
-
 static spk_status open_side(spk_context *c, const char *folder, struct diff_side *s)
 {
     int64_t images;
     s->folder = folder;
     SPK_TRY(api_folder_check(c, folder));
-    SPK_TRY(open_json(c, folder, "mapping.json", &s->mapping_path, &s->mapping));
-    SPK_TRY(open_json(c, folder, "cost.json", &s->cost_path, &s->cost));
+    SPK_TRY(api_folder_json(c, folder, "mapping.json", &s->mapping_path, &s->mapping));
+    SPK_TRY(api_folder_json(c, folder, "cost.json", &s->cost_path, &s->cost));
     char *path = path_join(folder, "target.yaml");
     spk_status status = path ? fe_target_load(path, &c->diags, &s->target) : SPK_ERR_NOMEM;
     spk_free(path);

@@ -12,6 +12,7 @@
 #include "api/api_internal.h"
 #include "frontend/constraints_yaml.h"
 #include "frontend/target_yaml.h"
+#include "support/json.h"
 #include "support/alloc.h"
 #include "support/file.h"
 
@@ -204,4 +205,16 @@ spk_status api_folder_write(spk_context *c, const char *path, const struct api_c
         return status;
     }
     return dir_commit(dir);
+}
+
+#define MAX_JSON_BYTES ((size_t)1 << 30)
+
+spk_status api_folder_json(spk_context *c, const char *folder, const char *name, char **out_path,
+                           struct json_value **out)
+{
+    static const struct json_limits limits = {MAX_JSON_BYTES, 0};
+    *out_path = path_join(folder, name);
+    if (*out_path == NULL)
+        return SPK_ERR_NOMEM;
+    return js_parse_file(*out_path, &limits, &c->diags, out);
 }

@@ -10,8 +10,6 @@
 #include "support/file.h"
 #include "support/json.h"
 
-#define MAX_JSON_BYTES ((size_t)1 << 30)
-
 struct opened {
     char *mapping_path, *cost_path, *verify_path;
     struct json_value *mapping, *cost, *verify;
@@ -32,21 +30,11 @@ static void opened_fini(struct opened *p)
         tgt_destroy(p->target);
 }
 
-static spk_status open_json(spk_context *c, const char *folder, const char *name, char **out_path,
-                            struct json_value **out)
-{
-    static const struct json_limits limits = {MAX_JSON_BYTES, 0};
-    *out_path = path_join(folder, name);
-    if (*out_path == NULL)
-        return SPK_ERR_NOMEM;
-    return js_parse_file(*out_path, &limits, &c->diags, out);
-}
-
 static spk_status open_folder(spk_context *c, const char *folder, struct opened *p)
 {
     SPK_TRY(api_folder_check(c, folder));
-    SPK_TRY(open_json(c, folder, "mapping.json", &p->mapping_path, &p->mapping));
-    SPK_TRY(open_json(c, folder, "cost.json", &p->cost_path, &p->cost));
+    SPK_TRY(api_folder_json(c, folder, "mapping.json", &p->mapping_path, &p->mapping));
+    SPK_TRY(api_folder_json(c, folder, "cost.json", &p->cost_path, &p->cost));
     p->verify_path = path_join(folder, "verify.json");
     if (p->verify_path == NULL)
         return SPK_ERR_NOMEM;

@@ -7,9 +7,9 @@
  * Cost: linear. Limits: 2^31 clusters, lines of any length, numbers of at most 40 characters. */
 #include "frontend/cluster_file.h"
 
-#include <stdarg.h>
 #include <string.h>
 
+#include "frontend/words.h"
 #include "support/alloc.h"
 #include "support/file.h"
 #include "support/strbuf.h"
@@ -22,10 +22,7 @@
 #define MAX_CLUSTERS 0x7fffffffu
 
 struct cg_reader {
-    const char *p, *end;
-    uint32_t line;
-    const char *name;
-    struct diag_list *diags;
+    struct fe_words w;
     struct fe_clusters *out;
     VEC(uint32_t) dest;
     uint32_t *stamp; /* [clusters] last edge that named it, plus 1 */
@@ -37,48 +34,14 @@ void fe_clusters_fini(struct fe_clusters *clusters)
     memset(clusters, 0, sizeof *clusters);
 }
 
-SPK_PRINTF(3, 4)
-static spk_status bad(struct cg_reader *r, const char *code, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    spk_status status =
-        diag_vreport(r->diags, DIAG_ERROR, SPK_ERR_INPUT,
-                     diag_place(r->diags, "%s:%u", r->name, r->line), code, format, arguments);
-    va_end(arguments);
-    return status;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-static void skip_blanks(struct cg_reader *r)
-{
-    while (r->p < r->end && is_blank(*r->p))
-        r->p++;
-}
-
-/* The next word of the line; length 0 at its end. */
-static const char *word(struct cg_reader *r, size_t *out_length)
-{
-    skip_blanks(r);
-    const char *begin = r->p;
-    while (r->p < r->end && !is_blank(*r->p) && *r->p != '\n')
-        r->p++;
-    *out_length = (size_t)(r->p - begin);
-    return begin;
-}
-
 static spk_status end_of_line(struct cg_reader *r)
 {
-    skip_blanks(r);
-    if (r->p < r->end && *r->p != '\n')
-        return bad(r, "E0440", "more on the line than belongs there");
-    if (r->p < r->end)
-        r->p++;
-    r->line++;
+    fe_skip_blanks(&r->w);
+    if (r->w.p < r->w.end && *r->w.p != '\n')
+        return fe_words_bad(&r->w, "E0440", "more on the line than belongs there");
+    if (r->w.p < r->w.end)
+        r->w.p++;
+    r->w.line++;
     return SPK_OK;
 }
 
@@ -86,33 +49,33 @@ static spk_status bad_number(struct cg_reader *r, const char *begin, const char 
                              const char *wanted)
 {
     size_t length;
-    r->p = begin;
-    begin = word(r, &length);
+    r->w.p = begin;
+    begin = fe_word(&r->w, &length);
     if (length == 0)
-        return bad(r, "E0441",
-                   r->p >= r->end ? "the file ends where %s should stand"
-                                  : "the line ends where %s should stand",
-                   what);
-    return bad(r, "E0442", "%s is '%.*s'; %s", what,
-               (int)(length > MAX_NUMBER ? MAX_NUMBER : length), begin, wanted);
+        return fe_words_bad(&r->w, "E0441",
+                            r->w.p >= r->w.end ? "the file ends where %s should stand"
+                                               : "the line ends where %s should stand",
+                            what);
+    return fe_words_bad(&r->w, "E0442", "%s is '%.*s'; %s", what,
+                        (int)(length > MAX_NUMBER ? MAX_NUMBER : length), begin, wanted);
 }
 
 /* An integer from 0 to max. */
 static inline spk_status integer(struct cg_reader *r, const char *what, uint32_t max, uint32_t *out)
 {
-    while (r->p < r->end && *r->p == ' ')
-        r->p++;
-    const char *begin = r->p, *p = begin;
+    while (r->w.p < r->w.end && *r->w.p == ' ')
+        r->w.p++;
+    const char *begin = r->w.p, *p = begin;
     uint64_t v = 0;
-    while (p < r->end && *p >= '0' && *p <= '9' && p - begin < 11)
+    while (p < r->w.end && *p >= '0' && *p <= '9' && p - begin < 11)
         v = v * 10 + (uint64_t)(*p++ - '0');
-    if (p == begin || v > max || (p < r->end && *p != '\n' && !is_blank(*p))) {
+    if (p == begin || v > max || (p < r->w.end && *p != '\n' && !fe_is_blank(*p))) {
         char wanted[64];
         if (spk_snprintf(wanted, sizeof wanted, "a whole number from 0 to %u is needed", max) < 0)
             return SPK_ERR_INTERNAL;
         return bad_number(r, begin, what, wanted);
     }
-    r->p = p;
+    r->w.p = p;
     *out = (uint32_t)v;
     return SPK_OK;
 }
@@ -120,7 +83,7 @@ static inline spk_status integer(struct cg_reader *r, const char *what, uint32_t
 static spk_status weight(struct cg_reader *r, double *out)
 {
     size_t length;
-    const char *begin = word(r, &length);
+    const char *begin = fe_word(&r->w, &length);
     uint32_t v = 0;
     size_t i = 0;
     for (; i < length && i < 9 && begin[i] >= '0' && begin[i] <= '9'; i++)
@@ -138,11 +101,11 @@ static spk_status weight(struct cg_reader *r, double *out)
 static spk_status keyword(struct cg_reader *r, const char *wanted)
 {
     size_t length;
-    const char *w = word(r, &length);
+    const char *w = fe_word(&r->w, &length);
     if (length == strlen(wanted) && memcmp(w, wanted, length) == 0)
         return SPK_OK;
-    return bad(r, "E0443", "expected '%s', found '%.*s'", wanted,
-               (int)(length > MAX_NUMBER ? MAX_NUMBER : length), w);
+    return fe_words_bad(&r->w, "E0443", "expected '%s', found '%.*s'", wanted,
+                        (int)(length > MAX_NUMBER ? MAX_NUMBER : length), w);
 }
 
 static spk_status header(struct cg_reader *r)
@@ -153,12 +116,14 @@ static spk_status header(struct cg_reader *r)
     SPK_TRY(keyword(r, "cg"));
     SPK_TRY(integer(r, "the version", UINT32_MAX, &version));
     if (version != 1)
-        return bad(r, "E0444", "version %u of the format; this reader knows version 1", version);
+        return fe_words_bad(&r->w, "E0444", "version %u of the format; this reader knows version 1",
+                            version);
     SPK_TRY(end_of_line(r));
     SPK_TRY(keyword(r, "name"));
-    const char *w = word(r, &length);
+    const char *w = fe_word(&r->w, &length);
     if (length == 0 || length > FE_CLUSTER_NAME_MAX)
-        return bad(r, "E0445", "a name of 1 to %u characters is needed", FE_CLUSTER_NAME_MAX);
+        return fe_words_bad(&r->w, "E0445", "a name of 1 to %u characters is needed",
+                            FE_CLUSTER_NAME_MAX);
     memcpy(c->name, w, length);
     c->name[length] = '\0';
     SPK_TRY(end_of_line(r));
@@ -167,22 +132,24 @@ static spk_status header(struct cg_reader *r)
     SPK_TRY(integer(r, "the mesh's height", MAX_SIDE, &c->mesh_h));
     const uint64_t cells = (uint64_t)c->mesh_w * c->mesh_h;
     if (cells == 0 || cells > MAX_CELLS)
-        return bad(r, "E0453", "the mesh of %u x %u has %llu cells; 1 to %u are allowed", c->mesh_w,
-                   c->mesh_h, (unsigned long long)cells, MAX_CELLS);
+        return fe_words_bad(&r->w, "E0453",
+                            "the mesh of %u x %u has %llu cells; 1 to %u are allowed", c->mesh_w,
+                            c->mesh_h, (unsigned long long)cells, MAX_CELLS);
     SPK_TRY(end_of_line(r));
     SPK_TRY(keyword(r, "clusters"));
     SPK_TRY(integer(r, "the number of clusters", MAX_CLUSTERS, &c->graph.n_clusters));
     if (c->graph.n_clusters > (uint64_t)c->mesh_w * c->mesh_h)
-        return bad(r, "E0446", "%u clusters, but the mesh of %u x %u has %llu cells",
-                   c->graph.n_clusters, c->mesh_w, c->mesh_h,
-                   (unsigned long long)c->mesh_w * c->mesh_h);
+        return fe_words_bad(&r->w, "E0446", "%u clusters, but the mesh of %u x %u has %llu cells",
+                            c->graph.n_clusters, c->mesh_w, c->mesh_h,
+                            (unsigned long long)c->mesh_w * c->mesh_h);
     SPK_TRY(end_of_line(r));
     SPK_TRY(keyword(r, "edges"));
     SPK_TRY(integer(r, "the number of edges", UINT32_MAX, &edges));
     SPK_TRY(end_of_line(r));
-    if (edges > (size_t)(r->end - r->p) / 5 + 1) /* "0 1 0" and its end of line */
-        return bad(r, "E0447", "%u edges are announced, more than the rest of the file can hold",
-                   edges);
+    if (edges > (size_t)(r->w.end - r->w.p) / 5 + 1) /* "0 1 0" and its end of line */
+        return fe_words_bad(&r->w, "E0447",
+                            "%u edges are announced, more than the rest of the file can hold",
+                            edges);
     c->graph.n_edges = edges;
     return SPK_OK;
 }
@@ -192,23 +159,24 @@ static spk_status edge(struct cg_reader *r, uint32_t e)
     struct ir_cluster_graph *g = &r->out->graph;
     uint32_t n = 0, d = 0;
     const uint32_t last = g->n_clusters - 1;
-    if (r->p >= r->end)
-        return bad(r, "E0448", "the file ends after %u of %u edges", e, g->n_edges);
+    if (r->w.p >= r->w.end)
+        return fe_words_bad(&r->w, "E0448", "the file ends after %u of %u edges", e, g->n_edges);
     if (g->n_clusters == 0)
-        return bad(r, "E0449", "an edge in a graph without clusters");
+        return fe_words_bad(&r->w, "E0449", "an edge in a graph without clusters");
     SPK_TRY(integer(r, "the source", last, &g->source[e]));
     SPK_TRY(weight(r, &g->weight[e]));
     SPK_TRY(integer(r, "the number of destinations", g->n_clusters, &n));
-    if (n > (size_t)(r->end - r->p) / 2)
-        return bad(r, "E0450",
-                   "%u destinations are announced, more than the rest of the file "
-                   "can hold",
-                   n);
+    if (n > (size_t)(r->w.end - r->w.p) / 2)
+        return fe_words_bad(&r->w, "E0450",
+                            "%u destinations are announced, more than the rest of the file "
+                            "can hold",
+                            n);
     SPK_TRY(vec_reserve(&r->dest, r->dest.len + n));
     for (uint32_t k = 0; k < n; k++) {
         SPK_TRY(integer(r, "a destination", last, &d));
         if (r->stamp[d] == e + 1)
-            return bad(r, "E0451", "cluster %u is named twice among the destinations", d);
+            return fe_words_bad(&r->w, "E0451", "cluster %u is named twice among the destinations",
+                                d);
         r->stamp[d] = e + 1;
         r->dest.data[r->dest.len++] = d;
     }
@@ -225,10 +193,10 @@ static spk_status edges(struct cg_reader *r)
     SPK_TRY(spk_alloc_array(g->n_clusters, sizeof *r->stamp, &r->stamp));
     for (uint32_t e = 0; e < g->n_edges; e++)
         SPK_TRY(edge(r, e));
-    while (r->p < r->end && (is_blank(*r->p) || *r->p == '\n'))
-        r->line += *r->p++ == '\n';
-    if (r->p < r->end)
-        return bad(r, "E0452", "the file goes on behind its %u edges", g->n_edges);
+    while (r->w.p < r->w.end && (fe_is_blank(*r->w.p) || *r->w.p == '\n'))
+        r->w.line += *r->w.p++ == '\n';
+    if (r->w.p < r->w.end)
+        return fe_words_bad(&r->w, "E0452", "the file goes on behind its %u edges", g->n_edges);
     SPK_TRY(spk_realloc_array(r->dest.len, sizeof *r->dest.data, &r->dest.data));
     g->dest = r->dest.data;
     r->dest.data = NULL;
@@ -238,8 +206,12 @@ static spk_status edges(struct cg_reader *r)
 spk_status fe_clusters_parse(const char *text, size_t length, const char *name,
                              struct diag_list *diags, struct fe_clusters *out)
 {
-    struct cg_reader r = {
-        .p = text, .end = text + length, .line = 1, .name = name, .diags = diags, .out = out};
+    struct cg_reader r = {.w.p = text,
+                          .w.end = text + length,
+                          .w.line = 1,
+                          .w.name = name,
+                          .w.diags = diags,
+                          .out = out};
     memset(out, 0, sizeof *out);
     spk_status status = header(&r);
     if (status == SPK_OK)

@@ -4,10 +4,10 @@
  * are held against the bytes that are left before anything is allocated for them, so memory is
  * bounded by the file. Every line is an axon; which of its pins sends is the caller's choice.
  * Cost: linear. Limits: numbers of at most 40 characters. */
-#include <stdarg.h>
 #include <string.h>
 
 #include "frontend/hypergraph_file.h"
+#include "frontend/words.h"
 #include "support/alloc.h"
 #include "support/strbuf.h"
 #include "support/vec.h"
@@ -17,129 +17,105 @@
 #define SPARE_NEURONS 1024u /* that a file may announce beyond one for each of its bytes */
 
 struct hgr_reader {
-    const char *p, *end;
-    uint32_t line;
-    const char *name;
+    struct fe_words w;
     enum fe_hgr_source source;
-    struct diag_list *diags;
     struct fe_hypergraph *out;
     VEC(uint32_t) dest;
     uint32_t *stamp; /* [vertices] last line that named it, plus 1 */
 };
 
-SPK_PRINTF(3, 4)
-static spk_status bad(struct hgr_reader *r, const char *code, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    spk_status status =
-        diag_vreport(r->diags, DIAG_ERROR, SPK_ERR_INPUT,
-                     diag_place(r->diags, "%s:%u", r->name, r->line), code, format, arguments);
-    va_end(arguments);
-    return status;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-static void skip_blanks(struct hgr_reader *r)
-{
-    while (r->p < r->end && is_blank(*r->p))
-        r->p++;
-}
-
 /* To the first word of the next line that has one; false at the end of the file. */
 static bool next_line(struct hgr_reader *r)
 {
     for (;;) {
-        skip_blanks(r);
-        if (r->p >= r->end)
+        fe_skip_blanks(&r->w);
+        if (r->w.p >= r->w.end)
             return false;
-        if (*r->p != '\n' && *r->p != '%')
+        if (*r->w.p != '\n' && *r->w.p != '%')
             return true;
-        while (r->p < r->end && *r->p != '\n')
-            r->p++;
-        if (r->p < r->end)
-            r->p++;
-        r->line++;
+        while (r->w.p < r->w.end && *r->w.p != '\n')
+            r->w.p++;
+        if (r->w.p < r->w.end)
+            r->w.p++;
+        r->w.line++;
     }
 }
 
 static bool at_line_end(struct hgr_reader *r)
 {
-    skip_blanks(r);
-    return r->p >= r->end || *r->p == '\n';
+    fe_skip_blanks(&r->w);
+    return r->w.p >= r->w.end || *r->w.p == '\n';
 }
 
 static size_t word_length(const struct hgr_reader *r)
 {
-    const char *p = r->p;
-    while (p < r->end && !is_blank(*p) && *p != '\n')
+    const char *p = r->w.p;
+    while (p < r->w.end && !fe_is_blank(*p) && *p != '\n')
         p++;
-    return (size_t)(p - r->p);
+    return (size_t)(p - r->w.p);
 }
 
 static spk_status bad_number(struct hgr_reader *r, const char *what, double low, double high)
 {
     const size_t n = word_length(r);
     if (n == 0)
-        return bad(r, "E0471", "%s is missing", what);
-    return bad(r, "E0472", "%s is '%.*s'; a number from %.10g to %.10g is needed", what,
-               (int)(n < MAX_NUMBER ? n : MAX_NUMBER), r->p, low, high);
+        return fe_words_bad(&r->w, "E0471", "%s is missing", what);
+    return fe_words_bad(&r->w, "E0472", "%s is '%.*s'; a number from %.10g to %.10g is needed",
+                        what, (int)(n < MAX_NUMBER ? n : MAX_NUMBER), r->w.p, low, high);
 }
 
 /* A whole number from low to high. */
 static spk_status whole(struct hgr_reader *r, const char *what, uint32_t low, uint32_t high,
                         uint32_t *out)
 {
-    skip_blanks(r);
-    const char *p = r->p;
+    fe_skip_blanks(&r->w);
+    const char *p = r->w.p;
     uint64_t v = 0;
-    while (p < r->end && *p >= '0' && *p <= '9' && v <= UINT32_MAX)
+    while (p < r->w.end && *p >= '0' && *p <= '9' && v <= UINT32_MAX)
         v = v * 10 + (uint64_t)(*p++ - '0');
-    if (p == r->p || v < low || v > high || (p < r->end && *p != '\n' && !is_blank(*p)))
+    if (p == r->w.p || v < low || v > high || (p < r->w.end && *p != '\n' && !fe_is_blank(*p)))
         return bad_number(r, what, low, high);
-    r->p = p;
+    r->w.p = p;
     *out = (uint32_t)v;
     return SPK_OK;
 }
 
 static spk_status weight(struct hgr_reader *r, double *out)
 {
-    skip_blanks(r);
+    fe_skip_blanks(&r->w);
     const size_t n = word_length(r);
-    if (n == 0 || n > MAX_NUMBER || !spk_parse_f64(r->p, n, out) || *out < 0 || *out > MAX_WEIGHT)
+    if (n == 0 || n > MAX_NUMBER || !spk_parse_f64(r->w.p, n, out) || *out < 0 || *out > MAX_WEIGHT)
         return bad_number(r, "the weight", 0, MAX_WEIGHT);
-    r->p += n;
+    r->w.p += n;
     return SPK_OK;
 }
 
 static spk_status header(struct hgr_reader *r, bool *out_edge_weights, bool *out_vertex_weights)
 {
     struct ir_cluster_graph *g = &r->out->graph;
-    const size_t length = (size_t)(r->end - r->p);
+    const size_t length = (size_t)(r->w.end - r->w.p);
     uint32_t format = 0;
     if (!next_line(r))
-        return bad(r, "E0470", "the file has no line with the numbers of hyperedges and vertices");
+        return fe_words_bad(&r->w, "E0470",
+                            "the file has no line with the numbers of hyperedges and vertices");
     SPK_TRY(whole(r, "the number of hyperedges", 0, UINT32_MAX - 1, &g->n_edges));
     SPK_TRY(whole(r, "the number of vertices", 0, INT32_MAX, &g->n_clusters));
     if (!at_line_end(r))
         SPK_TRY(whole(r, "the format", 0, 11, &format));
     if (format != 0 && format != 1 && format != 10 && format != 11)
-        return bad(r, "E0473", "format %u; there are 0, 1, 10 and 11", format);
+        return fe_words_bad(&r->w, "E0473", "format %u; there are 0, 1, 10 and 11", format);
     if (!at_line_end(r))
-        return bad(r, "E0474",
-                   "more on the line than numbers of hyperedges, vertices and a format");
+        return fe_words_bad(&r->w, "E0474",
+                            "more on the line than numbers of hyperedges, vertices and a format");
     if (g->n_edges > length / 2 + 1) /* "1" and its end of line */
-        return bad(r, "E0475", "%u hyperedges are announced, more than the file can hold",
-                   g->n_edges);
+        return fe_words_bad(&r->w, "E0475",
+                            "%u hyperedges are announced, more than the file can hold", g->n_edges);
     if (g->n_clusters > length + SPARE_NEURONS)
-        return bad(r, "E0475",
-                   "%u vertices are announced, but the file can name only half as many as it has "
-                   "bytes, %zu",
-                   g->n_clusters, length);
+        return fe_words_bad(
+            &r->w, "E0475",
+            "%u vertices are announced, but the file can name only half as many as it has "
+            "bytes, %zu",
+            g->n_clusters, length);
     *out_edge_weights = format % 10 == 1;
     *out_vertex_weights = format >= 10;
     return SPK_OK;
@@ -151,7 +127,8 @@ static spk_status edge(struct hgr_reader *r, uint32_t e, bool weighted)
     const size_t begin = r->dest.len;
     uint32_t v = 0;
     if (!next_line(r))
-        return bad(r, "E0476", "the file ends after %u of %u hyperedges", e, g->n_edges);
+        return fe_words_bad(&r->w, "E0476", "the file ends after %u of %u hyperedges", e,
+                            g->n_edges);
     g->weight[e] = 1;
     if (weighted)
         SPK_TRY(weight(r, &g->weight[e]));
@@ -159,14 +136,14 @@ static spk_status edge(struct hgr_reader *r, uint32_t e, bool weighted)
         SPK_TRY(whole(r, "a vertex", 1, g->n_clusters, &v));
         v--;
         if (r->stamp[v] == e + 1)
-            return bad(r, "E0477", "vertex %u is named twice in a hyperedge", v + 1);
+            return fe_words_bad(&r->w, "E0477", "vertex %u is named twice in a hyperedge", v + 1);
         r->stamp[v] = e + 1;
         SPK_TRY(vec_push(&r->dest, v));
     }
     uint32_t *pin = r->dest.data + begin;
     const size_t n = r->dest.len - begin;
     if (n == 0)
-        return bad(r, "E0471", "a vertex is missing");
+        return fe_words_bad(&r->w, "E0471", "a vertex is missing");
     g->source[e] = pin[r->source == FE_SOURCE_LAST ? n - 1 : 0];
     if (r->source == FE_SOURCE_FIRST)
         memmove(pin, pin + 1, (n - 1) * sizeof *pin);
@@ -196,10 +173,11 @@ static spk_status vertex_weights(struct hgr_reader *r)
     SPK_TRY(spk_alloc_array_raw(n, sizeof *r->out->size, &r->out->size));
     for (uint32_t v = 0; v < n; v++) {
         if (!next_line(r))
-            return bad(r, "E0478", "the file ends after the weights of %u of %u vertices", v, n);
+            return fe_words_bad(&r->w, "E0478",
+                                "the file ends after the weights of %u of %u vertices", v, n);
         SPK_TRY(whole(r, "the weight of a vertex", 0, INT32_MAX, &r->out->size[v]));
         if (!at_line_end(r))
-            return bad(r, "E0474", "more on the line than the weight of a vertex");
+            return fe_words_bad(&r->w, "E0474", "more on the line than the weight of a vertex");
     }
     return SPK_OK;
 }
@@ -208,12 +186,12 @@ spk_status fe_hgr_parse(const char *text, size_t length, const char *name,
                         enum fe_hgr_source source, struct diag_list *diags,
                         struct fe_hypergraph *out)
 {
-    struct hgr_reader r = {.p = text,
-                           .end = text + length,
-                           .line = 1,
-                           .name = name,
+    struct hgr_reader r = {.w.p = text,
+                           .w.end = text + length,
+                           .w.line = 1,
+                           .w.name = name,
                            .source = source,
-                           .diags = diags,
+                           .w.diags = diags,
                            .out = out};
     bool edge_weights = false, sizes = false;
     memset(out, 0, sizeof *out);
@@ -223,8 +201,8 @@ spk_status fe_hgr_parse(const char *text, size_t length, const char *name,
     if (status == SPK_OK && sizes)
         status = vertex_weights(&r);
     if (status == SPK_OK && next_line(&r))
-        status = bad(&r, "E0479", "the file goes on behind its %u hyperedges%s", out->graph.n_edges,
-                     sizes ? " and the weights of its vertices" : "");
+        status = fe_words_bad(&r.w, "E0479", "the file goes on behind its %u hyperedges%s",
+                              out->graph.n_edges, sizes ? " and the weights of its vertices" : "");
     spk_free(r.stamp);
     vec_fini(&r.dest);
     if (status != SPK_OK)

@@ -14,9 +14,6 @@
 #include "passes/map/shapes.h"
 #include "support/alloc.h"
 
-/* First compartments of tiles, so that short axons can address them. */
-#define COMP_ALIGN 4u
-
 struct kind {
     uint32_t first, n; /* its tiles: packer.order[first .. first + n - 1], ascending */
     uint32_t used;     /* of them, when cores are made */
@@ -44,7 +41,7 @@ struct packer {
 
 static uint32_t aligned(uint32_t comps)
 {
-    return (comps + COMP_ALIGN - 1) / COMP_ALIGN * COMP_ALIGN;
+    return (comps + MAP_COMP_ALIGN - 1) / MAP_COMP_ALIGN * MAP_COMP_ALIGN;
 }
 
 /* ---- kinds ---- */

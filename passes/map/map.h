@@ -2,7 +2,8 @@
  *
  *   map_run: network -> tiles -> cores -> system -> places.
  * The result is what back ends read: populations, projections, tiles, places. Nothing in it is
- * stored per synapse. The same module, target, options and seed give the same result. */
+ * stored per synapse, but for networks that are cut neuron by neuron (neuron_cut.h). The same
+ * module, target, options and seed give the same result. */
 #ifndef SPIKEC_PASSES_MAP_MAP_H
 #define SPIKEC_PASSES_MAP_MAP_H
 
@@ -21,6 +22,8 @@ enum map_objective {
     MAP_LATENCY  /* least work of the busiest core per step, on as many */
 };
 #define MAP_SPREAD 4
+/* First compartments of tiles are multiples of this, so that short axons can address them. */
+#define MAP_COMP_ALIGN 4u
 
 /* How a network is cut into tiles. */
 enum map_cut {

@@ -3,9 +3,9 @@
  * Built from a quantised module whose delays are balanced (every operand of a projection fires at
  * the same step). A population is a layer of neurons that fire at step `start` + frame; a
  * projection is a regular connection pattern: a map of positions times a map of channels, so that
- * nothing is stored per synapse. Sources of one projection share its weights ("aliases": a sum of
- * residual summands is the same synapse rows addressed by more axons). Attention becomes inner
- * populations by the chosen lowering. */
+ * nothing is stored per synapse; only a network that is cut neuron by neuron has lists. Sources of
+ * one projection share its weights ("aliases": a sum of residual summands is the same synapse rows
+ * addressed by more axons). Attention becomes inner populations by the chosen lowering. */
 #ifndef SPIKEC_PASSES_MAP_NET_H
 #define SPIKEC_PASSES_MAP_NET_H
 

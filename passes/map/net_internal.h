@@ -1,4 +1,4 @@
-/* What net.c and net_attention.c share. */
+/* What net.c, net_neuron.c, net_attention.c and neuron_split.c share. */
 #ifndef SPIKEC_PASSES_MAP_NET_INTERNAL_H
 #define SPIKEC_PASSES_MAP_NET_INTERNAL_H
 

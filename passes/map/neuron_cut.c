@@ -15,7 +15,6 @@
 
 #define ROUNDS 12
 #define TIGHTEN 0.97 /* beyond what the fullest core asks for */
-#define COMP_ALIGN 4u
 
 struct cutter {
     struct mapping *m;
@@ -131,7 +130,7 @@ static spk_status assign(struct cutter *c)
         for (uint32_t k = m->core_first[i]; k < m->core_first[i + 1]; k++) {
             struct map_tile *t = &m->tiles.data[m->core_tile[k]];
             t->comp_first = at;
-            at = (at + t->comps + COMP_ALIGN - 1) / COMP_ALIGN * COMP_ALIGN;
+            at = (at + t->comps + MAP_COMP_ALIGN - 1) / MAP_COMP_ALIGN * MAP_COMP_ALIGN;
         }
     }
     return SPK_OK;

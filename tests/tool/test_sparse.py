@@ -144,10 +144,15 @@ class Sparse(Base):
                 self.verify(self.path("a"), counts((300,), images=2))
 
     def test_dense_networks_keep_tiles(self):
-        nodes, edges = chain((40,), affine(60, 40), lif((60,)), out=(60,))
-        m = self.compile(self.write(nodes, edges), "loihi2", self.path("d"))
+        """Even where fewer messages would be sent: a dense graph is too much to partition."""
+        nodes, edges = chain((40,), affine(60, 40), lif((60,)), affine(60, 60, seed=3), lif((60,)),
+                             out=(60,))
+        path, traffic = self.write(nodes, edges), ("--objective", "traffic")
+        m = self.compile(path, "loihi2", self.path("d"), *traffic)
         self.assertEqual(m["cut"], "tiles")
         self.assertNotIn("order", m["layers"][-1])
+        neurons = self.compile(path, "loihi2", self.path("n"), "--cut", "neurons", *traffic)
+        self.assertLess(neurons["placement"]["messages"], m["placement"]["messages"])
 
     def test_same_zeros_same_places(self):
         """Other weights in the same places: the same cut, places and order, whatever the threads."""
